@@ -1,0 +1,75 @@
+"""The one door to Avalanche: what clbench uses of it, imported without its optional world.
+
+Importing Avalanche pulls in Weights & Biases, TensorBoard, torchmetrics and gdown at module level, though only
+optional loggers, one metric and one downloader use them. While Avalanche is imported they are stood in for by
+objects that import the real thing when first used; afterwards the names are free again.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+OPTIONAL = ("wandb", "gdown", "torch.utils.tensorboard", "torchmetrics", "torchmetrics.functional")
+
+
+class _Deferred:
+    """A class or function of an optional package, imported when called."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module, self._name = module, name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return getattr(importlib.import_module(self._module), self._name)(*args, **kwargs)
+
+
+class _StandIn(ModuleType):
+    """An optional package while Avalanche is imported; afterwards, attribute access reaches the real one."""
+
+    __version__ = "0"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            return _Deferred(self.__name__, name)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextmanager
+def _optional_world_deferred() -> Iterator[None]:
+    stand_ins = {name: _StandIn(name) for name in OPTIONAL if name not in sys.modules}
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name, module in stand_ins.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+
+
+with _optional_world_deferred(), warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # its own dependencies' deprecations, which a user can do nothing about
+    from avalanche.benchmarks import CLExperience, CLScenario, CLStream
+    from avalanche.benchmarks.utils import _make_taskaware_classification_dataset
+    from avalanche.core import SupervisedPlugin
+    from avalanche.models import IncrementalClassifier, MultiTaskModule
+    from avalanche.training.templates import SupervisedTemplate
+
+make_classification_dataset = _make_taskaware_classification_dataset
+
+__all__ = [
+    "CLExperience",
+    "CLScenario",
+    "CLStream",
+    "IncrementalClassifier",
+    "MultiTaskModule",
+    "SupervisedPlugin",
+    "SupervisedTemplate",
+    "make_classification_dataset",
+]

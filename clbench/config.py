@@ -1,0 +1,320 @@
+"""RunConfig: one validated, canonical, hashable description of a run; YAML, flags and --set share one path.
+
+Layers are merged in this order, later ones winning: the scenario's standard recipe, a YAML file, flags, --set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from annotated_types import Ge
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from clbench import registry, store
+from clbench.errors import UserError, did_you_mean
+from clbench.registry import Count, Declared
+
+Section = dict[str, Any]
+SECTIONS = ("strategy", "scenario", "model", "optimizer")
+MAX_SEEDS = 10_000
+
+
+class RunConfig(BaseModel):
+    """One run, with every default resolved. Equal configs have equal run ids."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    strategy: Section
+    scenario: Section
+    model: Section
+    optimizer: Section
+    epochs: Count | None = 1
+    steps: Count | None = None
+    batch_size: Count = 32
+    logits: Literal["all", "seen", "current"] = "all"
+    augment: Literal["none", "flip", "crop", "flip+crop"] = "none"
+    evaluate: Literal["test", "validation"] = "test"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    seed: Annotated[int, Ge(0)] = 0
+
+    @model_validator(mode="after")
+    def _agree(self) -> RunConfig:
+        if self.evaluate == "validation" and not self.scenario.get("validation"):
+            raise ValueError(
+                "evaluate: 'validation' needs held-out images; add for instance --set scenario.validation=0.1"
+            )
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps, and null for the other")
+        return self
+
+    @property
+    def run_id(self) -> str:
+        """sha256 of the canonical config."""
+        return store.digest(self.model_dump(mode="json"))
+
+
+def components(section: Mapping[str, Any]) -> list[tuple[str, Section]]:
+    """Split a strategy section into (name, options) pairs, one for each part of a composition."""
+    names = str(section["name"]).split("+")
+    if len(names) == 1:
+        return [(names[0], {key: value for key, value in section.items() if key != "name"})]
+    return [(name, dict(section[name])) for name in names]
+
+
+def scenario_parts(name: str) -> tuple[str, str]:
+    """Split ``permuted-mnist`` into the family ``permuted`` and the dataset ``mnist``.
+
+    Raises UserError, with the nearest names, for an unknown family or a name without a dataset.
+    """
+    from clbench.data.sources import SOURCES
+
+    families = registry.scenario.listed
+    for family in sorted(families, key=len, reverse=True):
+        if name.startswith(f"{family}-") and len(name) > len(family) + 1:
+            return family, name[len(family) + 1 :]
+    known = [f"{family}-{source}" for family in families for source in SOURCES]
+    raise UserError(
+        f"Unknown scenario '{name}'.{did_you_mean(name, known)} A scenario is <family>-<dataset>, with a family of "
+        f"{', '.join(families)}; 'clbench list scenarios' shows all."
+    )
+
+
+def read_yaml(path: Path) -> Section:
+    """Read a config file; UserError names the line of a mistake."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--config {path} cannot be read ({error.strerror}). Check the path.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it is not text in UTF-8"
+        raise UserError(f"--config {path} is not valid YAML{where}: {problem}. Correct it and run again.") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UserError(f"--config {path}: expected keys such as 'strategy: ewc' at the top level.")
+    return content
+
+
+def read_assignments(assignments: Iterable[str]) -> Section:
+    """Turn ``--set a.b=v`` into nested keys; values are read as YAML."""
+    result: Section = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not all(key.split(".")):
+            raise UserError(f"--set {text}: expected key=value, for instance --set strategy.lam=100.")
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"--set {text}: the value is not valid YAML. Quote it if it is a text.") from None
+        *parents, last = key.strip().split(".")
+        node = result
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise UserError(f"--set {text}: '{parent}' is already set to a single value.")
+        node[last] = parsed
+    return result
+
+
+def merge(*layers: Mapping[str, Any]) -> Section:
+    """Merge layers of sections; later ones win. A section that changes its name drops the older one's options."""
+    merged: Section = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if key not in SECTIONS:
+                merged[key] = value
+                continue
+            section = _as_section(key, value)
+            old = merged.get(key, {})
+            renamed = "name" in section and section["name"] != old.get("name", section["name"])
+            merged[key] = section if renamed else _deep({**old}, section)
+    return merged
+
+
+def _deep(old: Section, new: Mapping[str, Any]) -> Section:
+    for key, value in new.items():
+        both = isinstance(value, dict) and isinstance(old.get(key), dict)
+        old[key] = _deep(dict(old[key]), value) if both else value
+    return old
+
+
+def _as_section(key: str, value: Any) -> Section:
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+        return dict(value)
+    raise UserError(f"{key}: expected a name or keys such as {{name: …}}, got {value!r}.")
+
+
+def read_seeds(value: Any) -> list[int]:
+    """Turn ``3`` into seeds 0, 1, 2, and ``0,4,7`` or a list into itself."""
+    try:
+        if isinstance(value, str) and "," in value:
+            value = [int(part) for part in value.split(",")]
+        elif isinstance(value, str):
+            value = int(value)
+    except ValueError:
+        value = None
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_SEEDS:
+        return list(range(value))
+    if isinstance(value, list) and value and all(type(s) is int and s >= 0 for s in value):
+        if len(set(value)) == len(value):
+            return value
+        raise UserError(f"seeds: {value} names a seed twice. Each seed is one run.")
+    raise UserError("seeds: expected a number of seeds such as 3 (seeds 0, 1, 2), or a list such as 0,4,7.")
+
+
+def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
+    """Merge layers over the scenario's recipe and validate: one RunConfig per seed.
+
+    Raises UserError that names the key, what was expected, and the nearest valid name.
+    """
+    given = merge(*layers)
+    seeds = read_seeds(given.pop("seeds", 1))
+    known = [key for key in RunConfig.model_fields if key != "seed"]
+    for key in given:
+        if key not in known:
+            raise UserError(
+                f"Unknown key '{key}'.{did_you_mean(key, [*known, 'seeds'])} Keys are {', '.join([*known, 'seeds'])}."
+            )
+    if "name" not in given.get("strategy", {}):
+        raise UserError("No strategy is named. Use --strategy ewc-fixed, or see 'clbench list strategies'.")
+    scenario_name = str(given.get("scenario", {}).get("name", "split-digits"))
+    family, source = scenario_parts(scenario_name)
+    for part in str(given["strategy"]["name"]).split("+"):
+        registry.strategy.check(part)
+    recipe = {"scenario": {"name": scenario_name}} | _recipe(registry.scenario.load(family), source)
+    recipe["scenario"] = {"name": scenario_name} | recipe["scenario"]
+    merged = merge(recipe, given)
+    if merged.get("steps") is not None and "epochs" not in given:
+        merged["epochs"] = None
+    resolved = merged | {
+        "strategy": _strategy_section(merged["strategy"]),
+        "scenario": _scenario_section(merged["scenario"], family),
+        "model": _model_section(merged["model"]),
+        "optimizer": _optimizer_section(merged["optimizer"]),
+    }
+    try:
+        return [RunConfig.model_validate(resolved | {"seed": seed}) for seed in seeds]
+    except ValidationError as error:
+        raise _user_error("", error, known) from None
+
+
+def _recipe(scenario: Declared, source: str) -> Section:
+    """The standard recipe of a scenario: that of its dataset, or the one for any other."""
+    recipes: Mapping[str, Section] = scenario.attributes["recipes"]
+    recipe = recipes.get(source, recipes["*"])
+    return {key: dict(value) if isinstance(value, dict) else value for key, value in recipe.items()}
+
+
+def _strategy_section(section: Section) -> Section:
+    name = str(section["name"])
+    names = name.split("+")
+    if len(set(names)) < len(names):
+        raise UserError(f"strategy: '{name}' names a method twice. Compose different methods.")
+    units = {part: registry.strategy.load(part) for part in names}
+    options = {key: value for key, value in section.items() if key != "name"}
+    if len(names) == 1:
+        return {"name": name} | _validated("strategy", units[name].schema, options)
+    assigned = {part: _as_options(part, options.pop(part, {})) for part in names}
+    for key, value in options.items():
+        takers = [part for part in names if key in units[part].schema.model_fields]
+        if len(takers) != 1:
+            fields = [field for part in names for field in units[part].schema.model_fields]
+            hint = (
+                f"several of them have it; write strategy.{takers[0]}.{key}"
+                if takers
+                else f"none of them has it.{did_you_mean(key, fields)}"
+            )
+            raise UserError(f"strategy.{key}: for the composition '{name}', {hint}")
+        assigned[takers[0]][key] = value
+    return {"name": name} | {
+        part: _validated(f"strategy.{part}", units[part].schema, assigned[part]) for part in names
+    }
+
+
+def _as_options(part: str, value: Any) -> Section:
+    if not isinstance(value, dict):
+        raise UserError(f"strategy.{part}: expected options such as {{lam: 100}}, got {value!r}.")
+    return dict(value)
+
+
+def _scenario_section(section: Section, family: str) -> Section:
+    from clbench.data.streams import common_options
+
+    options = {key: value for key, value in section.items() if key != "name"}
+    unit = registry.scenario.load(family)
+    common = registry.options_model("scenario", common_options)
+    mine = {key: value for key, value in options.items() if key not in common.model_fields}
+    shared = {key: value for key, value in options.items() if key in common.model_fields}
+    known = [*unit.schema.model_fields, *common.model_fields]
+    return (
+        {"name": section["name"]}
+        | _validated("scenario", unit.schema, mine, known)
+        | _validated("scenario", common, shared)
+    )
+
+
+def _model_section(section: Section) -> Section:
+    options = {key: value for key, value in section.items() if key != "name"}
+    classifier = options.pop("classifier", "auto")
+    choices = ("auto", "single", "growing", "multi")
+    if classifier not in choices:
+        raise UserError(f"model.classifier: expected one of {', '.join(choices)}, got {classifier!r}.")
+    schema = registry.model.load(str(section["name"])).schema
+    known = [*schema.model_fields, "classifier"]
+    return {"name": section["name"], "classifier": classifier} | _validated("model", schema, options, known)
+
+
+def _optimizer_section(section: Section) -> Section:
+    from clbench.engine import optimizers
+
+    options = {key: value for key, value in section.items() if key != "name"}
+    schema = optimizers.declared(str(section["name"])).schema
+    return {"name": section["name"]} | _validated("optimizer", schema, options)
+
+
+def _validated(
+    where: str, schema: type[BaseModel], options: Section, known: Iterable[str] | None = None
+) -> Section:
+    """Options with defaults filled in and types checked, as plain JSON values."""
+    try:
+        model = schema.model_validate(options)
+    except ValidationError as error:
+        raise _user_error(where, error, known or schema.model_fields) from None
+    try:
+        return model.model_dump(mode="json")
+    except ValueError:  # an option of somebody else's plugin that is no plain value, left at its default
+        return {key: value for key, value in model.model_dump().items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        store.canonical(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _user_error(where: str, error: ValidationError, known: Iterable[str]) -> UserError:
+    """One paragraph from pydantic's first complaint."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in ((where,) if where else ()) + first["loc"])
+    known = list(known)
+    match first["type"]:
+        case "extra_forbidden":
+            name = str(first["loc"][-1])
+            options = f"Its options are {', '.join(known)}." if known else "It has no options."
+            return UserError(f"Unknown option '{path}'.{did_you_mean(name, known)} {options}")
+        case "missing":
+            return UserError(f"{path} is required and has no default. Add --set {path}=…")
+        case "value_error":
+            message = str(first["msg"]).removeprefix("Value error, ")
+            return UserError(f"{path}: {message}." if path else f"{message}.")
+    message = str(first["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    return UserError(f"{path}: expected {message}, got {first['input']!r}. Set it with --set {path}=… or in the YAML.")

@@ -1,0 +1,99 @@
+"""A resident stream as an Avalanche benchmark, so that Avalanche's templates, plugins and loggers understand it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clbench.avalanche import CLExperience, CLScenario, CLStream, make_classification_dataset
+from clbench.data.tensors import ResidentStream, TaskData
+
+
+class ResidentExperience(CLExperience):
+    """One experience over resident tensors.
+
+    ``data`` is what the engine and our strategies use; ``dataset`` is the same as an AvalancheDataset, made only if
+    somebody else's plugin asks for it.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        tasks: Sequence[int],
+        make_data: Callable[[], TaskData],
+        classes: Sequence[Sequence[int]],
+        heads: Sequence[int],
+    ) -> None:
+        super().__init__(current_experience=index, origin_stream=None)
+        self.tasks = list(tasks)
+        self.task_labels = sorted(set(heads))
+        self.classes_in_this_experience = sorted({c for task in tasks for c in classes[task]})
+        self.previous_classes = sorted({c for task in range(min(tasks)) for c in classes[task]})
+        self.classes_seen_so_far = sorted({*self.previous_classes, *self.classes_in_this_experience})
+        self.future_classes = sorted({c for known in classes for c in known} - {*self.classes_seen_so_far})
+        self._make_data = make_data
+
+    @property
+    def task_label(self) -> int:
+        """The single task label, for plugins that expect one."""
+        return int(self.task_labels[0])
+
+    @cached_property
+    def data(self) -> TaskData:
+        """The samples, on the device."""
+        return self._make_data()
+
+    def release(self) -> None:
+        """Forget the tensors; they are made again when asked for."""
+        self.__dict__.pop("data", None)
+        self.__dict__.pop("dataset", None)
+
+    @cached_property
+    def dataset(self) -> Any:
+        """The samples as an AvalancheDataset of (input, label, task label)."""
+        return make_classification_dataset(
+            _Samples(self.data), targets=self.data.labels.tolist(), task_labels=self.data.heads.tolist()
+        )
+
+
+class _Samples(torch.utils.data.Dataset[tuple[Tensor, int]]):
+    """Single samples of a TaskData, for Avalanche's own loaders."""
+
+    def __init__(self, data: TaskData) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.data.inputs(self.data.images[index]), int(self.data.labels[index])
+
+
+def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], part: str) -> CLScenario:
+    """Return an Avalanche benchmark.
+
+    Its train stream has one experience per stage, with the data of that stage's tasks; its test stream has one per
+    task, over the test data or (``part="validation"``) the held-out training data.
+    """
+    tasks = resident.stream.tasks
+    classes = [task.classes for task in tasks]
+
+    def training(stage: Sequence[int]) -> Callable[[], TaskData]:
+        return lambda: TaskData.concat([resident.train(task) for task in stage])
+
+    def evaluation(task: int) -> Callable[[], TaskData]:
+        return lambda: resident.evaluation(task, part)
+
+    train = [
+        ResidentExperience(index, stage, training(stage), classes, [tasks[t].head for t in stage])
+        for index, stage in enumerate(stages)
+    ]
+    test = [
+        ResidentExperience(index, [index], evaluation(index), classes, [task.head])
+        for index, task in enumerate(tasks)
+    ]
+    return CLScenario([CLStream("train", train), CLStream("test", test)])

@@ -1,0 +1,197 @@
+"""Decoded once, shared by all processes: a memory-mapped uint8 cache with a fingerprint.
+
+One folder per dataset holds four ``.npy`` files and ``meta.json``. It is written beside its final place and renamed,
+so it is whole or absent; what does not match its own checksums is rebuilt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clbench.data.sources import SOURCES, DataPlace, Found, RawImages, locate
+from clbench.errors import UserError
+
+FORMAT = 1
+PARTS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A decoded dataset, memory-mapped: images uint8 [n, channels, height, width], labels int64 [n].
+
+    ``mean`` and ``std`` are those of the training images per channel, in [0, 1]. ``fingerprint`` is the sha256 of
+    content and labels; ``official`` says whether they equal the official release (None: cannot be told).
+    """
+
+    name: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    classes: list[str]
+    coarse: list[int] | None
+    mean: list[float]
+    std: list[float]
+    fingerprint: str
+    official: bool | None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of an image."""
+        channels, height, width = self.train_images.shape[1:]
+        return channels, height, width
+
+
+def load(name: str, place: DataPlace, image_size: int | None = None) -> Dataset:
+    """Return a dataset from the cache, decoding it first if it is not there, has changed or is damaged.
+
+    Raises UserError if the data cannot be found, read or cached.
+    """
+    found = locate(name, place, image_size)
+    folder = cache_folder(name, place, image_size)
+    dataset = read(folder, found.stamp)
+    if dataset is None:
+        _write(folder, name, found, image_size)
+        dataset = read(folder, found.stamp)
+        assert dataset is not None
+    return dataset
+
+
+def cache_folder(name: str, place: DataPlace, image_size: int | None = None) -> Path:
+    """Return where a dataset's decoded form is kept; data of different roots are kept apart."""
+    root = hashlib.sha256(str(place.root.resolve()).encode()).hexdigest()[:8] if name != "digits" else "bundled"
+    return place.cache / f"{name}-{image_size or 'native'}-{root}-v{FORMAT}"
+
+
+def read(folder: Path, stamp: str | None = None) -> Dataset | None:
+    """Read a cached dataset and verify its checksums; None if it is absent, damaged or out of date."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        if stamp is not None and meta["stamp"] != stamp:
+            return None
+        arrays = {part: np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False) for part in PARTS}
+        if meta["fingerprint"] != fingerprint(*arrays.values()):
+            return None
+        return Dataset(
+            name=meta["name"],
+            **arrays,
+            classes=meta["classes"],
+            coarse=meta["coarse"],
+            mean=meta["mean"],
+            std=meta["std"],
+            fingerprint=meta["fingerprint"],
+            official=meta["official"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return None
+
+
+def fingerprint(*arrays: np.ndarray) -> str:
+    """Return the sha256 of content, type and shape of arrays, as 64 hex digits."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def official(name: str, digest: str, read_as: bool | None, image_size: int | None) -> bool | None:
+    """Say whether decoded data equal the official release: by known fingerprint, else as the reader could tell."""
+    source = SOURCES.get(name)
+    if source is None or image_size is not None or read_as is False:
+        return False
+    if source.fingerprint is not None:
+        return digest == source.fingerprint
+    return read_as
+
+
+def _write(folder: Path, name: str, found: Found, image_size: int | None) -> None:
+    raw = found.read()
+    if image_size is not None and raw.train_images.shape[2:] != (image_size, image_size):
+        raw = _resized(raw, image_size)
+    arrays = [getattr(raw, part) for part in PARTS]
+    digest = fingerprint(*arrays)
+    pixels = raw.train_images
+    meta = {
+        "name": name,
+        "stamp": found.stamp,
+        "layout": found.layout,
+        "classes": raw.classes,
+        "coarse": raw.coarse,
+        "fingerprint": digest,
+        "official": official(name, digest, raw.official, image_size),
+    } | _moments(pixels)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(
+            f"The data cache {folder.parent} cannot be written ({error.strerror}). Name another with $CLBENCH_CACHE."
+        ) from None
+    try:
+        for part, array in zip(PARTS, arrays, strict=True):
+            np.save(scratch / f"{part}.npy", array, allow_pickle=False)
+        (scratch / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        _replace(scratch, folder)
+    except OSError as error:
+        raise UserError(
+            f"Writing the decoded '{name}' to {folder} failed ({error.strerror}). Make room, or name another "
+            "place with $CLBENCH_CACHE."
+        ) from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _replace(scratch: Path, folder: Path) -> None:
+    """Put a finished folder in its place; a reader sees the old one, none, or the new one, never a mixture."""
+    while True:
+        try:
+            os.rename(scratch, folder)
+            return
+        except OSError:
+            if not folder.exists():
+                raise
+            aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+            try:
+                os.rename(folder, aside / "old")
+            except FileNotFoundError:  # another process was quicker
+                continue
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+
+
+def _moments(pixels: np.ndarray) -> dict[str, list[float]]:
+    """Mean and standard deviation per channel in [0, 1], exactly, from a histogram of the 256 values."""
+    values = np.arange(256) / 255
+    mean, std = [], []
+    for channel in range(pixels.shape[1]):
+        counts = np.bincount(pixels[:, channel].reshape(-1), minlength=256) / pixels[:, channel].size
+        centre = float(counts @ values)
+        mean.append(centre)
+        std.append(max(float(counts @ (values - centre) ** 2) ** 0.5, 1e-6))
+    return {"mean": mean, "std": std}
+
+
+def _resized(raw: RawImages, size: int) -> RawImages:
+    """Scale every image to a square, by Pillow's bilinear filter as for image folders."""
+    from dataclasses import replace
+
+    from PIL import Image
+
+    def scale(images: np.ndarray) -> np.ndarray:
+        out = np.empty((*images.shape[:2], size, size), dtype=np.uint8)
+        for row, image in enumerate(images):
+            for channel, plane in enumerate(image):
+                picture = Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR)
+                out[row, channel] = np.asarray(picture)
+        return out
+
+    return replace(raw, train_images=scale(raw.train_images), test_images=scale(raw.test_images))

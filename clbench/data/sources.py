@@ -1,0 +1,252 @@
+"""The named datasets and image folders: where each is looked up and how its official release is recognised.
+
+Looked up in this order: torchvision's own layout under the data root, an image folder
+``<name>/{train,test}/<class>/*``, a download by torchvision (unless offline). Nothing here imports torch until
+a dataset is really read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from platformdirs import user_cache_path
+
+from clbench.data.folder import folder_stamp, is_image_folder, read_folder
+from clbench.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True)
+class RawImages:
+    """A decoded dataset: uint8 images [n, channels, height, width] and int64 labels [n], for training and test.
+
+    ``official`` says whether these are the official release's bytes: True, False, or None where it cannot be told.
+    ``coarse`` maps each class to its superclass, where the release has them.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    classes: list[str]
+    official: bool | None
+    coarse: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One named dataset."""
+
+    name: str
+    summary: str
+    shape: tuple[int, int, int]
+    classes: int
+    torchvision_class: str | None = None
+    # sha256 of content and labels as decoded from the official release, where we could see it
+    fingerprint: str | None = None
+
+
+SOURCES = {
+    source.name: source
+    for source in (
+        Source(
+            "digits",
+            "1,797 scanned digits, 8 × 8, bundled with scikit-learn; needs no download",
+            (1, 8, 8),
+            10,
+            fingerprint="",
+        ),
+        Source(
+            "mnist",
+            "70,000 handwritten digits, 28 × 28 (LeCun et al. 1998)",
+            (1, 28, 28),
+            10,
+            "MNIST",
+            fingerprint="",
+        ),
+        Source(
+            "fashion-mnist",
+            "70,000 pictures of clothes, 28 × 28 (Xiao et al. 2017, arXiv:1708.07747)",
+            (1, 28, 28),
+            10,
+            "FashionMNIST",
+        ),
+        Source(
+            "kmnist",
+            "70,000 cursive Japanese characters, 28 × 28 (Clanuwat et al. 2018, arXiv:1812.01718)",
+            (1, 28, 28),
+            10,
+            "KMNIST",
+        ),
+        Source("cifar10", "60,000 photographs, 32 × 32 colour (Krizhevsky 2009)", (3, 32, 32), 10, "CIFAR10"),
+        Source(
+            "cifar100",
+            "60,000 photographs, 32 × 32 colour, 100 classes in 20 superclasses (Krizhevsky 2009)",
+            (3, 32, 32),
+            100,
+            "CIFAR100",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class DataPlace:
+    """Where to look for data and whether downloading is allowed."""
+
+    root: Path
+    cache: Path
+    offline: bool = False
+
+    @classmethod
+    def default(cls, root: Path | None = None, offline: bool = False) -> DataPlace:
+        """Return the place from the arguments, ``$CLBENCH_DATA``, ``$CLBENCH_CACHE`` or the user cache folder."""
+        base = user_cache_path("clbench", appauthor=False)
+        chosen = root or Path(os.environ.get("CLBENCH_DATA") or base / "data")
+        cache = Path(os.environ.get("CLBENCH_CACHE") or base / "decoded")
+        return cls(chosen.expanduser(), cache.expanduser(), offline or bool(os.environ.get("CLBENCH_OFFLINE")))
+
+
+@dataclass(frozen=True)
+class Found:
+    """A dataset as it lies on disk: how to decode it, and a stamp that changes when its files do."""
+
+    layout: str
+    stamp: str
+    read: Callable[[], RawImages]
+
+
+def locate(name: str, place: DataPlace, image_size: int | None = None) -> Found:
+    """Find a dataset by name, downloading it if that is allowed.
+
+    Raises UserError, naming the ways out, if there is no such data.
+    """
+    found = find(name, place, image_size)
+    if found is not None:
+        return found
+    source = SOURCES.get(name)
+    if source is None:
+        raise UserError(
+            f"Unknown dataset '{name}'.{did_you_mean(name, SOURCES)} Use one of {', '.join(SOURCES)}, "
+            f"or put an image folder at {place.root / name}/{{train,test}}/<class>/ and name it here."
+        )
+    ways_out = (
+        f"Ways out: put torchvision's files or an image folder {name}/{{train,test}}/<class>/ under "
+        f"{place.root} (or name another folder with --data-root or $CLBENCH_DATA); "
+        f"run 'clbench data fetch {name}' on a machine with a network; or use a 'digits' scenario, "
+        "which needs no download."
+    )
+    if place.offline:
+        raise UserError(f"The dataset '{name}' is not under {place.root}, and downloads are off. {ways_out}")
+    try:
+        _torchvision(source, place.root, download=True)
+    except Exception as error:  # urllib, ssl, zip and integrity errors alike: the way out is the same
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"Downloading '{name}' to {place.root} failed: {reason}. {ways_out}") from None
+    found = find(name, place, image_size)
+    assert found is not None
+    return found
+
+
+def find(name: str, place: DataPlace, image_size: int | None = None) -> Found | None:
+    """Find a dataset that is already on disk, without downloading; None if it is not there."""
+    source = SOURCES.get(name)
+    if name == "digits":
+        return Found("bundled", "scikit-learn", _read_digits)
+    if source is not None:
+        files = _torchvision_files(source, place.root)
+        if files:
+            stamp = ";".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
+            return Found("torchvision", stamp, lambda: _read_torchvision(source, place.root))
+    folder = place.root / name
+    if is_image_folder(folder):
+        return Found("image folder", folder_stamp(folder), lambda: _read_image_folder(folder, image_size))
+    return None
+
+
+def _read_image_folder(folder: Path, image_size: int | None) -> RawImages:
+    train, train_labels, test, test_labels, classes = read_folder(folder, image_size)
+    # Re-encoded or hand-made images are never the official bytes.
+    return RawImages(train, train_labels, test, test_labels, classes, official=False)
+
+
+def _read_digits() -> RawImages:
+    """scikit-learn's digits; within each class every fifth image, in the file's order, is a test image."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    labels = bunch.target.astype(np.int64)
+    test = np.zeros(len(labels), dtype=bool)
+    for label in range(10):
+        test[np.flatnonzero(labels == label)[4::5]] = True
+    return RawImages(
+        images[~test], labels[~test], images[test], labels[test], [str(digit) for digit in range(10)], official=None
+    )
+
+
+def _torchvision_files(source: Source, root: Path) -> list[Path]:
+    """The files of torchvision's layout, if all that are needed are there."""
+    match source.torchvision_class:
+        case "MNIST" | "FashionMNIST" | "KMNIST":
+            raw = root / str(source.torchvision_class) / "raw"
+            stems = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+            files = [raw / stem for stem in stems]
+        case "CIFAR10":
+            batches = root / "cifar-10-batches-py"
+            files = [batches / f"data_batch_{i}" for i in range(1, 6)]
+            files += [batches / "test_batch", batches / "batches.meta"]
+        case "CIFAR100":
+            files = [root / "cifar-100-python" / part for part in ("train", "test", "meta")]
+        case _:
+            return []
+    return files if all(file.is_file() for file in files) else []
+
+
+def _torchvision(source: Source, root: Path, *, download: bool) -> tuple[Any, Any]:
+    from torchvision import datasets
+
+    kind = getattr(datasets, str(source.torchvision_class))
+    return tuple(kind(str(root), train=train, download=download) for train in (True, False))  # type: ignore[return-value]
+
+
+def _read_torchvision(source: Source, root: Path) -> RawImages:
+    try:
+        train, test = _torchvision(source, root, download=False)
+    except (RuntimeError, ValueError, OSError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"The files of '{source.name}' under {root} are damaged or not the official release ({reason}). "
+            f"Delete them and run 'clbench data fetch {source.name}', or lay the images out as "
+            f"{root / source.name}/{{train,test}}/<class>/."
+        ) from None
+    arrays = []
+    for part in (train, test):
+        images = np.asarray(part.data, dtype=np.uint8)
+        images = images[:, None] if images.ndim == 3 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        arrays += [images, np.asarray(part.targets, dtype=np.int64)]
+    # torchvision has checked CIFAR's md5 sums before reading them; idx files carry no published sum of their
+    # own, so the decoded content decides where we know it (see cache.official).
+    is_cifar = str(source.torchvision_class).startswith("CIFAR")
+    return RawImages(
+        *arrays,
+        classes=[str(name) for name in train.classes],
+        official=True if is_cifar else None,
+        coarse=_coarse_labels(root, arrays[1]) if source.name == "cifar100" else None,
+    )
+
+
+def _coarse_labels(root: Path, fine: np.ndarray) -> list[int]:
+    """CIFAR-100's superclass of each class.
+
+    torchvision drops them; the file is read again only after torchvision has verified its md5 sum.
+    """
+    import pickle
+
+    with (root / "cifar-100-python" / "train").open("rb") as stream:
+        coarse = np.asarray(pickle.load(stream, encoding="latin1")["coarse_labels"])
+    return [int(coarse[fine == label][0]) for label in range(int(fine.max()) + 1)]

@@ -1,0 +1,159 @@
+"""What a scenario makes: a stream of tasks over one dataset, as indices and maps. No pixel is touched here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+
+from clbench.data.cache import Dataset
+from clbench.errors import UserError
+from clbench.registry import Count, Share
+
+Incremental = Literal["task", "class", "domain"]
+
+
+class Pixels(Protocol):
+    """A fixed change of images that makes a task of its own, such as a permutation."""
+
+    @property
+    def description(self) -> bytes:
+        """What the change is, for the stream's hash."""
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """Every image's pixels in a new order: position i takes the old pixel ``order[i]``; channels move together."""
+
+    order: np.ndarray
+
+    @property
+    def description(self) -> bytes:
+        """The order itself."""
+        return b"permutation" + self.order.astype("<i8").tobytes()
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Every image turned counter-clockwise about its centre by ``degrees``, bilinear, black outside."""
+
+    degrees: float
+
+    @property
+    def description(self) -> bytes:
+        """The angle."""
+        return f"rotation {self.degrees!r}".encode()
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    ``train``, ``validation`` and ``test`` index the dataset's training and test images (validation images are
+    training images that are held out). ``labels[c]`` is the label that the dataset's class c has in this task, −1 if
+    the class does not occur. ``head`` is the task identity given to a multi-head network: 0 unless task-incremental.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    labels: np.ndarray
+    head: int = 0
+    pixels: Pixels | None = None
+    validation: np.ndarray | None = None
+
+    @property
+    def classes(self) -> list[int]:
+        """The labels that occur in this task."""
+        return sorted({int(label) for label in self.labels if label >= 0})
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Tasks in order. ``outputs`` is the number of labels that one head must tell apart."""
+
+    tasks: Sequence[Task]
+    outputs: int
+    heads: int
+    incremental: Incremental
+
+    @property
+    def digest(self) -> str:
+        """sha256 (16 hex digits) of everything that makes the stream: indices, label maps, pixel changes."""
+        digest = hashlib.sha256(f"{self.outputs} {self.heads} {self.incremental}".encode())
+        for task in self.tasks:
+            for array in (task.train, task.test, task.labels, task.validation):
+                digest.update(b"-" if array is None else array.astype("<i8").tobytes())
+            digest.update(f"{task.head}".encode() + (task.pixels.description if task.pixels else b"as it is"))
+        return digest.hexdigest()[:16]
+
+
+def same_classes_stream(
+    data: Dataset, pixels: Sequence[Pixels], incremental: Incremental
+) -> Stream:
+    """Make a stream in which every task is the whole dataset with its pixels changed.
+
+    domain: the labels stay the same. task: they stay the same and each task has its own head. class: task t's class c
+    is label t·C + c.
+    """
+    classes = len(data.classes)
+    everything = np.arange(len(data.train_labels)), np.arange(len(data.test_labels))
+    tasks = [
+        Task(
+            *everything,
+            labels=np.arange(classes) + (index * classes if incremental == "class" else 0),
+            head=index if incremental == "task" else 0,
+            pixels=change,
+        )
+        for index, change in enumerate(pixels)
+    ]
+    return Stream(
+        tasks,
+        outputs=classes * len(tasks) if incremental == "class" else classes,
+        heads=len(tasks) if incremental == "task" else 1,
+        incremental=incremental,
+    )
+
+
+def common_options(
+    *,
+    samples_per_task: Count | None = None,
+    validation: Share = 0.0,
+    image_size: Count | None = None,
+    normalisation: Literal["standard", "unit", "none"] = "standard",
+) -> None:
+    """Declare the options that every scenario has beside its own; the engine applies them.
+
+    samples_per_task: train on at most so many images of each task, drawn by seed (default: all).
+    validation: share of each task's training images that is held out; 'evaluate: validation' scores on them.
+    image_size: scale images to a square of so many pixels (default: as they are).
+    normalisation: 'standard' (zero mean and unit variance over the dataset's training images, per channel),
+    'unit' (0 to 1) or 'none' (0 to 255).
+    """
+
+
+def with_common_options(stream: Stream, seed: int, samples_per_task: int | None, validation: float) -> Stream:
+    """Hold out the validation share of each task, then keep at most ``samples_per_task`` of the rest.
+
+    Raises UserError if a task is left without training images, or its validation share is empty.
+    """
+    tasks = []
+    for index, task in enumerate(stream.tasks):
+        order = np.random.default_rng([seed, index, 1]).permutation(len(task.train))
+        held_out = round(validation * len(order))
+        if validation > 0 and not 0 < held_out < len(order):
+            raise UserError(
+                f"scenario.validation: a share of {validation} of task {index + 1}'s {len(order)} training images "
+                "leaves nothing on one side. Choose another share."
+            )
+        kept = order[held_out:][:samples_per_task]
+        tasks.append(
+            replace(
+                task,
+                train=task.train[np.sort(kept)],
+                validation=task.train[np.sort(order[:held_out])] if held_out else None,
+            )
+        )
+    return replace(stream, tasks=tasks)

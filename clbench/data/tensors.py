@@ -1,0 +1,201 @@
+"""Tasks as tensors that stay on the device: loading a batch is indexing."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clbench.data.augment import Augment
+from clbench.data.cache import Dataset
+from clbench.data.streams import Permutation, Pixels, Rotation, Stream, Task
+
+# Test images of tasks are made once and kept up to this many bytes; long streams make them again.
+KEPT_BYTES = 256 * 2**20
+Batch = list[Tensor]
+
+
+@dataclass
+class TaskData:
+    """Images of one or several tasks, on the device.
+
+    images: uint8 [n, channels, height, width]; labels, heads: int64 [n]; scale, shift: float32 [channels, 1, 1],
+    which turn pixel values into network input. ``head`` is the head of all samples, or None if they differ.
+    """
+
+    images: Tensor
+    labels: Tensor
+    heads: Tensor
+    scale: Tensor
+    shift: Tensor
+    head: int | None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Normalise uint8 images into float32 network input."""
+        return images.to(torch.float32).mul_(self.scale).add_(self.shift)
+
+    def batches(self, batch_size: int) -> BatchLoader:
+        """Iterate over all samples in order."""
+        return BatchLoader(self, batch_size)
+
+    def subset(self, index: Tensor) -> TaskData:
+        """Return the samples at the given positions."""
+        return TaskData(
+            self.images[index], self.labels[index], self.heads[index], self.scale, self.shift, self.head
+        )
+
+    @staticmethod
+    def concat(parts: Sequence[TaskData]) -> TaskData:
+        """Join samples of several tasks into one."""
+        if len(parts) == 1:
+            return parts[0]
+        heads = {part.head for part in parts}
+        return TaskData(
+            torch.cat([part.images for part in parts]),
+            torch.cat([part.labels for part in parts]),
+            torch.cat([part.heads for part in parts]),
+            parts[0].scale,
+            parts[0].shift,
+            heads.pop() if len(heads) == 1 else None,
+        )
+
+
+class BatchLoader:
+    """Batches ``[inputs, labels, heads]`` of a TaskData; shuffled anew each epoch if a generator is given.
+
+    ``head`` is the head that all samples share, or None: known on the host, so nothing has to be asked of the device.
+    """
+
+    def __init__(
+        self,
+        data: TaskData,
+        batch_size: int,
+        shuffle: torch.Generator | None = None,
+        augment: Augment | None = None,
+    ) -> None:
+        self.data = data
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.augment = augment
+        self.head = data.head
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.data) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        data = self.data
+        if self.shuffle is None:
+            for start in range(0, len(data), self.batch_size):
+                part = slice(start, start + self.batch_size)
+                yield [data.inputs(data.images[part]), data.labels[part], data.heads[part]]
+            return
+        order = torch.randperm(len(data), generator=self.shuffle).to(data.labels.device)
+        for index in order.split(self.batch_size):
+            images = data.images.index_select(0, index)
+            if self.augment is not None:
+                images = self.augment(images)
+            labels = data.labels.index_select(0, index)
+            # A view of the shared head saves a gather per step.
+            heads = data.heads[: len(index)] if data.head is not None else data.heads.index_select(0, index)
+            yield [data.inputs(images), labels, heads]
+
+
+class ResidentStream:
+    """A stream's tasks as tensors, made when asked for; the dataset is moved to the device once."""
+
+    def __init__(self, stream: Stream, data: Dataset, device: torch.device, normalisation: str) -> None:
+        self.stream = stream
+        self.device = device
+        self._pixels = {"train": _resident(data.train_images, device), "test": _resident(data.test_images, device)}
+        self._labels = {"train": data.train_labels, "test": data.test_labels}
+        channels = data.shape[0]
+        scale, shift = {
+            "standard": (
+                [1 / (255 * s) for s in data.std],
+                [-m / s for m, s in zip(data.mean, data.std, strict=True)],
+            ),
+            "unit": ([1 / 255] * channels, [0.0] * channels),
+            "none": ([1.0] * channels, [0.0] * channels),
+        }[normalisation]
+        self._scale = torch.tensor(scale, device=device).reshape(-1, 1, 1)
+        self._shift = torch.tensor(shift, device=device).reshape(-1, 1, 1)
+        self._kept: OrderedDict[tuple[int, str], TaskData] = OrderedDict()
+        self._kept_bytes = 0
+
+    def train(self, task: int) -> TaskData:
+        """Training data of a task; not kept, since a stage uses it once."""
+        chosen = self.stream.tasks[task]
+        return self._make(chosen, chosen.train, "train")
+
+    def evaluation(self, task: int, part: str) -> TaskData:
+        """Test or validation data of a task, kept while there is room."""
+        key = (task, part)
+        if key not in self._kept:
+            chosen = self.stream.tasks[task]
+            if part == "validation":
+                assert chosen.validation is not None
+                data = self._make(chosen, chosen.validation, "train")
+            else:
+                data = self._make(chosen, chosen.test, "test")
+            if self._kept_bytes + data.images.nbytes > KEPT_BYTES:
+                return data
+            self._kept_bytes += data.images.nbytes
+            self._kept[key] = data
+        return self._kept[key]
+
+    def _make(self, task: Task, index: np.ndarray, part: str) -> TaskData:
+        everything = len(index) == len(self._labels[part])
+        where = torch.from_numpy(np.ascontiguousarray(index))
+        images = self._pixels[part]
+        if not everything:
+            images = images.index_select(0, where.to(self.device))
+        labels = torch.from_numpy(task.labels[self._labels[part][index]]).to(self.device)
+        heads = torch.full_like(labels, task.head)
+        return TaskData(changed(images, task.pixels), labels, heads, self._scale, self._shift, task.head)
+
+
+def _resident(images: np.ndarray, device: torch.device) -> Tensor:
+    """A memory-mapped array as a tensor of its own on the device."""
+    return torch.from_numpy(np.array(images)).to(device)
+
+
+def changed(images: Tensor, pixels: Pixels | None) -> Tensor:
+    """Apply a task's pixel change to uint8 images [n, channels, height, width]."""
+    match pixels:
+        case None:
+            return images
+        case Permutation(order=order):
+            where = torch.from_numpy(order).to(images.device)
+            return images.flatten(2).index_select(2, where).reshape(images.shape)
+        case Rotation(degrees=degrees):
+            return _rotated(images, degrees)
+        case _:
+            raise TypeError(f"unknown pixel change {pixels!r}")
+
+
+def _rotated(images: Tensor, degrees: float) -> Tensor:
+    angle = math.radians(degrees)
+    height, width = images.shape[2:]
+    # affine_grid works in coordinates from −1 to 1, so the aspect ratio enters the off-diagonal terms.
+    turn = torch.tensor(
+        [
+            [math.cos(angle), -math.sin(angle) * height / width, 0.0],
+            [math.sin(angle) * width / height, math.cos(angle), 0.0],
+        ],
+        device=images.device,
+    )
+    out = torch.empty_like(images)
+    for part, target in zip(images.split(1024), out.split(1024), strict=True):
+        grid = functional.affine_grid(turn.expand(len(part), 2, 3), list(part.shape), align_corners=False)
+        turned = functional.grid_sample(part.float(), grid, align_corners=False)
+        target.copy_(turned.round_().clamp_(0, 255))
+    return out

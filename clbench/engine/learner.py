@@ -1,0 +1,229 @@
+"""The learner: Avalanche's SupervisedTemplate over resident tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from clbench.avalanche import MultiTaskModule, SupervisedPlugin, SupervisedTemplate
+from clbench.data.augment import Augment
+from clbench.data.benchmark import ResidentExperience
+from clbench.data.tensors import BatchLoader, TaskData
+from clbench.engine.seeding import generator
+
+Logits = Literal["all", "seen", "current"]
+MASKED = -1e9  # finite, so that no method meets 0 · inf
+EVAL_BATCH = 1024
+
+
+class NoEvaluator(SupervisedPlugin):
+    """In the place of Avalanche's evaluator, which copies the experience at every callback of every step."""
+
+    def get_last_metrics(self) -> dict[str, Any]:
+        """Return nothing: R is kept by the learner."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How each stage is trained: by epochs or by steps, and what the batches are."""
+
+    batch_size: int
+    epochs: int | None
+    steps: int | None
+    reset_optimizer: bool
+    logits: Logits
+    flip: bool
+    crop: bool
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Where and in which number format the network runs."""
+
+    device: torch.device
+    precision: str
+    memory_format: torch.memory_format
+
+
+class ResidentLearner(SupervisedTemplate):
+    """Avalanche's training and evaluation loops, fed by indexing into tensors that stay on the device.
+
+    Plugins see what they know from Avalanche (``experience.dataset``, ``adapted_dataset``, ``mbatch``, ``clock``); a
+    plugin that sets its own ``dataloader`` is obeyed.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        plugins: Sequence[SupervisedPlugin],
+        training: Training,
+        arithmetic: Arithmetic,
+        seed: int,
+        outputs: int,
+    ) -> None:
+        self.training = training
+        self.arithmetic = arithmetic
+        self.seed = seed
+        self.stage_steps = 0
+        self._outputs = outputs
+        self._masked: Tensor | None = None  # [outputs], True where a class is left out
+        self._seen: set[int] = set()
+        self._accuracies: list[float] = []
+        self._loaded_heads: Tensor | None = None
+        self._shuffle = generator(seed, "batches")
+        self._augment: Augment | None = None
+        if training.flip or training.crop:
+            random = generator(seed, "augmentation", arithmetic.device)
+            self._augment = Augment(training.flip, training.crop, random)
+        super().__init__(
+            model=model,
+            optimizer=optimizer,
+            criterion=nn.CrossEntropyLoss(),
+            train_mb_size=training.batch_size,
+            train_epochs=training.epochs or 1,
+            eval_mb_size=EVAL_BATCH,
+            device=arithmetic.device,
+            plugins=list(plugins),
+            evaluator=NoEvaluator(),
+        )
+
+    # What strategies use.
+
+    @property
+    def data(self) -> TaskData:
+        """Data of the current experience: of the training stage, or of the task that is evaluated."""
+        assert isinstance(self.experience, ResidentExperience)
+        return self.experience.data
+
+    @property
+    def stage(self) -> int:
+        """Number of stages that are finished."""
+        count: int = self.clock.train_exp_counter
+        return count
+
+    def random(self, purpose: str) -> torch.Generator:
+        """Return a CPU generator of the run's seed for one purpose."""
+        return generator(self.seed, purpose)
+
+    def logits(self, x: Tensor, heads: Tensor | int, parameters: dict[str, Tensor] | None = None) -> Tensor:
+        """Logits as they are trained on: float32, with the classes that this run leaves out masked.
+
+        ``parameters`` stand in for the model's own, for ``torch.func``.
+        """
+        arithmetic = self.arithmetic
+        if arithmetic.memory_format is torch.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.precision == "bf16"):
+            inputs = (x, heads) if isinstance(self.model, MultiTaskModule) else (x,)
+            if parameters is None:
+                output = self.model(*inputs)
+            else:
+                output = functional_call(self.model, parameters, inputs)
+        output = output.float()
+        if self._masked is not None:
+            output = output.masked_fill(self._masked[: output.shape[1]], MASKED)
+        return output
+
+    # What the engine uses.
+
+    def fit(self, experience: ResidentExperience) -> None:
+        """Train one stage."""
+        self._seen |= {*experience.classes_in_this_experience}
+        if self.training.logits != "all":
+            current = self.training.logits == "current"
+            self._leave_out_all_but({*experience.classes_in_this_experience} if current else self._seen)
+        self.train([experience], eval_streams=[])
+
+    def row(self, experiences: Sequence[ResidentExperience]) -> list[float]:
+        """Evaluate every task: one row of R."""
+        if self.training.logits != "all" and self._seen:
+            self._leave_out_all_but(self._seen)
+        self._accuracies = []
+        self.eval(experiences)
+        return self._accuracies
+
+    def _leave_out_all_but(self, classes: set[int]) -> None:
+        self._masked = torch.ones(self._outputs, dtype=torch.bool, device=self.device)
+        self._masked[sorted(classes)] = False
+
+    # Avalanche's template methods.
+
+    def forward(self) -> Tensor:
+        """Logits of the current mini-batch."""
+        heads: Tensor | int = self.mbatch[-1]
+        if heads is self._loaded_heads and isinstance(self.dataloader, BatchLoader):
+            # No plugin has mixed other tasks in, so the head is known without asking the device.
+            head = self.dataloader.head
+            heads = heads if head is None else head
+        return self.logits(self.mbatch[0], heads)
+
+    def criterion(self) -> Tensor:
+        """Cross-entropy of the current mini-batch."""
+        loss: Tensor = self._criterion(self.mb_output, self.mbatch[1])
+        return loss
+
+    def make_train_dataloader(self, **kwargs: Any) -> None:
+        """Shuffled batches of the stage's tensors, and as many epochs as the budget of steps needs."""
+        loader = BatchLoader(self.data, self.train_mb_size, self._shuffle, self._augment)
+        self.dataloader = loader
+        if self.training.steps is not None:
+            self.train_epochs = math.ceil(self.training.steps / len(loader))
+        self.stage_steps = self.training.steps or self.train_epochs * len(loader)
+
+    def make_eval_dataloader(self, **kwargs: Any) -> None:
+        """Large batches, in order."""
+        self.dataloader = BatchLoader(self.data, self.eval_mb_size)
+
+    @property
+    def adapted_dataset(self) -> Any:
+        """The experience as an AvalancheDataset, made when a plugin asks for it."""
+        return self.experience.dataset if self.experience is not None else None
+
+    @adapted_dataset.setter
+    def adapted_dataset(self, value: Any) -> None:
+        """Ignore the template's bookkeeping: the experience has the data."""
+
+    def train_dataset_adaptation(self, **kwargs: Any) -> None:
+        """Adapt nothing: the tensors are the data."""
+
+    def eval_dataset_adaptation(self, **kwargs: Any) -> None:
+        """Adapt nothing: the tensors are the data."""
+
+    def model_adaptation(self, model: nn.Module | None = None) -> nn.Module:
+        """Grow a growing classifier, but never because of classes that are only tested."""
+        if not self.is_training:
+            return self.model
+        grown: nn.Module = super().model_adaptation(model)
+        return grown
+
+    def check_model_and_optimizer(self, **kwargs: Any) -> None:
+        """Adapt model and optimiser; reset the optimiser's state if the run says so."""
+        super().check_model_and_optimizer(reset_optimizer_state=self.training.reset_optimizer, **kwargs)
+
+    def _unpack_minibatch(self) -> None:
+        if isinstance(self.dataloader, BatchLoader):
+            self._loaded_heads = self.mbatch[-1]
+        else:
+            super()._unpack_minibatch()
+
+    def eval_epoch(self, **kwargs: Any) -> None:
+        """Count right answers on the device; one number is read back per task."""
+        right = torch.zeros((), dtype=torch.int64, device=self.device)
+        for self.mbatch in self.dataloader:
+            self._unpack_minibatch()
+            self._before_eval_iteration(**kwargs)
+            self._before_eval_forward(**kwargs)
+            self.mb_output = self.forward()
+            self._after_eval_forward(**kwargs)
+            right += (self.mb_output.argmax(1) == self.mbatch[1]).sum()
+            self._after_eval_iteration(**kwargs)
+        self._accuracies.append(int(right) / len(self.data))

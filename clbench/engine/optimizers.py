@@ -1,0 +1,98 @@
+"""Optimisers and learning-rate schedules by name."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from clbench.avalanche import SupervisedPlugin
+from clbench.errors import UserError, did_you_mean
+from clbench.registry import Declared, NonNegative, Positive, Share
+
+Reset = Literal["each-task", "never"]
+Schedule = Literal["constant", "linear", "cosine"]
+
+
+def _fused(device: torch.device) -> bool:
+    return device.type in ("cpu", "cuda")
+
+
+def sgd(
+    parameters: list[nn.Parameter],
+    device: torch.device,
+    *,
+    lr: Positive = 0.05,
+    momentum: Share = 0.0,
+    nesterov: bool = False,
+    weight_decay: NonNegative = 0.0,
+    reset: Reset = "each-task",
+    schedule: Schedule = "constant",
+) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with momentum."""
+    if nesterov and momentum == 0:
+        raise UserError("optimizer.nesterov needs a momentum: set optimizer.momentum, for instance to 0.9.")
+    return torch.optim.SGD(
+        parameters, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=_fused(device)
+    )
+
+
+def adam(
+    parameters: list[nn.Parameter],
+    device: torch.device,
+    *,
+    lr: Positive = 1e-3,
+    beta1: Share = 0.9,
+    beta2: Share = 0.999,
+    weight_decay: NonNegative = 0.0,
+    reset: Reset = "each-task",
+    schedule: Schedule = "constant",
+) -> torch.optim.Optimizer:
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980)."""
+    return torch.optim.Adam(parameters, lr, (beta1, beta2), weight_decay=weight_decay, fused=_fused(device))
+
+
+def adamw(
+    parameters: list[nn.Parameter],
+    device: torch.device,
+    *,
+    lr: Positive = 1e-3,
+    beta1: Share = 0.9,
+    beta2: Share = 0.999,
+    weight_decay: NonNegative = 0.01,
+    reset: Reset = "each-task",
+    schedule: Schedule = "constant",
+) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+    return torch.optim.AdamW(parameters, lr, (beta1, beta2), weight_decay=weight_decay, fused=_fused(device))
+
+
+OPTIMIZERS = {name: Declared(name, make) for name, make in (("sgd", sgd), ("adam", adam), ("adamw", adamw))}
+
+
+def declared(name: str) -> Declared:
+    """Return an optimiser by name; UserError with the nearest one."""
+    if name not in OPTIMIZERS:
+        raise UserError(
+            f"optimizer.name: unknown optimiser '{name}'.{did_you_mean(name, OPTIMIZERS)} "
+            f"Use one of {', '.join(OPTIMIZERS)}."
+        )
+    return OPTIMIZERS[name]
+
+
+class ScheduleLearningRate(SupervisedPlugin):
+    """Lower the learning rate from its full value to 0 over each stage's steps, linearly or along a cosine."""
+
+    def __init__(self, schedule: Schedule, lr: float) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.lr = lr
+
+    def before_update(self, learner: Any, **kwargs: Any) -> None:
+        """Set the rate of this step."""
+        progress = learner.clock.train_exp_iterations / learner.stage_steps
+        left = 1 - progress if self.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
+        for group in learner.optimizer.param_groups:
+            group["lr"] = self.lr * left

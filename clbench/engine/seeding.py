@@ -1,0 +1,43 @@
+"""Random numbers and machine settings: everything that must be the same for two runs to agree bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+
+import numpy as np
+import torch
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's global generators."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a generator that depends on the seed and the purpose alone."""
+    digest = hashlib.sha256(f"{seed} {purpose}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def available_cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare_process(threads: int) -> None:
+    """Set what every process of clbench sets.
+
+    Threads, because two processes that spin on the same cores run at an eighth of their speed. Denormals flushed,
+    because squared gradients make them and they slow EWC several times. Deterministic algorithms, because the same
+    config and seed must give the same R.
+    """
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Determinism would also fill every new tensor with NaN, which costs time and only helps faulty code.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

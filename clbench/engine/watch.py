@@ -1,0 +1,112 @@
+"""Plugins of the engine itself: the step budget, the divergence watch and progress."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+import torch
+
+from clbench.avalanche import SupervisedPlugin
+
+WINDOW = 256  # steps between two looks at the losses
+
+
+class Diverged(Exception):
+    """Training has produced NaN or infinity."""
+
+    def __init__(self, stage: int, step: int, what: str) -> None:
+        super().__init__(f"{what} became NaN or infinite at step {step} of stage {stage}")
+
+
+class StepBudget(SupervisedPlugin):
+    """Stop each stage after a number of steps."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def after_training_iteration(self, learner: Any, **kwargs: Any) -> None:
+        """Stop when the budget is spent; the clock counts this step after all plugins."""
+        if learner.clock.train_exp_iterations + 1 >= self.steps:
+            learner.stop_training()
+
+
+class DivergenceWatch(SupervisedPlugin):
+    """Find the first step whose loss is not finite, looking only every WINDOW steps and at a stage's end.
+
+    ``losses`` gets each stage's mean training loss.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.window = torch.zeros(WINDOW, device=device)
+        self.losses: list[float] = []
+        self._sum = 0.0
+        self._count = 0
+
+    def before_training_exp(self, learner: Any, **kwargs: Any) -> None:
+        """Start counting."""
+        self._sum, self._count = 0.0, 0
+
+    def after_backward(self, learner: Any, **kwargs: Any) -> None:
+        """Note the loss on the device."""
+        self.window[self._count % WINDOW] = learner.loss.detach()[0]
+        self._count += 1
+        if self._count % WINDOW == 0:
+            self._look(learner, WINDOW)
+
+    def after_training_exp(self, learner: Any, **kwargs: Any) -> None:
+        """Look at the last losses and at the parameters: a step may spoil them after the last loss."""
+        self._look(learner, self._count % WINDOW)
+        if not all(torch.isfinite(p).all() for p in learner.model.parameters()):
+            raise Diverged(learner.stage + 1, self._count, "a parameter")
+        self.losses.append(self._sum / max(self._count, 1))
+
+    def _look(self, learner: Any, count: int) -> None:
+        losses = self.window[:count]
+        total = float(losses.sum())
+        if not torch.isfinite(losses).all():
+            first = int((~torch.isfinite(losses)).nonzero()[0, 0])
+            raise Diverged(learner.stage + 1, self._count - count + first + 1, "the loss")
+        self._sum += total
+
+
+class Reporter(Protocol):
+    """Whoever shows progress; the default shows nothing."""
+
+    def run_started(self, stages: int) -> None:
+        """A run of so many stages begins."""
+
+    def stage_started(self, stage: int, steps: int) -> None:
+        """Stage (from 1) begins and will take so many steps."""
+
+    def stepped(self, step: int, epoch: int) -> None:
+        """So many steps of the stage are done; called a few times a second."""
+
+    def stage_finished(self, stage: int, row: list[float]) -> None:
+        """The stage is trained and evaluated; ``row`` is its row of R."""
+
+
+class Silent(Reporter):
+    """Shows nothing."""
+
+
+class ReportSteps(SupervisedPlugin):
+    """Tell the reporter about steps, ten times a second at most."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self.reporter = reporter
+        self._next = 0.0
+
+    def before_training_exp(self, learner: Any, **kwargs: Any) -> None:
+        """Tell that a stage begins."""
+        self.reporter.stage_started(learner.stage + 1, learner.stage_steps)
+
+    def after_training_iteration(self, learner: Any, **kwargs: Any) -> None:
+        """Tell how far the stage is."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + 0.1
+            self.reporter.stepped(learner.clock.train_exp_iterations + 1, learner.clock.train_exp_epochs + 1)

@@ -1,0 +1,23 @@
+"""Errors that a user can fix: one message, with the next step in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something the user can fix. The command line prints the message as one paragraph and exits with 2.
+
+    The message names the key or file, says what was expected and what to do next.
+    """
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the nearest of the known names, or an empty string.
+
+    >>> did_you_mean("ewk", ["ewc", "naive"])
+    " Did you mean 'ewc'?"
+    """
+    near = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{near[0]}'?" if near else ""

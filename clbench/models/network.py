@@ -1,0 +1,66 @@
+"""A network: a backbone that makes features and a classifier on top, single, growing or multi-head."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from clbench.avalanche import IncrementalClassifier, MultiTaskModule
+
+Classifier = Literal["single", "growing", "multi"]
+
+
+class Network(nn.Module):
+    """``classifier(backbone(x))``; parameters of the classifier have names that begin with ``classifier``."""
+
+    def __init__(self, backbone: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits [n, classes] of inputs [n, channels, height, width]."""
+        logits: Tensor = self.classifier(self.backbone(x))
+        return logits
+
+
+class MultiHeadNetwork(MultiTaskModule):
+    """A network with one head per task; ``forward(x, task)`` takes one task for all samples, or one for each."""
+
+    def __init__(self, backbone: nn.Module, features: int, outputs: int, heads: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = nn.ModuleList(nn.Linear(features, outputs) for _ in range(heads))
+
+    def forward(self, x: Tensor, task_labels: Tensor | int) -> Tensor:
+        """Return logits [n, outputs] of each sample's own head.
+
+        Heads that are not used get no gradient at all (rather than zeros), so that momentum and weight decay leave
+        them alone. For mixed batches all heads are computed and gathered: nothing is asked of the device.
+        """
+        features = self.backbone(x)
+        if isinstance(task_labels, int):
+            logits: Tensor = self.classifier[task_labels](features)
+            return logits
+        everything = torch.stack([head(features) for head in self.classifier], dim=1)
+        chosen = task_labels.reshape(-1, 1, 1).expand(-1, 1, everything.shape[2])
+        return everything.gather(1, chosen).squeeze(1)
+
+
+def build(
+    backbone: nn.Module, shape: tuple[int, int, int], classifier: Classifier, outputs: int, heads: int
+) -> Network | MultiHeadNetwork:
+    """Put a classifier on a backbone whose input has the given shape."""
+    was_training = backbone.training
+    with torch.no_grad():
+        features = backbone.eval()(torch.zeros(1, *shape)).shape[1]
+    backbone.train(was_training)
+    match classifier:
+        case "multi":
+            return MultiHeadNetwork(backbone, features, outputs, heads)
+        case "growing":
+            return Network(backbone, IncrementalClassifier(features, initial_out_features=1))
+        case "single":
+            return Network(backbone, nn.Linear(features, outputs))

@@ -1,0 +1,60 @@
+"""ResNet-18 for small images (He et al. 2016, arXiv:1512.03385)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clbench.models._norm import Norm, norm_2d
+from clbench.registry import Count, model
+
+
+class _BasicBlock(nn.Module):
+    """Two 3 × 3 convolutions beside a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
+        super().__init__()
+        bias = norm == "none"
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=bias)
+        self.norm1 = norm_2d(norm, outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias)
+        self.norm2 = norm_2d(norm, outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=bias), norm_2d(norm, outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = functional.relu(self.norm1(self.conv1(x)))
+        return functional.relu(self.norm2(self.conv2(h)) + self.shortcut(x))
+
+
+def _resnet18(channels: int, width: int, norm: Norm) -> nn.Module:
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1, bias=norm == "none")]
+    layers += [norm_2d(norm, width), nn.ReLU()]
+    inputs = width
+    for stage in range(4):
+        outputs = width * 2**stage
+        layers.append(_BasicBlock(inputs, outputs, 1 if stage == 0 else 2, norm))
+        layers.append(_BasicBlock(outputs, outputs, 1, norm))
+        inputs = outputs
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+@model("resnet18")
+def resnet18(shape: tuple[int, int, int], *, width: Count = 64, norm: Norm = "batch") -> nn.Module:
+    """ResNet-18 in its CIFAR form: 3 × 3 stem without pooling, 64-128-256-512 maps.
+
+    He et al. 2016 (arXiv:1512.03385); 11.2 million parameters at width 64.
+    """
+    return _resnet18(shape[0], width, norm)
+
+
+@model("slim-resnet18")
+def slim_resnet18(shape: tuple[int, int, int], *, width: Count = 20, norm: Norm = "batch") -> nn.Module:
+    """ResNet-18 with 20-40-80-160 maps, the network of GEM and most class-incremental work.
+
+    Lopez-Paz and Ranzato 2017 (arXiv:1706.08840); 1.1 million parameters at width 20.
+    """
+    return _resnet18(shape[0], width, norm)

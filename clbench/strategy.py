@@ -1,0 +1,91 @@
+"""What a continual-learning method may use: Avalanche's callbacks and a few named hooks more.
+
+A strategy overrides the callbacks it needs; each receives the learner (Avalanche calls it "strategy"). In a training
+step they come in this order::
+
+    before_forward → after_forward → before_backward → after_backward → before_update → after_update
+
+``after_backward`` is for *looking* at the task's own gradient; gradients are *changed* in ``before_update``, so that
+composed methods see the same gradient whatever their order.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from clbench.avalanche import SupervisedPlugin
+from clbench.data.tensors import TaskData
+
+Weights = list[Tensor]
+
+
+class Learner(Protocol):
+    """The learner, as far as a strategy needs to know it."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    loss: Tensor
+    mbatch: list[Tensor]
+    mb_output: Tensor
+    train_mb_size: int
+    device: torch.device
+
+    @property
+    def data(self) -> TaskData:
+        """Training data of the current stage."""
+
+    @property
+    def stage(self) -> int:
+        """Number of stages that are finished."""
+
+    @abstractmethod
+    def logits(self, x: Tensor, heads: Tensor | int, parameters: dict[str, Tensor] | None = None) -> Tensor:
+        """Logits of inputs as they are trained on: float32, unseen classes masked if the run masks them.
+
+        ``parameters`` stand in for the model's own, for ``torch.func``.
+        """
+
+    @abstractmethod
+    def random(self, purpose: str) -> torch.Generator:
+        """Return a CPU generator of the run's seed for one purpose, independent of every other."""
+
+
+class Strategy(SupervisedPlugin):
+    """Base class of strategies: fine-tuning, unless a hook says otherwise."""
+
+    def stages(self, tasks: int) -> list[list[int]]:
+        """Say which tasks' data each training stage uses; by default one stage per task."""
+        return [[task] for task in range(tasks)]
+
+
+def named_weights(model: nn.Module, include_head: bool = False) -> dict[str, nn.Parameter]:
+    """Return the trainable parameters by name: those of the backbone, or of the classifier too."""
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and (include_head or not name.startswith("classifier"))
+    }
+
+
+def gradients(parameters: Sequence[nn.Parameter]) -> Weights:
+    """Return the parameters' gradients, sharing memory; zeros are put where the step gave none."""
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    return [parameter.grad for parameter in parameters]  # type: ignore[misc]
+
+
+def values(parameters: Sequence[nn.Parameter]) -> Weights:
+    """Return the parameters' values, sharing memory, outside of autograd."""
+    return [parameter.detach() for parameter in parameters]
+
+
+def copies(parameters: Sequence[nn.Parameter]) -> Weights:
+    """Return copies of the parameters' values."""
+    return [parameter.detach().clone() for parameter in parameters]
+

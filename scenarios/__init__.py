@@ -1,0 +1,1 @@
+"""The catalogue of scenarios: one family per file, with its standard recipe."""

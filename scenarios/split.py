@@ -1,0 +1,105 @@
+"""Split scenarios: a dataset's classes, divided over tasks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from clbench.data.cache import Dataset
+from clbench.data.streams import Incremental, Stream, Task
+from clbench.errors import UserError
+from clbench.registry import Count, scenario
+
+_SMALL_CNN = {
+    "model": {"name": "lenet"},
+    "optimizer": {"name": "sgd", "lr": 0.05},
+    "epochs": 1,
+    "batch_size": 32,
+}
+_MLP = {
+    "model": {"name": "mlp", "widths": [256, 256]},
+    "optimizer": {"name": "sgd", "lr": 0.05},
+    "epochs": 1,
+    "batch_size": 64,
+}
+_CNN6 = {
+    "model": {"name": "cnn6"},
+    "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9},
+    "epochs": 1,
+    "batch_size": 32,
+}
+RECIPES = {
+    "digits": {
+        "model": {"name": "mlp", "widths": [100, 100]},
+        "optimizer": {"name": "sgd", "lr": 0.05},
+        "epochs": 20,
+        "batch_size": 16,
+    },
+    "mnist": _MLP,
+    "fashion-mnist": _MLP,
+    "kmnist": _MLP,
+    "cifar10": _CNN6,
+    "cifar100": _CNN6 | {"scenario": {"tasks": 10}},
+    "*": _SMALL_CNN,
+}
+
+
+@scenario("split", version=1, recipes=RECIPES)
+def split(
+    data: Dataset,
+    seed: int,
+    *,
+    tasks: Count = 5,
+    incremental: Incremental = "task",
+    class_order: Literal["fixed", "random", "coarse"] = "fixed",
+) -> Stream:
+    """Divide the classes evenly over tasks, each learnt in turn (split MNIST, split CIFAR).
+
+    Zenke et al. 2017 (arXiv:1703.04200); the three kinds after van de Ven and Tolias 2019 (arXiv:1904.07734).
+    incremental: 'task' (each task has its own head and its identity is given), 'class' (all classes must be told
+    apart), 'domain' (one head; a class's label is its place within its task).
+    class_order: 'fixed' (the dataset's), 'random' (by seed), 'coarse' (superclass by superclass, CIFAR-100).
+    """
+    classes = len(data.classes)
+    if classes % tasks:
+        fits = [n for n in range(1, classes + 1) if classes % n == 0]
+        raise UserError(
+            f"scenario.tasks: {classes} classes cannot be divided evenly over {tasks} tasks. "
+            f"Use one of {', '.join(map(str, fits))}."
+        )
+    size = classes // tasks
+    order = _class_order(data, seed, class_order)
+    stream = []
+    for index in range(tasks):
+        members = order[index * size : (index + 1) * size]
+        labels = np.full(classes, -1)
+        labels[members] = np.arange(size) + (index * size if incremental == "class" else 0)
+        stream.append(
+            Task(
+                train=np.flatnonzero(labels[data.train_labels] >= 0),
+                test=np.flatnonzero(labels[data.test_labels] >= 0),
+                labels=labels,
+                head=index if incremental == "task" else 0,
+            )
+        )
+    return Stream(
+        stream,
+        outputs=classes if incremental == "class" else size,
+        heads=tasks if incremental == "task" else 1,
+        incremental=incremental,
+    )
+
+
+def _class_order(data: Dataset, seed: int, kind: str) -> np.ndarray:
+    classes = len(data.classes)
+    if kind == "random":
+        return np.random.default_rng([seed, 0]).permutation(classes)
+    if kind == "coarse":
+        if data.coarse is None:
+            raise UserError(
+                f"scenario.class_order: '{data.name}' has no superclasses; 'coarse' is for cifar100 in torchvision's "
+                "layout. Use fixed or random."
+            )
+        return np.argsort(np.asarray(data.coarse), kind="stable")
+    return np.arange(classes)

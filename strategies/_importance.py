@@ -1,0 +1,63 @@
+"""What an importance is: one number ≥ 0 per weight, measured after a stage or kept up to date during it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from clbench.strategy import Learner, Weights, copies, gradients, values
+
+Parameters = Sequence[nn.Parameter]
+
+
+class Importance:
+    """Base class: every hook gets the learner and the weights that are protected, in a fixed order.
+
+    During a step: ``forwarded`` (logits are there, no backward pass yet), ``observe`` (the task's own gradient is
+    there), ``stepped`` (the optimiser has moved the weights). ``current`` is the importance of the stage so far,
+    ``finish`` that of the whole stage.
+    """
+
+    def begin(self, learner: Learner, weights: Parameters) -> None:
+        """A stage begins."""
+
+    def forwarded(self, learner: Learner, weights: Parameters) -> None:
+        """Use the logits of this step."""
+
+    def observe(self, learner: Learner, weights: Parameters) -> None:
+        """Use the task's gradient of this step."""
+
+    def stepped(self, learner: Learner, weights: Parameters) -> None:
+        """Use the optimiser's step."""
+
+    def current(self, weights: Parameters) -> Weights:
+        """Importance of the stage so far; only for importances with an online form."""
+        raise NotImplementedError
+
+    def finish(self, learner: Learner, weights: Parameters) -> Weights:
+        """Importance of the stage, in tensors of the caller's own."""
+        return [importance.clone() for importance in self.current(weights)]
+
+
+class PathIntegral(Importance):
+    """Keeps −g·Δθ of each step, g being the task's gradient alone and Δθ the optimiser's whole move."""
+
+    def begin(self, learner: Learner, weights: Parameters) -> None:
+        """Remember where the stage begins."""
+        self.start = copies(weights)
+        self.before = copies(weights)
+        self.gradient = [torch.zeros_like(weight) for weight in weights]
+
+    def observe(self, learner: Learner, weights: Parameters) -> None:
+        """Keep gradient and weights: a penalty may change the former and the step the latter."""
+        torch._foreach_copy_(self.before, values(weights))
+        torch._foreach_copy_(self.gradient, gradients(weights))
+
+    def path(self, weights: Parameters) -> Weights:
+        """−g·Δθ of the last step."""
+        move = torch._foreach_sub(self.before, values(weights))
+        torch._foreach_mul_(move, self.gradient)
+        return list(move)
+

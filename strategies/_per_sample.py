@@ -1,0 +1,153 @@
+"""Sums over samples of squared or absolute per-sample gradients, in one backward pass.
+
+For a linear layer with input a and backpropagated error δ, sample n's gradient is δ_n a_nᵀ, so that
+Σ_n g_n² = (δ²)ᵀ(a²) and Σ_n |g_n| = |δ|ᵀ|a|: one matrix product (Goodfellow 2015, arXiv:1510.01799). Convolutions
+unfold their input and form each sample's gradient in chunks; weights of any other layer go through ``torch.func``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad, vmap
+from torch.nn import functional
+
+from clbench.data.tensors import TaskData
+from clbench.strategy import Learner
+
+Moment = Callable[[Tensor], Tensor]  # torch.square or torch.abs
+CHUNK_BYTES = 64 * 2**20
+BATCH = 256
+VMAP_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Term:
+    """A per-sample function φ(logits [n, classes], extra [n, …]) → [n], and its extra argument."""
+
+    phi: Callable[[Tensor, Tensor], Tensor]
+    extra: Tensor
+
+
+class LayerTape:
+    """Records input and output of the layers that have a closed form, during one forward pass."""
+
+    def __init__(self, model: nn.Module, weights: Sequence[nn.Parameter]) -> None:
+        wanted = {id(weight) for weight in weights}
+        self.layers = [
+            module
+            for module in model.modules()
+            if _has_closed_form(module) and any(id(p) in wanted for p in module.parameters(recurse=False))
+        ]
+        covered = {id(p) for layer in self.layers for p in layer.parameters(recurse=False)}
+        self.others = [weight for weight in weights if id(weight) not in covered]
+        self.inputs: dict[nn.Module, Tensor] = {}
+        self.outputs: dict[nn.Module, Tensor] = {}
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record while the model runs."""
+
+        def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            if layer in self.inputs:
+                raise RuntimeError("a layer that runs twice in one forward pass has no closed form")
+            self.inputs[layer], self.outputs[layer] = inputs[0].detach(), output
+            return output.clone()  # what follows may change its input in place
+
+        self.inputs, self.outputs = {}, {}
+        handles = [layer.register_forward_hook(note) for layer in self.layers]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def add_moments(self, objective: Tensor, moment: Moment, sums: dict[int, Tensor]) -> None:
+        """Add Σ_n moment(∂objective_n/∂w) to ``sums[id(w)]``; ``objective`` is the sum over samples."""
+        layers = list(self.outputs)  # heads of other tasks have not run
+        errors = torch.autograd.grad(objective, [self.outputs[layer] for layer in layers], retain_graph=True)
+        for layer, error in zip(layers, errors, strict=True):
+            if isinstance(layer, nn.Linear):
+                _linear(layer, self.inputs[layer], error, moment, sums)
+            elif isinstance(layer, nn.Conv2d):
+                _convolution(layer, self.inputs[layer], error, moment, sums)
+
+
+def _has_closed_form(module: nn.Module) -> bool:
+    if isinstance(module, nn.Conv2d):
+        return module.groups == 1 and module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    return isinstance(module, nn.Linear)
+
+
+def _add(sums: dict[int, Tensor], weight: Tensor | None, value: Tensor) -> None:
+    if weight is not None and id(weight) in sums:
+        sums[id(weight)] += value.reshape(weight.shape)
+
+
+def _linear(layer: nn.Linear, x: Tensor, error: Tensor, moment: Moment, sums: dict[int, Tensor]) -> None:
+    error = moment(error.float())
+    _add(sums, layer.weight, error.T @ moment(x.float()))
+    _add(sums, layer.bias, error.sum(0))
+
+
+def _convolution(layer: nn.Conv2d, x: Tensor, error: Tensor, moment: Moment, sums: dict[int, Tensor]) -> None:
+    chunk = max(1, CHUNK_BYTES // (4 * layer.weight.numel()))
+    for part, delta in zip(x.float().split(chunk), error.float().flatten(2).split(chunk), strict=True):
+        patches = functional.unfold(
+            part, layer.kernel_size, dilation=layer.dilation, padding=layer.padding, stride=layer.stride
+        )
+        _add(sums, layer.weight, moment(delta @ patches.transpose(1, 2)).sum(0))
+        _add(sums, layer.bias, moment(delta.sum(2)).sum(0))
+
+
+def mean_moments(
+    learner: Learner,
+    weights: Sequence[nn.Parameter],
+    data: TaskData,
+    terms: Callable[[Tensor, Tensor], list[Term]],
+    moment: Moment,
+) -> list[Tensor]:
+    """Mean over samples of Σ_terms moment(∂φ_n/∂w), the network in evaluation mode.
+
+    ``terms(logits, labels)`` says which per-sample functions of the logits to differentiate.
+    """
+    model = learner.model
+    tape = LayerTape(model, weights)
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    others = {names[id(weight)]: weight.detach() for weight in tape.others}
+    sums = {id(weight): torch.zeros_like(weight) for weight in weights}
+    was_training = model.training
+    model.eval()
+    for x, labels, heads in data.batches(BATCH):
+        shared = heads if data.head is None else data.head
+        with torch.enable_grad(), tape.recording():
+            logits = learner.logits(x, shared)
+        for term in terms(logits.detach(), labels):
+            with torch.enable_grad():
+                objective = term.phi(logits, term.extra).sum()
+            tape.add_moments(objective, moment, sums)
+            if others:
+                found = _other_moments(learner, others, term, x, shared, moment)
+                for weight in tape.others:
+                    sums[id(weight)] += found[names[id(weight)]]
+    model.train(was_training)
+    return [sums[id(weight)] / len(data) for weight in weights]
+
+
+def _other_moments(
+    learner: Learner, others: dict[str, Tensor], term: Term, x: Tensor, heads: Tensor | int, moment: Moment
+) -> dict[str, Tensor]:
+    """The same sums for weights without a closed form, such as those of normalisation layers."""
+
+    def phi(parameters: dict[str, Tensor], sample: Tensor, extra: Tensor, head: Tensor | int) -> Tensor:
+        head = head if isinstance(head, int) else head[None]
+        return term.phi(learner.logits(sample[None], head, parameters), extra[None])[0]
+
+    heads_in = None if isinstance(heads, int) else 0
+    per_sample = vmap(grad(phi), in_dims=(None, 0, 0, heads_in), chunk_size=VMAP_CHUNK)
+    found: dict[str, Tensor] = per_sample(others, x, term.extra, heads)
+    return {name: moment(gradient).sum(0) for name, gradient in found.items()}

@@ -1,0 +1,150 @@
+"""Elastic weight consolidation: importance is the diagonal of the Fisher information."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clbench.data.tensors import TaskData
+from clbench.registry import Count, NonNegative, UnitInterval, strategy
+from clbench.strategy import Learner, Weights, gradients
+
+from ._importance import Importance, Parameters
+from ._per_sample import Term, mean_moments
+from ._quadratic import Accumulate, Anchor, ExplicitInterpolation, QuadraticPenalty, WhenBothZero
+
+FisherKind = Literal["exact", "sampled", "empirical", "argmax", "batched"]
+
+
+class Fisher(Importance):
+    """Diagonal Fisher information after a stage: mean over samples of (∂ log p(y|x)/∂θ)², in evaluation mode.
+
+    The label y is: every class, weighted by the model's own p(y|x) (exact); one draw from it (sampled); the true label
+    (empirical); the model's prediction (argmax). 'batched' squares the gradient of each mini-batch's mean loss
+    instead, as Avalanche does; it depends on the batch size. ``samples`` caps how many images are used (None: all).
+    """
+
+    def __init__(self, kind: FisherKind, samples: int | None = None) -> None:
+        self.kind = kind
+        self.samples = samples
+
+    def finish(self, learner: Learner, weights: Parameters) -> Weights:
+        """Measure over the stage's data."""
+        random = learner.random(f"Fisher of stage {learner.stage}")
+        data = learner.data
+        if self.samples is not None and self.samples < len(data):
+            chosen = torch.randperm(len(data), generator=random)[: self.samples]
+            data = data.subset(chosen.to(data.labels.device))
+        if self.kind == "batched":
+            return self._batched(learner, weights, data)
+
+        def terms(logits: Tensor, labels: Tensor) -> list[Term]:
+            probabilities = logits.softmax(1)
+            match self.kind:
+                case "exact":
+                    # √p inside the gradient is p outside its square.
+                    return [Term(_log_probability_of(c), p.sqrt()) for c, p in enumerate(probabilities.unbind(1))]
+                case "sampled":
+                    labels = torch.multinomial(probabilities.cpu(), 1, generator=random)[:, 0].to(labels.device)
+                case "argmax":
+                    labels = logits.argmax(1)
+            return [Term(_log_likelihood, labels)]
+
+        return mean_moments(learner, weights, data, terms, torch.square)
+
+    def _batched(self, learner: Learner, weights: Parameters, data: TaskData) -> Weights:
+        learner.model.eval()
+        sums = [torch.zeros_like(weight) for weight in weights]
+        batches = data.batches(learner.train_mb_size)
+        for x, labels, heads in batches:
+            shared = heads if data.head is None else data.head
+            loss = functional.cross_entropy(learner.logits(x, shared), labels)
+            found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+            torch._foreach_addcmul_(sums, found, found)
+        learner.model.train()
+        torch._foreach_div_(sums, len(batches))
+        return sums
+
+
+def _log_probability_of(label: int):  # type: ignore[no-untyped-def]
+    def phi(logits: Tensor, root: Tensor) -> Tensor:
+        return functional.log_softmax(logits, 1)[:, label] * root
+
+    return phi
+
+
+def _log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
+    return functional.log_softmax(logits, 1).gather(1, labels[:, None])[:, 0]
+
+
+class OnlineFisher(Importance):
+    """Running Fisher of the current stage: ω ← κg² + (1−κ)ω, g the mini-batch's gradient, from 0."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def begin(self, learner: Learner, weights: Parameters) -> None:
+        """Start from nothing."""
+        self.running = [torch.zeros_like(weight) for weight in weights]
+
+    def observe(self, learner: Learner, weights: Parameters) -> None:
+        """Take this step's gradient in."""
+        found = gradients(weights)
+        torch._foreach_mul_(self.running, 1 - self.rate)
+        torch._foreach_addcmul_(self.running, found, found, self.rate)
+
+    def current(self, weights: Parameters) -> Weights:
+        """ω."""
+        return self.running
+
+
+@strategy("ewc")
+def ewc(
+    *,
+    lam: NonNegative = 100.0,
+    fisher: FisherKind = "exact",
+    fisher_samples: Count | None = 5000,
+    accumulate: Accumulate = "separate",
+    gamma: UnitInterval = 1.0,
+    include_head: bool = False,
+) -> QuadraticPenalty:
+    """Elastic weight consolidation: (λ/2)·Σ_t F_t(θ−θ_t)², one anchor per task, folded to constant cost.
+
+    Kirkpatrick et al. 2017 (arXiv:1612.00796), eq. 3. 'fisher' says which Fisher and 'fisher_samples' how many images
+    it is measured on (null: all); 'gamma' is the decay of accumulate = 'online'.
+    """
+    return QuadraticPenalty(Fisher(fisher, fisher_samples), Anchor(accumulate, gamma), lam, include_head)
+
+
+@strategy("ewc-online")
+def ewc_online(
+    *,
+    lam: NonNegative = 100.0,
+    fisher: FisherKind = "exact",
+    fisher_samples: Count | None = 5000,
+    gamma: UnitInterval = 1.0,
+    include_head: bool = False,
+) -> QuadraticPenalty:
+    """EWC with one anchor, the latest weights, and F ← γF + F_new.
+
+    Schwarz et al. 2018 (Progress & Compress, arXiv:1805.06370), eq. 9, after Huszár 2018 (arXiv:1712.03847).
+    """
+    return QuadraticPenalty(Fisher(fisher, fisher_samples), Anchor("online", gamma), lam, include_head)
+
+
+@strategy("ewc-fixed")
+def ewc_fixed(
+    *,
+    rate: UnitInterval = 0.8,
+    accumulate: Accumulate = "mean",
+    when_both_zero: WhenBothZero = "freeze",
+    include_head: bool = False,
+) -> ExplicitInterpolation:
+    """EWC by explicit interpolation: step on the task, then go back towards the anchor by √A/(√α+√A); no λ.
+
+    Lubana et al. 2022 (CoLLAs), section 6, with the running Fisher ω ← rate·g² + (1−rate)·ω of mini-batch gradients.
+    """
+    return ExplicitInterpolation(OnlineFisher(rate), Anchor(accumulate), when_both_zero, include_head)

@@ -1,0 +1,32 @@
+"""The control that every regulariser must beat: do nothing to the features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from clbench.registry import strategy
+from clbench.strategy import Learner, Strategy, named_weights
+
+
+@strategy("frozen-backbone")
+class FrozenBackbone(Strategy):
+    """Features frozen after the first stage; only the classifier goes on learning.
+
+    The control for explicit interpolation (Lubana et al. 2022, CoLLAs), under which features barely move. Statistics
+    of normalisation layers are frozen too.
+    """
+
+    def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Freeze the backbone once."""
+        for weight in named_weights(learner.model).values():
+            weight.requires_grad_(False)
+            weight.grad = None
+
+    def before_training_epoch(self, learner: Learner, **kwargs: Any) -> None:
+        """Keep running statistics as they are."""
+        if learner.stage > 0:
+            backbone = learner.model.backbone
+            assert isinstance(backbone, nn.Module)
+            backbone.eval()

@@ -1,0 +1,46 @@
+"""Random importances: the control that asks whether importances matter."""
+
+from __future__ import annotations
+
+import torch
+
+from clbench.registry import NonNegative, strategy
+from clbench.strategy import Learner, Weights
+
+from ._importance import Importance, Parameters
+from ._quadratic import Accumulate, Anchor, ExplicitInterpolation, QuadraticPenalty, WhenBothZero
+
+
+class Random(Importance):
+    """A ~ U(0, 1), drawn once per stage from the run's seed."""
+
+    def begin(self, learner: Learner, weights: Parameters) -> None:
+        """Draw the stage's importances."""
+        random = learner.random(f"importance of stage {learner.stage}")
+        self.drawn = [torch.rand(weight.shape, generator=random).to(weight.device) for weight in weights]
+
+    def current(self, weights: Parameters) -> Weights:
+        """What was drawn."""
+        return self.drawn
+
+
+@strategy("random")
+def random(
+    *, lam: NonNegative = 0.1, accumulate: Accumulate = "mean", include_head: bool = False
+) -> QuadraticPenalty:
+    """Quadratic penalty with random importances A ~ U(0, 1).
+
+    Control of Lubana et al. 2022 (CoLLAs), section 5.
+    """
+    return QuadraticPenalty(Random(), Anchor(accumulate), lam, include_head)
+
+
+@strategy("random-fixed")
+def random_fixed(
+    *, accumulate: Accumulate = "mean", when_both_zero: WhenBothZero = "freeze", include_head: bool = False
+) -> ExplicitInterpolation:
+    """Explicit interpolation with random importances; α is the current stage's draw.
+
+    Lubana et al. 2022 (CoLLAs), section 6.
+    """
+    return ExplicitInterpolation(Random(), Anchor(accumulate), when_both_zero, include_head)

@@ -1,0 +1,96 @@
+"""Riemannian walk: a running Fisher plus a path score in its metric."""
+
+from __future__ import annotations
+
+import torch
+
+from clbench.registry import Count, NonNegative, Positive, UnitInterval, strategy
+from clbench.strategy import Learner, Weights, copies, gradients, values
+
+from ._importance import Parameters, PathIntegral
+from ._quadratic import Accumulate, Anchor, ExplicitInterpolation, QuadraticPenalty, WhenBothZero
+
+
+class RiemannianWalk(PathIntegral):
+    """A = F + s: F ← κg² + (1−κ)F, and s += relu(ω / (½FΔθ² + ε)) every ``interval`` steps.
+
+    ω is the sum of −g·Δθ over the interval, Δθ in the denominator the move over it. Both start anew at each stage.
+    """
+
+    def __init__(self, rate: float, interval: int, epsilon: float) -> None:
+        self.rate = rate
+        self.interval = interval
+        self.epsilon = epsilon
+
+    def begin(self, learner: Learner, weights: Parameters) -> None:
+        """Start Fisher, path and score from nothing."""
+        super().begin(learner, weights)
+        self.steps = 0
+        self.fisher = [torch.zeros_like(weight) for weight in weights]
+        self.omega = [torch.zeros_like(weight) for weight in weights]
+        self.score = [torch.zeros_like(weight) for weight in weights]
+        self.checkpoint = copies(weights)
+
+    def observe(self, learner: Learner, weights: Parameters) -> None:
+        """Bring the Fisher up to date."""
+        super().observe(learner, weights)
+        found = gradients(weights)
+        torch._foreach_mul_(self.fisher, 1 - self.rate)
+        torch._foreach_addcmul_(self.fisher, found, found, self.rate)
+
+    @torch.no_grad()
+    def stepped(self, learner: Learner, weights: Parameters) -> None:
+        """Follow the path; score it when an interval ends."""
+        torch._foreach_add_(self.omega, self.path(weights))
+        self.steps += 1
+        if self.steps % self.interval:
+            return
+        divergence = torch._foreach_sub(values(weights), self.checkpoint)
+        torch._foreach_mul_(divergence, divergence)
+        torch._foreach_mul_(divergence, self.fisher)
+        torch._foreach_mul_(divergence, 0.5)
+        torch._foreach_add_(divergence, self.epsilon)
+        gained = torch._foreach_div(self.omega, divergence)
+        torch._foreach_clamp_min_(gained, 0.0)
+        torch._foreach_add_(self.score, gained)
+        torch._foreach_zero_(self.omega)
+        torch._foreach_copy_(self.checkpoint, values(weights))
+
+    def current(self, weights: Parameters) -> Weights:
+        """F + s."""
+        return list(torch._foreach_add(self.fisher, self.score))
+
+
+@strategy("rwalk")
+def rwalk(
+    *,
+    lam: NonNegative = 1.0,
+    rate: UnitInterval = 0.9,
+    interval: Count = 10,
+    epsilon: Positive = 1e-3,
+    accumulate: Accumulate = "mean",
+    include_head: bool = False,
+) -> QuadraticPenalty:
+    """Riemannian walk: penalty with running Fisher plus path score; old and new importance are averaged.
+
+    Chaudhry et al. 2018 (arXiv:1801.10112), eqs. 6 to 9; not normalised to [0, 1]. 'rate' is their α, 'interval' Δt.
+    """
+    return QuadraticPenalty(RiemannianWalk(rate, interval, epsilon), Anchor(accumulate), lam, include_head)
+
+
+@strategy("rwalk-fixed")
+def rwalk_fixed(
+    *,
+    rate: UnitInterval = 0.9,
+    interval: Count = 10,
+    epsilon: Positive = 1e-3,
+    accumulate: Accumulate = "mean",
+    when_both_zero: WhenBothZero = "freeze",
+    include_head: bool = False,
+) -> ExplicitInterpolation:
+    """RWalk by explicit interpolation; no λ.
+
+    Lubana et al. 2022 (CoLLAs), section 6, with the importance of Chaudhry et al. 2018 (arXiv:1801.10112).
+    """
+    importance = RiemannianWalk(rate, interval, epsilon)
+    return ExplicitInterpolation(importance, Anchor(accumulate), when_both_zero, include_head)
