@@ -15,7 +15,14 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-OPTIONAL = ("wandb", "gdown", "torch.utils.tensorboard", "torchmetrics", "torchmetrics.functional")
+OPTIONAL = (
+    "wandb",
+    "gdown",
+    "qpsolvers",
+    "torch.utils.tensorboard",
+    "torchmetrics",
+    "torchmetrics.functional",
+)
 
 
 class _Deferred:

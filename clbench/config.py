@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from clbench import registry, store
 from clbench.errors import UserError, did_you_mean
-from clbench.registry import Count, Declared
+from clbench.registry import Count, Declared, scenario_parts
 
 Section = dict[str, Any]
 SECTIONS = ("strategy", "scenario", "model", "optimizer")
@@ -62,24 +62,6 @@ def components(section: Mapping[str, Any]) -> list[tuple[str, Section]]:
     if len(names) == 1:
         return [(names[0], {key: value for key, value in section.items() if key != "name"})]
     return [(name, dict(section[name])) for name in names]
-
-
-def scenario_parts(name: str) -> tuple[str, str]:
-    """Split ``permuted-mnist`` into the family ``permuted`` and the dataset ``mnist``.
-
-    Raises UserError, with the nearest names, for an unknown family or a name without a dataset.
-    """
-    from clbench.data.sources import SOURCES
-
-    families = registry.scenario.listed
-    for family in sorted(families, key=len, reverse=True):
-        if name.startswith(f"{family}-") and len(name) > len(family) + 1:
-            return family, name[len(family) + 1 :]
-    known = [f"{family}-{source}" for family in families for source in SOURCES]
-    raise UserError(
-        f"Unknown scenario '{name}'.{did_you_mean(name, known)} A scenario is <family>-<dataset>, with a family of "
-        f"{', '.join(families)}; 'clbench list scenarios' shows all."
-    )
 
 
 def read_yaml(path: Path) -> Section:
@@ -187,7 +169,8 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
     scenario_name = str(given.get("scenario", {}).get("name", "split-digits"))
     family, source = scenario_parts(scenario_name)
     for part in str(given["strategy"]["name"]).split("+"):
-        registry.strategy.check(part)
+        if "." not in part:
+            registry.strategy.check(part)  # before anything slow is imported
     recipe = {"scenario": {"name": scenario_name}} | _recipe(registry.scenario.load(family), source)
     recipe["scenario"] = {"name": scenario_name} | recipe["scenario"]
     merged = merge(recipe, given)
@@ -233,9 +216,7 @@ def _strategy_section(section: Section) -> Section:
             )
             raise UserError(f"strategy.{key}: for the composition '{name}', {hint}")
         assigned[takers[0]][key] = value
-    return {"name": name} | {
-        part: _validated(f"strategy.{part}", units[part].schema, assigned[part]) for part in names
-    }
+    return {"name": name} | {part: _validated(f"strategy.{part}", units[part].schema, assigned[part]) for part in names}
 
 
 def _as_options(part: str, value: Any) -> Section:
@@ -279,9 +260,7 @@ def _optimizer_section(section: Section) -> Section:
     return {"name": section["name"]} | _validated("optimizer", schema, options)
 
 
-def _validated(
-    where: str, schema: type[BaseModel], options: Section, known: Iterable[str] | None = None
-) -> Section:
+def _validated(where: str, schema: type[BaseModel], options: Section, known: Iterable[str] | None = None) -> Section:
     """Options with defaults filled in and types checked, as plain JSON values."""
     try:
         model = schema.model_validate(options)

@@ -7,7 +7,6 @@ Names and summaries are read from the source text, so listing them imports nothi
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import inspect
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from clbench.catalogue import Listed, scan
 from clbench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -44,21 +44,12 @@ class Declared:
     name: str
     make: Callable[..., Any]
     attributes: dict[str, Any] = field(default_factory=dict)
+    keyword_only: bool = True
 
     @cached_property
     def schema(self) -> type[BaseModel]:
         """The unit's options as a pydantic model."""
-        return options_model(self.name, self.make)
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A unit as its source text declares it; nothing is imported."""
-
-    name: str
-    summary: str
-    file: Path
-    module: str | None  # None: a single file given with --plugin
+        return options_model(self.name, self.make, keyword_only=self.keyword_only)
 
 
 class Registry:
@@ -95,7 +86,7 @@ class Registry:
         """Every unit by name, in alphabetical order, read from source text."""
         found: dict[str, Listed] = {}
         for module, file in self._sources():
-            for unit in _scan(file, self.kind, module):
+            for unit in scan(file, self.kind, module):
                 if unit.name in found:
                     raise UserError(
                         f"{self.kind} '{unit.name}' is declared twice, in {found[unit.name].file} and {file}. "
@@ -131,8 +122,10 @@ class Registry:
         return self.listed[name]
 
     def load(self, name: str) -> Declared:
-        """Import the unit's module and return the unit."""
+        """Import the unit's module and return the unit; a dotted name is the import path of a class."""
         if name not in self._declared:
+            if "." in name:
+                return _by_import_path(self.kind, name)
             unit = self.check(name)
             if unit.module is not None:
                 importlib.import_module(unit.module)
@@ -146,24 +139,6 @@ def plural(kind: str) -> str:
     return "strategies" if kind == "strategy" else f"{kind}s"
 
 
-def _scan(file: Path, kind: str, module: str | None) -> list[Listed]:
-    """Units of a kind that a source file declares, by its text."""
-    try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{file} cannot be read as Python: {error}. Correct the file or leave it out.") from None
-    units = []
-    for node in tree.body:
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
-            continue
-        for decorator in node.decorator_list:
-            match decorator:
-                case ast.Call(func=ast.Name(id=called), args=[ast.Constant(value=str(name)), *_]) if called == kind:
-                    summary = (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ")
-                    units.append(Listed(name, summary, file, module))
-    return units
-
-
 def _import_file(file: Path) -> None:
     """Run a plugin file once, as a module of its own."""
     name = f"clbench_plugin_{file.stem}"
@@ -175,6 +150,22 @@ def _import_file(file: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
+
+
+def _by_import_path(kind: str, path: str) -> Declared:
+    """A class of somebody else's package; every parameter of its constructor is an option."""
+    importlib.import_module("clbench.avalanche")  # first, so that Avalanche comes without its optional world
+    module, _, attribute = path.rpartition(".")
+    try:
+        make = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            f"{kind} '{path}' cannot be imported ({error}). Give an installed class, for instance "
+            "avalanche.training.plugins.EWCPlugin."
+        ) from None
+    if not callable(make):
+        raise UserError(f"{kind} '{path}' is not a class or function. Give an installed class.")
+    return Declared(path, make, keyword_only=False)
 
 
 def options_model(name: str, make: Callable[..., Any], *, keyword_only: bool = True) -> type[BaseModel]:
@@ -212,6 +203,24 @@ scenario = Registry("scenario", "clbench.scenarios")
 model = Registry("model", "clbench.models")
 
 
+def scenario_parts(name: str) -> tuple[str, str]:
+    """Split ``permuted-mnist`` into the family ``permuted`` and the dataset ``mnist``.
+
+    Raises UserError, with the nearest names, for an unknown family or a name without a dataset.
+    """
+    from clbench.data.sources import SOURCES
+
+    families = scenario.listed
+    for family in sorted(families, key=len, reverse=True):
+        if name.startswith(f"{family}-") and len(name) > len(family) + 1:
+            return family, name[len(family) + 1 :]
+    known = [f"{family}-{source}" for family in families for source in SOURCES]
+    raise UserError(
+        f"Unknown scenario '{name}'.{did_you_mean(name, known)} A scenario is <family>-<dataset>, with a family of "
+        f"{', '.join(families)}; 'clbench list scenarios' shows all."
+    )
+
+
 def add_plugin(path: Path) -> None:
     """Make the units of one Python file known to every registry.
 
@@ -221,7 +230,7 @@ def add_plugin(path: Path) -> None:
         raise UserError(f"--plugin {path}: there is no such file. Give the path of a Python file.")
     path = path.resolve()
     kinds = (strategy, scenario, model)
-    if not any(_scan(path, registry.kind, None) for registry in kinds):
+    if not any(scan(path, registry.kind, None) for registry in kinds):
         raise UserError(
             f"--plugin {path} declares no strategy, scenario or model. Put a decorator such as "
             '@strategy("my-method") above a class or function (see "Add a strategy" in the README).'

@@ -40,7 +40,7 @@ class DataInfo(_Part):
 
 
 class ScenarioInfo(_Part):
-    """The stream of a run: family version, and a hash of class order, permutations and samples."""
+    """The stream of a run: family version, a hash of class order, permutations and samples, and each task's classes."""
 
     version: int
     stream: str
@@ -70,7 +70,7 @@ class Result(_Part):
     A diverged run has the rows that it finished, ``reason``, and no metrics.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     run_id: str
     status: Literal["ok", "diverged"]
     reason: str | None = None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -88,4 +88,3 @@ def values(parameters: Sequence[nn.Parameter]) -> Weights:
 def copies(parameters: Sequence[nn.Parameter]) -> Weights:
     """Return copies of the parameters' values."""
     return [parameter.detach().clone() for parameter in parameters]
-

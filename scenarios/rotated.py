@@ -29,7 +29,12 @@ RECIPES = {
 
 @scenario("rotated", version=1, recipes=RECIPES)
 def rotated(
-    data: Dataset, seed: int, *, tasks: Count = 5, degrees: Positive = 180.0, incremental: Incremental = "domain"
+    data: Dataset,
+    seed: int,
+    *,
+    tasks: Count = 5,
+    degrees: Positive = 180.0,
+    incremental: Incremental = "domain",
 ) -> Stream:
     """Turn all images by t/tasks of ``degrees`` for task t = 0, 1, … (rotated MNIST).
 

@@ -60,4 +60,3 @@ class PathIntegral(Importance):
         move = torch._foreach_sub(self.before, values(weights))
         torch._foreach_mul_(move, self.gradient)
         return list(move)
-

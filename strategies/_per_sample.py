@@ -96,9 +96,11 @@ def _linear(layer: nn.Linear, x: Tensor, error: Tensor, moment: Moment, sums: di
 
 def _convolution(layer: nn.Conv2d, x: Tensor, error: Tensor, moment: Moment, sums: dict[int, Tensor]) -> None:
     chunk = max(1, CHUNK_BYTES // (4 * layer.weight.numel()))
+    padding = layer.padding
+    assert not isinstance(padding, str)  # such layers have no closed form here
     for part, delta in zip(x.float().split(chunk), error.float().flatten(2).split(chunk), strict=True):
         patches = functional.unfold(
-            part, layer.kernel_size, dilation=layer.dilation, padding=layer.padding, stride=layer.stride
+            part, layer.kernel_size, dilation=layer.dilation, padding=padding, stride=layer.stride
         )
         _add(sums, layer.weight, moment(delta @ patches.transpose(1, 2)).sum(0))
         _add(sums, layer.bias, moment(delta.sum(2)).sum(0))

@@ -49,9 +49,7 @@ class OnlineSensitivity(Importance):
     def forwarded(self, learner: Learner, weights: Parameters) -> None:
         """Take this step's output in."""
         objective = learner.mb_output.square().sum(1).mean()
-        found = torch.autograd.grad(
-            objective, weights, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
+        found = torch.autograd.grad(objective, weights, retain_graph=True, allow_unused=True, materialize_grads=True)
         torch._foreach_mul_(self.running, 1 - self.rate)
         torch._foreach_add_(self.running, torch._foreach_abs(found), alpha=self.rate)
 

@@ -25,9 +25,7 @@ class Random(Importance):
 
 
 @strategy("random")
-def random(
-    *, lam: NonNegative = 0.1, accumulate: Accumulate = "mean", include_head: bool = False
-) -> QuadraticPenalty:
+def random(*, lam: NonNegative = 0.1, accumulate: Accumulate = "mean", include_head: bool = False) -> QuadraticPenalty:
     """Quadratic penalty with random importances A ~ U(0, 1).
 
     Control of Lubana et al. 2022 (CoLLAs), section 5.

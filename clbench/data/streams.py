@@ -69,6 +69,11 @@ class Task:
         """The labels that occur in this task."""
         return sorted({int(label) for label in self.labels if label >= 0})
 
+    @property
+    def source_classes(self) -> list[int]:
+        """The dataset's classes that occur in this task."""
+        return [int(c) for c in np.flatnonzero(self.labels >= 0)]
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -90,9 +95,7 @@ class Stream:
         return digest.hexdigest()[:16]
 
 
-def same_classes_stream(
-    data: Dataset, pixels: Sequence[Pixels], incremental: Incremental
-) -> Stream:
+def same_classes_stream(data: Dataset, pixels: Sequence[Pixels], incremental: Incremental) -> Stream:
     """Make a stream in which every task is the whole dataset with its pixels changed.
 
     domain: the labels stay the same. task: they stay the same and each task has its own head. class: task t's class c

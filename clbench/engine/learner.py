@@ -128,10 +128,10 @@ class ResidentLearner(SupervisedTemplate):
                 output = self.model(*inputs)
             else:
                 output = functional_call(self.model, parameters, inputs)
-        output = output.float()
+        logits: Tensor = output.float()
         if self._masked is not None:
-            output = output.masked_fill(self._masked[: output.shape[1]], MASKED)
-        return output
+            logits = logits.masked_fill(self._masked[: logits.shape[1]], MASKED)
+        return logits
 
     # What the engine uses.
 
@@ -200,17 +200,16 @@ class ResidentLearner(SupervisedTemplate):
 
     def model_adaptation(self, model: nn.Module | None = None) -> nn.Module:
         """Grow a growing classifier, but never because of classes that are only tested."""
-        if not self.is_training:
-            return self.model
-        grown: nn.Module = super().model_adaptation(model)
-        return grown
+        adapted: nn.Module = super().model_adaptation(model) if self.is_training else self.model
+        return adapted
 
     def check_model_and_optimizer(self, **kwargs: Any) -> None:
         """Adapt model and optimiser; reset the optimiser's state if the run says so."""
         super().check_model_and_optimizer(reset_optimizer_state=self.training.reset_optimizer, **kwargs)
 
     def _unpack_minibatch(self) -> None:
-        if isinstance(self.dataloader, BatchLoader):
+        loader: Any = self.dataloader
+        if isinstance(loader, BatchLoader):
             self._loaded_heads = self.mbatch[-1]
         else:
             super()._unpack_minibatch()
@@ -218,7 +217,8 @@ class ResidentLearner(SupervisedTemplate):
     def eval_epoch(self, **kwargs: Any) -> None:
         """Count right answers on the device; one number is read back per task."""
         right = torch.zeros((), dtype=torch.int64, device=self.device)
-        for self.mbatch in self.dataloader:
+        for batch in self.dataloader:
+            self.mbatch = batch
             self._unpack_minibatch()
             self._before_eval_iteration(**kwargs)
             self._before_eval_forward(**kwargs)

@@ -15,7 +15,9 @@ def choose_device(name: str) -> torch.device:
         name = next(kind for kind, present in available.items() if present)
     if not available.get(name, False):
         present = ", ".join(kind for kind, there in available.items() if there)
-        raise UserError(f"--device {name}: not available on this machine. Available: {present}; 'auto' takes the first.")
+        raise UserError(
+            f"--device {name}: not available on this machine. Available: {present}; 'auto' takes the first."
+        )
     return torch.device(name)
 
 

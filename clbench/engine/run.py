@@ -11,7 +11,7 @@ import torch
 
 from clbench import metrics, registry, store
 from clbench.avalanche import SupervisedPlugin
-from clbench.config import RunConfig, components, scenario_parts
+from clbench.config import RunConfig, components
 from clbench.data import cache
 from clbench.data.benchmark import ResidentExperience, make_benchmark
 from clbench.data.sources import DataPlace
@@ -21,9 +21,11 @@ from clbench.engine import environment, optimizers
 from clbench.engine.learner import Arithmetic, ResidentLearner, Training
 from clbench.engine.precision import choose_device, choose_precision, is_convolutional
 from clbench.engine.seeding import prepare_process, seed_everything
-from clbench.engine.watch import Diverged, DivergenceWatch, Reporter, ReportSteps, Silent, StepBudget
+from clbench.engine.watch import DivergedError, DivergenceWatch, ReportSteps, StepBudget
 from clbench.errors import UserError
 from clbench.models import network
+from clbench.progress import Reporter
+from clbench.registry import scenario_parts
 from clbench.strategy import Strategy
 
 
@@ -52,7 +54,7 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
     resident = ResidentStream(stream, data, device, config.scenario["normalisation"])
     benchmark = make_benchmark(resident, stages, config.evaluate)
     watch = DivergenceWatch(device)
-    reporter = reporter or Silent()
+    reporter = reporter or Reporter()
     own: list[SupervisedPlugin] = [watch, ReportSteps(reporter)]
     if config.steps is not None:
         own.append(StepBudget(config.steps))
@@ -67,7 +69,7 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
         for experience in benchmark.streams["train"]:
             costs.append(_stage(learner, experience, tests, rows))
             reporter.stage_finished(len(costs), rows[-1])
-    except Diverged as error:
+    except DivergedError as error:
         reason = str(error)
     accuracy = [[float(value) for value in row] for row in rows]
     return store.Result(
@@ -80,7 +82,7 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
         scenario=store.ScenarioInfo(
             version=_scenario(config).attributes["version"],
             stream=stream.digest,
-            classes=[task.classes for task in stream.tasks],
+            classes=[task.source_classes for task in stream.tasks],
         ),
         data=store.DataInfo(
             name=data.name,
@@ -148,7 +150,11 @@ def _stages(plugins: list[SupervisedPlugin], tasks: int) -> list[list[int]]:
 
 
 def _learner(
-    config: RunConfig, stream: Stream, data: cache.Dataset, device: torch.device, plugins: list[SupervisedPlugin]
+    config: RunConfig,
+    stream: Stream,
+    data: cache.Dataset,
+    device: torch.device,
+    plugins: list[SupervisedPlugin],
 ) -> tuple[ResidentLearner, store.ModelInfo]:
     options = dict(config.model)
     declared = registry.model.load(options.pop("name"))
@@ -168,7 +174,8 @@ def _learner(
         choose_precision(config.precision, device, model),
         torch.channels_last if convolutional else torch.contiguous_format,
     )
-    model = model.to(device, memory_format=arithmetic.memory_format)
+    model = model.to(device)
+    model.to(memory_format=arithmetic.memory_format)
     settings = dict(config.optimizer)
     optimizer = optimizers.declared(settings.pop("name")).make(list(model.parameters()), device, **settings)
     if settings["schedule"] != "constant":

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from clbench.avalanche import SupervisedPlugin
+from clbench.progress import Reporter
 
 WINDOW = 256  # steps between two looks at the losses
 
 
-class Diverged(Exception):
+class DivergedError(Exception):
     """Training has produced NaN or infinity."""
 
     def __init__(self, stage: int, step: int, what: str) -> None:
@@ -60,7 +61,7 @@ class DivergenceWatch(SupervisedPlugin):
         """Look at the last losses and at the parameters: a step may spoil them after the last loss."""
         self._look(learner, self._count % WINDOW)
         if not all(torch.isfinite(p).all() for p in learner.model.parameters()):
-            raise Diverged(learner.stage + 1, self._count, "a parameter")
+            raise DivergedError(learner.stage + 1, self._count, "a parameter")
         self.losses.append(self._sum / max(self._count, 1))
 
     def _look(self, learner: Any, count: int) -> None:
@@ -68,28 +69,8 @@ class DivergenceWatch(SupervisedPlugin):
         total = float(losses.sum())
         if not torch.isfinite(losses).all():
             first = int((~torch.isfinite(losses)).nonzero()[0, 0])
-            raise Diverged(learner.stage + 1, self._count - count + first + 1, "the loss")
+            raise DivergedError(learner.stage + 1, self._count - count + first + 1, "the loss")
         self._sum += total
-
-
-class Reporter(Protocol):
-    """Whoever shows progress; the default shows nothing."""
-
-    def run_started(self, stages: int) -> None:
-        """A run of so many stages begins."""
-
-    def stage_started(self, stage: int, steps: int) -> None:
-        """Stage (from 1) begins and will take so many steps."""
-
-    def stepped(self, step: int, epoch: int) -> None:
-        """So many steps of the stage are done; called a few times a second."""
-
-    def stage_finished(self, stage: int, row: list[float]) -> None:
-        """The stage is trained and evaluated; ``row`` is its row of R."""
-
-
-class Silent(Reporter):
-    """Shows nothing."""
 
 
 class ReportSteps(SupervisedPlugin):

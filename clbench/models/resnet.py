@@ -21,9 +21,7 @@ class _BasicBlock(nn.Module):
         self.norm2 = norm_2d(norm, outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=bias), norm_2d(norm, outputs)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=bias), norm_2d(norm, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         h = functional.relu(self.norm1(self.conv1(x)))

@@ -1,0 +1,1 @@
+"""Results → plain data: estimates, leaderboards. Knows nothing of how anything is printed."""

@@ -1,0 +1,172 @@
+"""What source text says of the units it declares: names, documentation, options. Nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from clbench.errors import UserError
+
+# How the option types of clbench.registry read in a table.
+WORDS = {
+    "NonNegative": "number ≥ 0",
+    "Positive": "number > 0",
+    "UnitInterval": "number from 0 to 1",
+    "Share": "number from 0, below 1",
+    "Count": "whole number ≥ 1",
+    "Index": "whole number ≥ 0",
+    "bool": "true or false",
+    "float": "number",
+    "int": "whole number",
+    "str": "text",
+    "None": "null",
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a unit, as text."""
+
+    name: str
+    type: str
+    default: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A unit as its source text declares it."""
+
+    name: str
+    doc: str
+    file: Path
+    module: str | None  # None: a single file given with --plugin
+    arguments: ast.arguments | None
+
+    @property
+    def summary(self) -> str:
+        """First paragraph of the documentation, on one line."""
+        return self.doc.split("\n\n")[0].replace("\n", " ")
+
+    @cached_property
+    def options(self) -> list[Option]:
+        """Keyword-only parameters, with aliases such as ``FisherKind`` spelt out."""
+        return options_of(self.arguments, self.file) if self.arguments else []
+
+
+def scan(file: Path, kind: str, module: str | None) -> list[Listed]:
+    """Return the units of a kind that a file declares with ``@kind("name")``; UserError if it is no Python."""
+    units = []
+    for node in _parse(file).body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        for decorator in node.decorator_list:
+            match decorator:
+                case ast.Call(func=ast.Name(id=called), args=[ast.Constant(value=str(name)), *_]) if called == kind:
+                    units.append(Listed(name, ast.get_docstring(node) or "", file, module, _arguments(node)))
+    return units
+
+
+def options_of_function(file: Path, function: str) -> list[Option]:
+    """Return the options of one function in a file."""
+    for node in _parse(file).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return options_of(node.args, file)
+    raise LookupError(function)
+
+
+def options_of(arguments: ast.arguments, file: Path) -> list[Option]:
+    """Return keyword-only parameters as options."""
+    aliases = _aliases(file)
+    options = []
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        shown = "required" if default is None else _plain(default)
+        options.append(Option(argument.arg, _words(argument.annotation, aliases), shown))
+    return options
+
+
+def _parse(file: Path) -> ast.Module:
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{file} cannot be read as Python: {error}. Correct the file or leave it out.") from None
+
+
+def _arguments(node: ast.FunctionDef | ast.ClassDef) -> ast.arguments | None:
+    if isinstance(node, ast.FunctionDef):
+        return node.args
+    for child in node.body:
+        if isinstance(child, ast.FunctionDef) and child.name == "__init__":
+            return child.args
+    return None
+
+
+def _aliases(file: Path) -> dict[str, ast.expr]:
+    """Type aliases such as ``Norm = Literal[…]`` of a file and of the clbench modules that it imports from."""
+    tree = _parse(file)
+    aliases: dict[str, ast.expr] = {}
+    for node in tree.body:
+        match node:
+            case ast.ImportFrom(module=str(module), level=level):
+                aliases |= _assigned(_module_file(module, level, file))
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Subscript() as value):
+                aliases[name] = value
+    return aliases
+
+
+def _assigned(file: Path | None) -> dict[str, ast.expr]:
+    """Aliases that a file itself assigns."""
+    if file is None:
+        return {}
+    return {
+        node.targets[0].id: node.value
+        for node in _parse(file).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        if isinstance(node.value, ast.Subscript)
+    }
+
+
+def _module_file(module: str, level: int, file: Path) -> Path | None:
+    """The file of a sibling module or of one of clbench's own; None for any other."""
+    if level == 1:
+        found = file.parent / f"{module.replace('.', '/')}.py"
+    elif module.startswith("clbench."):
+        found = Path(__file__).parent / f"{module.removeprefix('clbench.').replace('.', '/')}.py"
+    else:
+        return None
+    return found if found.is_file() else None
+
+
+def _words(annotation: ast.expr | None, aliases: dict[str, ast.expr]) -> str:
+    """A type in words: ``NonNegative`` is 'number ≥ 0', a Literal is its values."""
+    match annotation:
+        case None:
+            return "anything"
+        case ast.BinOp(left=left, right=right):
+            return f"{_words(left, aliases)} or {_words(right, aliases)}"
+        case ast.Constant(value=value):
+            return "null" if value is None else str(value)
+        case ast.Name(id=name) if name in WORDS:
+            return WORDS[name]
+        case ast.Name(id=name) if name in aliases:
+            return _words(aliases[name], aliases)
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=choices)):
+            return " | ".join(_plain(choice) for choice in choices)
+        case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, *_])):
+            return _words(inner, aliases)
+        case ast.Subscript(value=ast.Name(id="list"), slice=inner):
+            return f"list of: {_words(inner, aliases)}"
+    return ast.unparse(annotation)
+
+
+def _plain(value: ast.expr) -> str:
+    """A default as it is written in YAML."""
+    match value:
+        case ast.Constant(value=None):
+            return "null"
+        case ast.Constant(value=bool(truth)):
+            return str(truth).lower()
+        case ast.Constant(value=str(text)):
+            return text
+    return ast.unparse(value)

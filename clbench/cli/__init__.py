@@ -1,0 +1,80 @@
+"""The ``clbench`` command: one file per subcommand; parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from clbench.cli import compare, data, describe, list_, run
+from clbench.cli.output import complain
+from clbench.errors import UserError
+
+app = typer.Typer(
+    name="clbench",
+    help="Continual-learning benchmarks: which remedy keeps what was learnt, on my stream, at what cost?",
+    epilog="Start with:  clbench run --strategy ewc-fixed   then   clbench compare",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run", epilog=run.EXAMPLES)(run.run)
+app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
+app.command("list", epilog=list_.EXAMPLES)(list_.list_)
+app.command("describe", epilog=describe.EXAMPLES)(describe.describe)
+app.add_typer(data.app, name="data")
+
+
+def _version(value: bool) -> None:
+    if value:
+        from clbench import __version__
+
+        typer.echo(f"clbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Hold the options of ``clbench`` itself."""
+
+
+def main() -> None:
+    """Run the command line; a UserError or Ctrl-C becomes one paragraph and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        complain(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        complain("Interrupted. Results of runs that had ended are written and whole; nothing else was.")
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output, such as head, has had enough
+        sys.stderr.close()
+        sys.exit(0)
+    except (ImportError, RuntimeError, OSError) as error:
+        problem = _installation_problem(error)
+        if problem is None:
+            raise
+        complain(problem)
+        sys.exit(2)
+
+
+def _installation_problem(error: BaseException) -> str | None:
+    """Say what to do if torch and torchvision do not fit together; None for any other error."""
+    text = str(error)
+    if "torchvision::" in text or "undefined symbol" in text:
+        return (
+            f"torch and torchvision do not fit together ({text.splitlines()[0]}). This happens with a CPU-only torch "
+            "beside torchvision from PyPI. Install both from the same place: "
+            "pip install --force-reinstall torch torchvision"
+        )
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in (
+        "torch",
+        "torchvision",
+    ):
+        return f"{error.name} is not installed. Run: pip install torch torchvision avalanche-lib==0.6.0"
+    return None

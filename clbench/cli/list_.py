@@ -1,0 +1,61 @@
+"""``clbench list``: the catalogue."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clbench.cli.output import for_tables
+
+EXAMPLES = """[bold]Examples[/bold]
+
+clbench list strategies
+
+clbench list scenarios --format markdown
+
+clbench list datasets --json"""
+
+
+class Kind(str, Enum):
+    """What can be listed."""
+
+    strategies = "strategies"
+    scenarios = "scenarios"
+    models = "models"
+    metrics = "metrics"
+    datasets = "datasets"
+
+
+class Format(str, Enum):
+    """Formats of a catalogue."""
+
+    terminal = "terminal"
+    markdown = "markdown"
+    json = "json"
+
+
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    plugin: Annotated[list[Path] | None, typer.Option(help="Python file with more units.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.terminal,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """List strategies, scenarios, models, metrics or datasets."""
+    from clbench import registry
+    from clbench.render import catalogue, tables
+
+    for path in plugin or []:
+        registry.add_plugin(path)
+    table = catalogue.table(kind.value)
+    if as_json or form is Format.json:
+        rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+        sys.stdout.write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    elif form is Format.markdown:
+        sys.stdout.write(tables.markdown(table))
+    else:
+        tables.print_table(table, for_tables())

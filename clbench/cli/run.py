@@ -1,0 +1,176 @@
+"""``clbench run``: train a strategy on a scenario and write a Result per seed."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clbench.cli.output import complain, for_people
+
+if TYPE_CHECKING:
+    from clbench.config import RunConfig
+    from clbench.engine.run import Machine
+    from clbench.store import Result
+
+EXAMPLES = """[bold]Examples[/bold]
+
+clbench run --strategy ewc-fixed
+
+clbench run --strategy ewc --scenario permuted-mnist --seeds 3 --set strategy.lam=50 --set epochs=2
+
+clbench run --strategy ewc+er --scenario split-cifar10 --set scenario.incremental=class --set logits=seen
+
+clbench run --strategy avalanche.training.plugins.EWCPlugin --set strategy.ewc_lambda=1
+
+clbench run --config experiment.yaml --json > results.json"""
+
+
+class Device(str, Enum):
+    """Devices."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Precision(str, Enum):
+    """Number formats."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+def run(
+    strategy: Annotated[str | None, typer.Option(help="Name, composition (ewc+er) or import path of a method.")] = None,
+    scenario: Annotated[
+        str | None, typer.Option(help="<family>-<dataset>, e.g. split-mnist. [default: split-digits]")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="How many (3: seeds 0, 1, 2) or which (0,4,7). [default: 1]")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set any key, e.g. strategy.lam=50; repeatable."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with the same keys; flags and --set win.")] = None,
+    model: Annotated[str | None, typer.Option(help="Network. [default: the scenario's recipe]")] = None,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    precision: Annotated[Precision | None, typer.Option(help="auto: bf16 where it is faster. [default: auto]")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all cores]")] = None,
+    results: Annotated[Path, typer.Option(help="Folder for Results.")] = Path("results"),
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of datasets. [default: $CLBENCH_DATA or the cache]")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
+    plugin: Annotated[list[Path] | None, typer.Option(help="Python file with strategies, scenarios or models.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the Results as JSON on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Train a strategy on a scenario and write one Result per seed.
+
+    The scenario's standard recipe fills in whatever is not given: model, optimiser, epochs, batch size. Exit code 0: all
+    runs ended well; 1: a run diverged; 2: something to correct.
+    """
+    from clbench import config as configuration
+    from clbench import registry
+
+    for path in plugin or []:
+        registry.add_plugin(path)
+    flags: dict[str, Any] = {
+        "strategy": strategy,
+        "scenario": scenario,
+        "seeds": seeds,
+        "model": model,
+        "precision": precision.value if precision else None,
+    }
+    layers = [
+        configuration.read_yaml(config) if config else {},
+        {key: value for key, value in flags.items() if value is not None},
+        configuration.read_assignments(settings or []),
+    ]
+    _check_writable(results)
+    with _imports_uncollected():
+        configs = configuration.resolve(*layers)
+
+        from clbench.data.sources import DataPlace
+        from clbench.engine.run import Machine
+        from clbench.engine.seeding import available_cores
+
+    machine = Machine(DataPlace.default(data_root, offline), device.value, threads or available_cores())
+    done = [_one(one, machine, results, quiet=quiet or as_json) for one in configs]
+    if as_json:
+        json.dump([result.model_dump(mode="json") for result, _ in done], sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    elif not quiet:
+        _summary([result for result, _ in done], [path for _, path in done])
+    if any(result.status != "ok" for result, _ in done):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _imports_uncollected() -> Iterator[None]:
+    """Import without garbage collection: torch makes many lasting objects, and looking at them costs a third."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _one(config: RunConfig, machine: Machine, results: Path, quiet: bool) -> tuple[Result, Path]:
+    """Run one seed, with progress for people, and write its Result."""
+    from clbench import store
+    from clbench.engine.run import run as run_config
+    from clbench.render.progress import LineProgress, LiveProgress
+
+    if quiet:
+        result = run_config(config, machine)
+    else:
+        console = for_people()
+        label = f"{config.strategy['name']} on {config.scenario['name']}, seed {config.seed}"
+        kind = LiveProgress if console.is_terminal else LineProgress
+        with closing(kind(console, label)) as progress:
+            result = run_config(config, machine, progress)
+    if result.status == "diverged":
+        complain(f"Seed {config.seed} diverged: {result.reason}. Lower optimizer.lr, or the strategy's strength.")
+    return result, store.write(result, results)
+
+
+def _summary(results: list[Result], paths: list[Path]) -> None:
+    """Print R of a single run, or the estimates over seeds, and where the Results are."""
+    from clbench.analysis.compare import leaderboards
+    from clbench.render import tables
+
+    console = for_people()
+    if len(results) == 1:
+        tables.print_table(tables.accuracy_matrix(results[0]), console)
+    for board in leaderboards(results):
+        tables.print_table(tables.leaderboard(board), console)
+    console.print(tables.CAPTION, style="dim", markup=False, highlight=False)
+    for path in paths:
+        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _check_writable(folder: Path) -> None:
+    """Find out before training whether the Result can be written."""
+    import tempfile
+
+    from clbench.store import unwritable
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise unwritable(folder, error) from None

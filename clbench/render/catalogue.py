@@ -1,0 +1,107 @@
+"""The catalogue as tables: what ``clbench list`` and ``clbench describe`` show."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clbench import metrics, registry
+from clbench.catalogue import Option, options_of_function
+from clbench.data.sources import SOURCES
+from clbench.errors import UserError, did_you_mean
+from clbench.registry import scenario_parts
+from clbench.render.tables import Table
+
+
+def table(kind: str) -> Table:
+    """Return the table of all units of a kind."""
+    match kind:
+        case "strategies":
+            return _summaries("strategy", registry.strategy)
+        case "models":
+            return _summaries("model", registry.model)
+        case "scenarios":
+            rows = [
+                [f"{family}-{source}", *_recipe(family, source)]
+                for family in registry.scenario.listed
+                for source in SOURCES
+            ]
+            header = ["scenario", "tasks", "kind", "model", "optimiser", "epochs", "batch"]
+            return Table("", header, rows, right=frozenset({1, 5, 6}))
+        case "metrics":
+            metrics.compute([[0.0], [0.0]])
+            rows = [[m.name, str(m.version), m.better, m.summary] for _, m in sorted(metrics.METRICS.items())]
+            return Table("", ["metric", "version", "better", "definition"], rows)
+        case "datasets":
+            rows = [[s.name, "×".join(map(str, s.shape)), str(s.classes), s.summary] for s in SOURCES.values()]
+            rows.append(["<folder>", "any", "any", "an image folder <data root>/<folder>/{train,test}/<class>/*"])
+            return Table("", ["dataset", "shape", "classes", "what it is"], rows)
+    raise ValueError(kind)
+
+
+def description(kind: str, name: str) -> tuple[str, Table | None]:
+    """Return a unit's documentation and its table of options; UserError for an unknown name."""
+    if kind == "metric":
+        metrics.compute([[0.0], [0.0]])
+        if name not in metrics.METRICS:
+            raise UserError(
+                f"Unknown metric '{name}'.{did_you_mean(name, metrics.METRICS)} See 'clbench list metrics'."
+            )
+        return inspect.cleandoc(metrics.METRICS[name].compute.__doc__ or ""), None
+    if kind == "scenario":
+        family, source = scenario_parts(name)
+        unit = registry.scenario.check(family)
+        recipe = _recipe_of(family, source)
+        chosen = recipe.get("scenario", {})
+        own = [Option(o.name, o.type, str(chosen.get(o.name, o.default))) for o in unit.options]
+        from clbench.data import streams
+
+        common = options_of_function(Path(inspect.getfile(streams)), "common_options")
+        shared = inspect.cleandoc(streams.common_options.__doc__ or "").split("\n\n", 1)[1]
+        _, _, model, optimiser, epochs, batch = _recipe(family, source)
+        standard = f"Standard recipe: {model}; {optimiser}; {epochs} epochs per task; batch {batch}."
+        return f"{unit.doc}\n\n{shared}\n\n{standard}", _options([*own, *common], "scenario")
+    registries = {"strategy": registry.strategy, "model": registry.model}
+    unit = registries[kind].check(name)
+    return unit.doc, _options(unit.options, kind) if unit.options else None
+
+
+def _summaries(word: str, units: registry.Registry) -> Table:
+    return Table("", [word, "what it is"], [[unit.name, unit.summary] for unit in units.listed.values()])
+
+
+def _options(options: Sequence[Option], section: str) -> Table:
+    rows = [[f"{section}.{option.name}", option.type, option.default] for option in options]
+    return Table("", ["option (--set …=…)", "values", "default"], rows)
+
+
+def _recipe_of(family: str, source: str) -> Mapping[str, Any]:
+    recipes: Mapping[str, Mapping[str, Any]] = registry.scenario.load(family).attributes["recipes"]
+    return recipes.get(source, recipes["*"])
+
+
+def _recipe(family: str, source: str) -> list[str]:
+    """Tasks, kind, model, optimiser, epochs and batch of a standard recipe, as text."""
+    recipe = _recipe_of(family, source)
+    defaults = {option.name: option.default for option in registry.scenario.listed[family].options}
+    chosen = defaults | {key: str(value) for key, value in recipe.get("scenario", {}).items()}
+    return [
+        chosen.get("tasks", "–"),
+        chosen.get("incremental", "–"),
+        _words(recipe["model"]),
+        _words(recipe["optimizer"]),
+        str(recipe["epochs"]),
+        str(recipe["batch_size"]),
+    ]
+
+
+def _words(section: Mapping[str, Any]) -> str:
+    """``{name: sgd, lr: 0.05}`` as 'sgd lr 0.05'."""
+    parts = [
+        f"{key} {'-'.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in section.items()
+        if key != "name"
+    ]
+    return f"{section['name']} {', '.join(parts)}".strip()
