@@ -62,7 +62,8 @@ def _optional_world_deferred() -> Iterator[None]:
 
 with _optional_world_deferred(), warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its own dependencies' deprecations, which a user can do nothing about
-    from avalanche.benchmarks import CLExperience, CLScenario, CLStream
+    from avalanche.benchmarks import CLExperience, CLScenario
+    from avalanche.benchmarks.scenarios.generic_scenario import EagerCLStream
     from avalanche.benchmarks.utils import _make_taskaware_classification_dataset
     from avalanche.core import SupervisedPlugin
     from avalanche.models import IncrementalClassifier, MultiTaskModule
@@ -73,7 +74,7 @@ make_classification_dataset = _make_taskaware_classification_dataset
 __all__ = [
     "CLExperience",
     "CLScenario",
-    "CLStream",
+    "EagerCLStream",
     "IncrementalClassifier",
     "MultiTaskModule",
     "SupervisedPlugin",

@@ -155,7 +155,7 @@ def _words(annotation: ast.expr | None, aliases: dict[str, ast.expr]) -> str:
             return " | ".join(_plain(choice) for choice in choices)
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, *_])):
             return _words(inner, aliases)
-        case ast.Subscript(value=ast.Name(id="list"), slice=inner):
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[inner, ast.Constant()])):
             return f"list of: {_words(inner, aliases)}"
     return ast.unparse(annotation)
 
@@ -169,4 +169,6 @@ def _plain(value: ast.expr) -> str:
             return str(truth).lower()
         case ast.Constant(value=str(text)):
             return text
+        case ast.Tuple(elts=values):
+            return f"[{', '.join(map(_plain, values))}]"
     return ast.unparse(value)

@@ -163,8 +163,10 @@ def _by_import_path(kind: str, path: str) -> Declared:
             f"{kind} '{path}' cannot be imported ({error}). Give an installed class, for instance "
             "avalanche.training.plugins.EWCPlugin."
         ) from None
-    if not callable(make):
-        raise UserError(f"{kind} '{path}' is not a class or function. Give an installed class.")
+    try:
+        inspect.signature(make)
+    except (TypeError, ValueError):
+        raise UserError(f"{kind} '{path}' is no class whose options can be read. Give a plugin class.") from None
     return Declared(path, make, keyword_only=False)
 
 

@@ -78,8 +78,8 @@ def run(
 ) -> None:
     """Train a strategy on a scenario and write one Result per seed.
 
-    The scenario's standard recipe fills in whatever is not given: model, optimiser, epochs, batch size. Exit code 0: all
-    runs ended well; 1: a run diverged; 2: something to correct.
+    The scenario's standard recipe fills in whatever is not given: model, optimiser, epochs, batch size.
+    Exit code 0: all runs ended well; 1: a run diverged; 2: something to correct.
     """
     from clbench import config as configuration
     from clbench import registry
@@ -119,12 +119,11 @@ def run(
 
 @contextmanager
 def _imports_uncollected() -> Iterator[None]:
-    """Import without garbage collection: torch makes many lasting objects, and looking at them costs a third."""
+    """Import without garbage collection: torch makes many lasting objects, and looking at them costs time."""
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
         gc.enable()
 
 

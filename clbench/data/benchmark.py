@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clbench.avalanche import CLExperience, CLScenario, CLStream, make_classification_dataset
+from clbench.avalanche import CLExperience, CLScenario, EagerCLStream, make_classification_dataset
 from clbench.data.tensors import ResidentStream, TaskData
 
 
@@ -95,4 +95,4 @@ def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], pa
     test = [
         ResidentExperience(index, [index], evaluation(index), classes, [task.head]) for index, task in enumerate(tasks)
     ]
-    return CLScenario([CLStream("train", train), CLStream("test", test)])
+    return CLScenario([EagerCLStream("train", train), EagerCLStream("test", test)])

@@ -87,17 +87,24 @@ class BatchLoader:
         self.head = data.head
 
     def __len__(self) -> int:
-        return math.ceil(len(self.data) / self.batch_size)
+        return len(self._starts())
+
+    def _starts(self) -> range:
+        """Where batches begin. A last batch of one would stop batch normalisation, so it joins the one before."""
+        n = len(self.data)
+        return range(0, n - 1 if n > self.batch_size > 1 else n, self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         data = self.data
+        starts = self._starts()
+        ends = [*starts[1:], len(data)]
         if self.shuffle is None:
-            for start in range(0, len(data), self.batch_size):
-                part = slice(start, start + self.batch_size)
+            for part in map(slice, starts, ends):
                 yield [data.inputs(data.images[part]), data.labels[part], data.heads[part]]
             return
         order = torch.randperm(len(data), generator=self.shuffle).to(data.labels.device)
-        for index in order.split(self.batch_size):
+        for start, end in zip(starts, ends, strict=True):
+            index = order[start:end]
             images = data.images.index_select(0, index)
             if self.augment is not None:
                 images = self.augment(images)

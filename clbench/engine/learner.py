@@ -120,7 +120,7 @@ class ResidentLearner(SupervisedTemplate):
         ``parameters`` stand in for the model's own, for ``torch.func``.
         """
         arithmetic = self.arithmetic
-        if arithmetic.memory_format is torch.channels_last:
+        if arithmetic.memory_format is torch.channels_last and parameters is None:  # torch.func knows no such format
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.precision == "bf16"):
             inputs = (x, heads) if isinstance(self.model, MultiTaskModule) else (x,)

@@ -34,7 +34,8 @@ def sgd(
     """Stochastic gradient descent with momentum."""
     if nesterov and momentum == 0:
         raise UserError("optimizer.nesterov needs a momentum: set optimizer.momentum, for instance to 0.9.")
-    return torch.optim.SGD(parameters, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=_fused(device))
+    # Not fused: torch's fused SGD fails when a head gets its first gradient while others have momentum already.
+    return torch.optim.SGD(parameters, lr, momentum, weight_decay=weight_decay, nesterov=nesterov)
 
 
 def adam(

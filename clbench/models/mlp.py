@@ -11,14 +11,12 @@ from torch import nn
 from clbench.models._norm import Norm, norm_1d
 from clbench.registry import Count, model
 
-WIDTHS = [256, 256]
-
 
 @model("mlp")
 def mlp(
     shape: tuple[int, int, int],
     *,
-    widths: Annotated[list[Count], Len(1)] = WIDTHS,
+    widths: Annotated[tuple[Count, ...], Len(1)] = (256, 256),
     norm: Norm = "none",
 ) -> nn.Module:
     """Multi-layer perceptron: flattened pixels, then Linear → norm → ReLU per width.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,19 +34,25 @@ class MultiHeadNetwork(MultiTaskModule):
         self.backbone = backbone
         self.classifier = nn.ModuleList(nn.Linear(features, outputs) for _ in range(heads))
 
-    def forward(self, x: Tensor, task_labels: Tensor | int) -> Tensor:
-        """Return logits [n, outputs] of each sample's own head.
+    def forward(self, x: Tensor, task_labels: Tensor | int | None) -> Any:
+        """Return logits [n, outputs] of each sample's own head; without task labels, those of every head by task.
 
         Heads that are not used get no gradient at all (rather than zeros), so that momentum and weight decay leave
         them alone. For mixed batches all heads are computed and gathered: nothing is asked of the device.
         """
+        if task_labels is None:  # Avalanche's LwF asks so
+            return self.forward_all_tasks(x)
         features = self.backbone(x)
         if isinstance(task_labels, int):
-            logits: Tensor = self.classifier[task_labels](features)
-            return logits
+            return self.classifier[task_labels](features)
         everything = torch.stack([head(features) for head in self.classifier], dim=1)
         chosen = task_labels.reshape(-1, 1, 1).expand(-1, 1, everything.shape[2])
         return everything.gather(1, chosen).squeeze(1)
+
+    def forward_single_task(self, x: Tensor, task_label: int) -> Tensor:
+        """Return logits [n, outputs] of one head."""
+        logits: Tensor = self.forward(x, task_label)
+        return logits
 
 
 def build(

@@ -3,7 +3,7 @@
     python -m tests.bench.speed [--rounds 5] [--tasks 10] [--without-avalanche]
 
 MLP 784-256-256-10, SGD 0.05, batch 128, one epoch, all tasks evaluated after each. Every measurement is a process of
-its own with two threads; rounds alternate between the candidates and the table shows medians. EWC is the same work for all:
+its own with two threads; rounds alternate between the candidates and the table shows medians. EWC is the same work:
 the squared mini-batch gradients of all weights. Needs the real MNIST images (CLBENCH_TEST_DATA or ../shared/data).
 """
 

@@ -1,0 +1,106 @@
+"""What several tests need: small runs, small Results, a learner without an engine around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clbench import store
+from clbench.config import RunConfig, resolve
+from clbench.data.sources import DataPlace
+from clbench.data.tensors import TaskData
+from clbench.engine.run import Machine, metric_values, run
+
+SMALL: dict[str, Any] = {
+    "scenario": {"name": "split-digits", "tasks": 5, "samples_per_task": 48},
+    "model": {"name": "mlp", "widths": [12]},
+    "epochs": 2,
+}
+
+
+def config(strategy: Any, *layers: dict[str, Any], seed: int = 0) -> RunConfig:
+    """A small run of a strategy on digits."""
+    return resolve(SMALL, {"strategy": strategy, "seeds": [seed]}, *layers)[0]
+
+
+def run_small(strategy: Any, *layers: dict[str, Any], seed: int = 0, root: Path | None = None) -> store.Result:
+    """Run it."""
+    return run(config(strategy, *layers, seed=seed), Machine(DataPlace.default(root)))
+
+
+def make_result(
+    strategy: str = "naive",
+    seed: int = 0,
+    accuracy: Sequence[Sequence[float]] = ((0.5, 0.5), (1.0, 0.5), (0.75, 1.0)),
+    *,
+    scenario: str = "split-digits",
+    status: Any = "ok",
+    options: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+    scenario_version: int = 1,
+    fingerprint: str = "f" * 64,
+    seconds: float = 2.0,
+    created: str = "2026-01-01T00:00:00+00:00",
+) -> store.Result:
+    """A Result that no run made."""
+    configuration: dict[str, Any] = {
+        "strategy": {"name": strategy} | (options or {}),
+        "scenario": {"name": scenario, "tasks": 2},
+        "model": {"name": "mlp"},
+        "optimizer": {"name": "sgd", "lr": 0.05},
+        "evaluate": "test",
+        "seed": seed,
+    } | (settings or {})
+    rows = [[float(value) for value in row] for row in accuracy]
+    return store.Result(
+        run_id=store.digest(configuration),
+        status=status,
+        reason=None if status == "ok" else "the loss became NaN or infinite at step 3 of stage 1",
+        created=created,
+        seed=seed,
+        config=configuration,
+        scenario=store.ScenarioInfo(version=scenario_version, stream="abc", classes=[[0, 1], [2, 3]]),
+        data=store.DataInfo(
+            name="digits", fingerprint=fingerprint, official=True, train_samples=[4, 4], test_samples=[4, 4]
+        ),
+        model=store.ModelInfo(parameters=10, classifier="multi"),
+        accuracy=rows,
+        metrics=metric_values(rows) if status == "ok" else {},
+        seconds=seconds,
+        cost=[],
+        diagnostics={},
+        environment={},
+    )
+
+
+def task_data(images: Tensor, labels: Tensor, head: int | None = 0) -> TaskData:
+    """Samples without a dataset; pixel values are the network's input."""
+    one, zero = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
+    return TaskData(images, labels, torch.zeros_like(labels), one, zero, head)
+
+
+class FakeLearner:
+    """As much of a learner as importances and quadratic strategies look at."""
+
+    def __init__(self, model: nn.Module, data: TaskData | None = None, batch_size: int = 4) -> None:
+        self.model = model
+        self.stage = 0
+        self.train_mb_size = batch_size
+        self.device = torch.device("cpu")
+        self.mb_output: Tensor | None = None
+        if data is not None:
+            self.data = data
+
+    def random(self, purpose: str) -> torch.Generator:
+        return torch.Generator().manual_seed(len(purpose))
+
+    def logits(self, x: Tensor, heads: Any, parameters: dict[str, Tensor] | None = None) -> Tensor:
+        if parameters is None:
+            output: Tensor = self.model(x)
+            return output
+        called: Tensor = torch.func.functional_call(self.model, parameters, (x,))
+        return called

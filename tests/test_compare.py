@@ -1,0 +1,135 @@
+"""Leaderboards: ranked right, never mixed, and the same in every format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from scipy import stats
+
+from clbench.analysis.compare import leaderboards
+from clbench.analysis.statistics import estimate
+from clbench.errors import UserError
+from clbench.render import tables
+from clbench.store import Result
+from tests.helpers import make_result
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def results() -> list[Result]:
+    good = [make_result("ewc", seed, [[0.5, 0.5], [1.0, 0.5], [0.9 + 0.01 * seed, 1.0]]) for seed in range(3)]
+    bad = [make_result("naive", seed, [[0.5, 0.5], [1.0, 0.5], [0.5, 1.0 - 0.1 * seed]]) for seed in range(3)]
+    joint = [make_result("joint", 0, [[0.5, 0.5], [1.0, 0.98]])]
+    broken = [make_result("si", seed, [[0.5, 0.5]], status="diverged" if seed else "ok") for seed in range(2)]
+    other = [make_result("naive|<b>", 0, scenario="permuted-digits")]
+    return good + bad + joint + broken + other
+
+
+@pytest.mark.parametrize("form", ["markdown", "csv", "json", "terminal"])
+def test_golden(form: str) -> None:
+    boards = leaderboards(results())
+    match form:
+        case "markdown":
+            text = tables.leaderboards_markdown(boards)
+        case "csv":
+            text = tables.leaderboards_csv(boards)
+        case "json":
+            text = tables.leaderboards_json(boards)
+        case _:
+            console = Console(width=80, file=io.StringIO(), color_system=None)
+            for board in boards:
+                tables.print_table(tables.leaderboard(board), console)
+            text = console.file.getvalue()  # type: ignore[attr-defined]
+    golden = GOLDEN / f"leaderboard.{form}"
+    assert text == golden.read_text(encoding="utf-8"), f"if the change is meant, rewrite {golden.name}"
+
+
+def test_estimate_is_students_interval() -> None:
+    values = [0.3, 0.5, 0.1, 0.9]
+    found = estimate(values)
+    low, high = stats.t.interval(0.95, 3, loc=sum(values) / 4, scale=stats.sem(values))
+    assert found.half_width is not None
+    assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((low, high))
+    assert estimate([0.5]).half_width is None
+    assert estimate([0.5, 0.5]).half_width == 0
+
+
+def test_best_first_and_diverged_last_without_a_number() -> None:
+    board = next(b for b in leaderboards(results()) if b.scenario == "split-digits")
+    assert [entry.strategy for entry in board.entries] == ["joint", "ewc", "naive", "si"]
+    diverged = board.entries[-1]
+    assert (diverged.rank, diverged.diverged) == (None, 1)
+    assert set(diverged.estimates.values()) == {None}
+
+
+def test_lower_is_better_where_it_is() -> None:
+    board = leaderboards(results(), ["forgetting"])[1]
+    assert [entry.strategy for entry in board.entries][:2] == ["ewc", "naive"]
+
+
+def test_results_that_must_not_meet_get_boards_of_their_own() -> None:
+    base = make_result("ewc")
+    changes = {
+        "data": make_result("naive", fingerprint="e" * 64),
+        "scenario version": make_result("naive", scenario_version=2),
+        "evaluate": make_result("naive", settings={"evaluate": "validation"}),
+        "scenario.tasks": make_result("naive", settings={"scenario": {"name": "split-digits", "tasks": 5}}),
+    }
+    for word, other in changes.items():
+        boards = leaderboards([base, other])
+        assert len(boards) == 2
+        assert all(word in board.setting for board in boards), "the board says what differs"
+    versions = {name: value.model_copy(update={"version": 7}) for name, value in base.metrics.items()}
+    assert len(leaderboards([base, make_result("naive").model_copy(update={"metrics": versions})])) == 2
+
+
+def test_settings_that_tell_entries_apart_are_shown() -> None:
+    rows = [make_result("ewc", options={"lam": lam}) for lam in (1, 2)]
+    rows.append(make_result("naive"))
+    assert sorted(e.label for e in leaderboards(rows)[0].entries) == ["ewc (lam=1)", "ewc (lam=2)", "naive"]
+    rows = [make_result("ewc"), make_result("naive", settings={"model": {"name": "cnn6"}})]
+    assert sorted(e.label for e in leaderboards(rows)[0].entries) == ["ewc (model.name=mlp)", "naive (model.name=cnn6)"]
+
+
+def test_unknown_metric() -> None:
+    with pytest.raises(UserError, match="Did you mean 'forgetting'"):
+        leaderboards([], ["forgeting"])
+
+
+@given(st.randoms())
+def test_order_of_results_does_not_matter(shuffler: random.Random) -> None:
+    mixed = results()
+    shuffler.shuffle(mixed)
+    assert leaderboards(mixed) == leaderboards(results())
+
+
+def test_a_worse_strategy_does_not_change_the_best() -> None:
+    before = leaderboards(results())[1].entries[0]
+    worst = [make_result("worst", seed, [[0.5, 0.5], [0.1, 0.1], [0.0, 0.0]]) for seed in range(3)]
+    assert leaderboards(results() + worst)[1].entries[0] == before
+
+
+def test_csv_and_json_carry_unrounded_numbers() -> None:
+    boards = leaderboards(results())
+    rows = list(csv.DictReader(io.StringIO(tables.leaderboards_csv(boards))))
+    mine = next(r for r in rows if r["strategy"] == "ewc" and r["metric"] == "average_accuracy")
+    assert float(mine["mean"]) == pytest.approx(0.955)
+    found = json.loads(tables.leaderboards_json(boards))
+    assert found[1]["entries"][1]["estimates"]["average_accuracy"]["mean"] == float(mine["mean"])
+
+
+def test_names_are_shown_as_text() -> None:
+    text = tables.leaderboards_markdown(leaderboards(results()))
+    assert r"naive\|&lt;b>" in text
+    console = Console(width=100, file=io.StringIO())
+    hostile = leaderboards([make_result("[red]x[/red]")])[0]
+    tables.print_table(tables.leaderboard(hostile), console)
+    assert "[red]x[/red]" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -1,0 +1,59 @@
+"""Networks: shapes, parameter counts, classifiers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from clbench import registry
+from clbench.models import network
+
+MODELS = sorted(registry.model.listed)
+SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_model_takes_every_image(name: str, shape: tuple[int, int, int]) -> None:
+    backbone = registry.model.load(name).make(shape, **({"width": 4} if name != "mlp" else {}))
+    model = network.build(backbone, shape, "single", 7, 1)
+    assert model(torch.zeros(2, *shape)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("norm", ["none", "batch", "group", "layer"])
+def test_every_norm_trains(name: str, norm: Any) -> None:
+    options = {"norm": norm} | ({"width": 8} if name != "mlp" else {"widths": [8]})
+    model = network.build(registry.model.load(name).make((1, 8, 8), **options), (1, 8, 8), "single", 3, 1)
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+    assert any(isinstance(m, kinds) for m in model.modules()) == (norm != "none")
+    model(torch.randn(4, 1, 8, 8)).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def parameters(name: str, outputs: int) -> int:
+    model = network.build(registry.model.load(name).make((3, 32, 32)), (3, 32, 32), "single", outputs, 1)
+    return sum(p.numel() for p in model.parameters())
+
+
+def test_published_parameter_counts() -> None:
+    assert parameters("resnet18", 10) == 11_173_962, "the usual CIFAR ResNet-18"
+    assert parameters("slim-resnet18", 100) == 1_109_240, "the usual slim ResNet-18 of GEM"
+    convolutions = sum(9 * a * b + b for a, b in ((3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256)))
+    assert parameters("cnn6", 10) == convolutions + 4096 * 10 + 10
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_documented(name: str) -> None:
+    doc = registry.model.listed[name].doc
+    assert re.search(r"arXiv:|CoLLAs|LeCun|PyTorch", doc)
+
+
+def test_multi_head_without_task_labels_gives_all_heads() -> None:
+    model = network.MultiHeadNetwork(nn.Flatten(), 4, 2, heads=3)
+    model.known_train_tasks_labels = {0, 2}
+    assert sorted(model(torch.zeros(1, 1, 2, 2), None)) == [0, 2]

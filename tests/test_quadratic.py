@@ -1,0 +1,121 @@
+"""The quadratic family: folding is exact, and interpolation is what the paper says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from clbench.strategies._importance import Importance
+from clbench.strategies._quadratic import Anchor, ExplicitInterpolation, QuadraticPenalty
+from clbench.strategy import Weights
+from tests.helpers import FakeLearner
+
+numbers = st.floats(0, 10, width=32).filter(lambda v: v == 0 or v > 1e-3)
+places = st.floats(-5, 5, width=32)
+
+
+class Given(Importance):
+    """An importance that is told."""
+
+    def __init__(self, value: list[float]) -> None:
+        self.value = torch.tensor([value])
+
+    def current(self, weights: Any) -> Weights:
+        return [self.value]
+
+
+def model_at(*values: float) -> nn.Linear:
+    model = nn.Linear(len(values), 1, bias=False)
+    model.weight.data = torch.tensor([values])
+    return model
+
+
+def penalty_gradient(penalty: QuadraticPenalty, model: nn.Linear) -> Tensor:
+    learner = FakeLearner(model)
+    penalty.before_training_exp(learner)
+    model.weight.grad = torch.zeros_like(model.weight)
+    penalty.before_update(learner)
+    return model.weight.grad
+
+
+@given(st.lists(st.tuples(numbers, places), min_size=1, max_size=6), places)
+def test_separate_penalties_fold_exactly(tasks: list[tuple[float, float]], now: float) -> None:
+    """One A and one anchor give the gradient of Σ_t A_t(θ − θ_t)²/2."""
+    anchor = Anchor("separate")
+    for importance, place in tasks:
+        anchor.add(["weight"], [torch.tensor([[importance]])], [torch.tensor([[place]])])
+    found = penalty_gradient(QuadraticPenalty(Given([0.0]), anchor, 2.0, True), model_at(now))
+    expected = 2.0 * sum(importance * (now - place) for importance, place in tasks)
+    assert float(found) == pytest.approx(expected, rel=1e-4, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "importance"), [("separate", 7.0), ("sum", 7.0), ("online", 0.5 * 3 + 4), ("mean", 3.5)]
+)
+def test_accumulation(kind: Any, importance: float) -> None:
+    anchor = Anchor(kind, gamma=0.5)
+    anchor.add(["w"], [torch.tensor([3.0])], [torch.tensor([1.0])])
+    anchor.add(["w"], [torch.tensor([4.0])], [torch.tensor([2.0])])
+    assert float(anchor.importance["w"]) == pytest.approx(importance)
+    assert float(anchor.weights["w"]) == pytest.approx((3 * 1 + 4 * 2) / 7 if kind == "separate" else 2.0)
+
+
+def test_penalty_has_the_half() -> None:
+    """λ/2·A(θ−θ*)² has the gradient λA(θ−θ*)."""
+    anchor = Anchor("separate")
+    anchor.add(["weight"], [torch.tensor([[2.0]])], [torch.tensor([[1.0]])])
+    assert float(penalty_gradient(QuadraticPenalty(Given([0.0]), anchor, 10.0, True), model_at(1.5))) == 10.0
+
+
+def test_a_grown_classifier_is_free_where_it_is_new() -> None:
+    anchor = Anchor("separate")
+    anchor.add(["weight"], [torch.ones(1, 2)], [torch.zeros(1, 2)])
+    (importance,), (place,) = anchor.fitting(["weight"], [torch.full((3, 2), 5.0)])
+    assert importance.tolist() == [[1, 1], [0, 0], [0, 0]]
+    assert place.tolist() == [[0, 0], [5, 5], [5, 5]]
+
+
+@pytest.mark.parametrize(("when", "last"), [("freeze", 0.0), ("free", 8.0)])
+def test_interpolation_by_hand(when: Any, last: float) -> None:
+    """R = √A/(√α+√A): ⅔ for A = 4, α = 1; 1 for α = 0; 0 for A = 0; and 0/0 as told."""
+    anchor = Anchor("mean")
+    anchor.add(["weight"], [torch.tensor([[4.0, 9.0, 0.0, 0.0]])], [torch.zeros(1, 4)])
+    strategy = ExplicitInterpolation(Given([1.0, 0.0, 2.0, 0.0]), anchor, when, True)
+    model = model_at(1.0, 2.0, 3.0, 4.0)
+    learner = FakeLearner(model)
+    strategy.before_training_exp(learner)
+    with torch.no_grad():
+        model.weight.mul_(2)  # the optimiser's step
+    strategy.after_update(learner)
+    torch.testing.assert_close(model.weight.data, torch.tensor([[2 / 3, 0.0, 6.0, last]]))
+
+
+def test_interpolation_averages_importances_at_the_end() -> None:
+    strategy = ExplicitInterpolation(Given([1.0]), Anchor("mean"), "freeze", True)
+    model = model_at(3.0)
+    learner = FakeLearner(model)
+    for value in (1.0, 4.0):
+        strategy.importance.value = torch.tensor([[value]])
+        strategy.before_training_exp(learner)
+        strategy.after_training_exp(learner)
+    assert float(strategy.anchor.importance["weight"]) == 2.5, "the first task's importance is not halved"
+
+
+@given(st.floats(0.0625, 100), st.floats(0.0625, 100), places)
+def test_interpolation_never_overshoots(old: float, new: float, now: float) -> None:
+    """R is in (0, 1): the weight ends between where it was and the anchor, however large the importances."""
+    anchor = Anchor("mean")
+    anchor.add(["weight"], [torch.tensor([[old]])], [torch.zeros(1, 1)])
+    strategy = ExplicitInterpolation(Given([new]), anchor, "freeze", True)
+    model = model_at(now)
+    learner = FakeLearner(model)
+    strategy.before_training_exp(learner)
+    strategy.after_update(learner)
+    place = float(model.weight.data)
+    assert abs(place) <= abs(now)
+    assert place * now >= 0

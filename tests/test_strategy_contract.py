@@ -1,0 +1,158 @@
+"""What every strategy must do; the registry finds them, so a new file is tested without a change here."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from clbench import registry
+from clbench.config import resolve
+from clbench.store import Result
+from tests.helpers import run_small
+
+STRATEGIES = sorted(registry.strategy.listed)
+STEP_HOOKS = {
+    "before_training_iteration", "before_forward", "after_forward", "before_backward", "after_backward",
+    "before_update", "after_update", "after_training_iteration", "forwarded", "observe", "stepped", "current",
+}  # fmt: skip
+
+
+def with_strength() -> list[str]:
+    return [name for name in STRATEGIES if "lam" in registry.strategy.load(name).schema.model_fields]
+
+
+def course(result: Result) -> tuple[Any, Any]:
+    """Everything that training decides: R and the mean losses, bit for bit."""
+    return result.accuracy, result.diagnostics["training_loss"]
+
+
+@pytest.fixture(scope="module")
+def naive() -> Result:
+    return run_small("naive")
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_runs_and_repeats_bit_for_bit(name: str) -> None:
+    first, second = run_small(name), run_small(name)
+    assert first.status == "ok"
+    assert course(first) == course(second)
+    # Learnt something: two classes per task, so 0.5 is chance.
+    assert first.metrics["average_accuracy"].value is not None
+    assert first.metrics["average_accuracy"].value > 0.6
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_seed_matters(name: str) -> None:
+    assert course(run_small(name)) != course(run_small(name, seed=1))
+
+
+@pytest.mark.parametrize("name", with_strength())
+def test_zero_strength_is_naive_bit_for_bit(name: str, naive: Result) -> None:
+    assert course(run_small({"name": name, "lam": 0})) == course(naive)
+
+
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "naive"])
+def test_default_strength_differs_from_naive(name: str, naive: Result) -> None:
+    # Two epochs of few samples make small importances, so strengths are raised where there is one.
+    strong = {"name": name} | ({"lam": 1000} if name in with_strength() and name not in ("l2", "random") else {})
+    assert course(run_small(strong)) != course(naive)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_naive_composed_with_it_changes_nothing(name: str) -> None:
+    if name != "naive":
+        assert course(run_small(f"naive+{name}")) == course(run_small(name))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_arguments_round_trip_through_yaml(name: str) -> None:
+    (config,) = resolve({"strategy": name})
+    text = yaml.safe_dump(config.model_dump(mode="json", exclude={"seed"}))
+    (again,) = resolve(yaml.safe_load(text))
+    assert again == config
+    assert again.run_id == config.run_id
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_cites_a_source(name: str) -> None:
+    listed = registry.strategy.listed[name]
+    assert re.search(r"arXiv:\d{4}\.\d{4,5}|doi:|CoLLAs", listed.doc), "say in the docstring where the method is from"
+    assert len(listed.summary) < 120
+
+
+def tensors(value: Any, seen: set[int]) -> list[Tensor]:
+    """Every tensor that an object holds, however deep."""
+    if id(value) in seen:
+        return []
+    seen.add(id(value))
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        return [t for child in value.values() for t in tensors(child, seen)]
+    if isinstance(value, list | tuple | set):
+        return [t for child in value for t in tensors(child, seen)]
+    if hasattr(value, "__dict__") and not isinstance(value, type | torch.nn.Module):
+        return tensors(vars(value), seen)
+    return []
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_memory_does_not_grow_with_tasks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """State after 3 and after 5 tasks takes the same number of bytes (and so the step costs the same)."""
+    held: list[int] = []
+    declared = registry.strategy.load(name)
+    made: list[Any] = []
+
+    def make(**options: Any) -> Any:
+        made.append(declared.make(**options))
+        return made[-1]
+
+    monkeypatch.setitem(registry.strategy._declared, name, registry.Declared(name, make))
+    object.__setattr__(registry.strategy._declared[name], "schema", declared.schema)
+    memory = {"memory": 20} if "memory" in declared.schema.model_fields else {}
+    for tasks in (3, 5):
+        permuted = {"scenario": {"name": "permuted-digits", "tasks": tasks, "samples_per_task": 32}, "epochs": 1}
+        run_small({"name": name} | memory, permuted)
+        held.append(sum(t.nbytes for t in tensors(made[-1], set())))
+    assert held[0] == held[1]
+
+
+def test_no_host_synchronisation_in_a_step() -> None:
+    """Hooks that run at every step do not read numbers back from the device, copy to it, or print."""
+    forbidden = {"item", "tolist", "cpu", "numpy", "print"}
+    for name in STRATEGIES:
+        for path in (registry.strategy.listed[name].file, *registry.strategy.listed[name].file.parent.glob("_*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef) and node.name in STEP_HOOKS:
+                    called = {
+                        call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+                        for call in ast.walk(node)
+                        if isinstance(call, ast.Call)
+                    }
+                    assert not called & forbidden, f"{path.name}: {node.name} synchronises"
+
+
+def test_composition_sees_the_task_gradient_in_any_order() -> None:
+    strong = {"ewc": {"lam": 500.0}, "si": {"lam": 5.0}}
+    one = run_small({"name": "ewc+si"} | strong)
+    other = run_small({"name": "si+ewc"} | strong)
+    assert one.accuracy == other.accuracy
+    assert one.diagnostics["training_loss"] == pytest.approx(other.diagnostics["training_loss"], rel=1e-5)
+
+
+def test_joint_has_one_stage_and_no_forgetting() -> None:
+    result = run_small("joint")
+    assert len(result.accuracy) == 2
+    assert result.metrics["forgetting"].value is None
+    assert result.metrics["average_accuracy"].value == pytest.approx(sum(result.accuracy[1]) / 5)
+
+
+def test_frozen_backbone_keeps_the_first_task_exactly() -> None:
+    rows = run_small("frozen-backbone").accuracy
+    assert {row[0] for row in rows[1:]} == {rows[1][0]}

@@ -1,0 +1,227 @@
+"""Scenarios as streams, tasks as tensors, pixel changes and augmentation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clbench import registry
+from clbench.config import resolve
+from clbench.data import cache
+from clbench.data.augment import PADDING, Augment
+from clbench.data.benchmark import make_benchmark
+from clbench.data.sources import SOURCES, DataPlace
+from clbench.data.streams import Permutation, Rotation, Stream, with_common_options
+from clbench.data.tensors import BatchLoader, ResidentStream, TaskData, changed
+from clbench.errors import UserError
+from tests.helpers import task_data
+
+FAMILIES = sorted(registry.scenario.listed)
+KINDS = ["task", "class", "domain"]
+
+
+@pytest.fixture(scope="module")
+def digits() -> cache.Dataset:
+    return cache.load("digits", DataPlace.default())
+
+
+def make(family: str, data: cache.Dataset, seed: int = 0, **options: Any) -> Stream:
+    stream: Stream = registry.scenario.load(family).make(data, seed, **options)
+    return stream
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_contract(family: str, digits: cache.Dataset) -> None:
+    declared = registry.scenario.load(family)
+    assert declared.attributes["version"] >= 1
+    assert "*" in declared.attributes["recipes"], "a recipe for any dataset"
+    assert re.search(r"arXiv:\d{4}\.\d{4,5}", registry.scenario.listed[family].doc)
+    assert make(family, digits).digest == make(family, digits).digest
+    assert len(make(family, digits, tasks=2).tasks) == 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("source", [*SOURCES, "some-folder"])
+def test_every_recipe_resolves(family: str, source: str) -> None:
+    (config,) = resolve({"strategy": "naive", "scenario": f"{family}-{source}"})
+    assert config.epochs
+    assert config.scenario["name"] == f"{family}-{source}"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_heads_and_outputs_fit(family: str, kind: Any, digits: cache.Dataset) -> None:
+    stream = make(family, digits, tasks=5, incremental=kind)
+    assert stream.heads == (5 if kind == "task" else 1)
+    for index, task in enumerate(stream.tasks):
+        assert task.head == (index if kind == "task" else 0)
+        labels = task.labels[digits.train_labels[task.train]]
+        assert labels.min() >= 0
+        assert sorted(set(labels.tolist())) == task.classes
+        assert max(task.classes) < stream.outputs
+    if kind == "class":
+        everything = [c for task in stream.tasks for c in task.classes]
+        assert sorted(everything) == list(range(stream.outputs)), "every class belongs to one task"
+
+
+def test_split_divides_images_without_overlap(digits: cache.Dataset) -> None:
+    stream = make("split", digits)
+    together = np.concatenate([task.train for task in stream.tasks])
+    assert sorted(together.tolist()) == list(range(len(digits.train_labels)))
+    assert [task.source_classes for task in stream.tasks] == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+
+
+def test_random_class_order_depends_on_the_seed_alone(digits: cache.Dataset) -> None:
+    orders = [[t.source_classes for t in make("split", digits, seed, class_order="random").tasks] for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_coarse_class_order_keeps_superclasses_together(digits: cache.Dataset) -> None:
+    from dataclasses import replace
+
+    odd_and_even = replace(digits, coarse=[c % 2 for c in range(10)])
+    stream = make("split", odd_and_even, tasks=2, class_order="coarse")
+    assert [task.source_classes for task in stream.tasks] == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
+    with pytest.raises(UserError, match="no superclasses"):
+        make("split", digits, class_order="coarse")
+
+
+def test_split_that_does_not_divide(digits: cache.Dataset) -> None:
+    with pytest.raises(UserError, match=r"10 classes.*3 tasks.*1, 2, 5, 10"):
+        make("split", digits, tasks=3)
+
+
+def test_common_options(digits: cache.Dataset) -> None:
+    stream = with_common_options(make("split", digits), 0, samples_per_task=40, validation=0.25)
+    for task in stream.tasks:
+        assert task.validation is not None
+        assert len(task.train) == 40
+        assert not set(task.train.tolist()) & set(task.validation.tolist())
+    assert len(stream.tasks[0].validation if stream.tasks[0].validation is not None else []) == round(0.25 * 289)
+    with pytest.raises(UserError, match="validation"):
+        with_common_options(make("split", digits), 0, None, validation=0.0001)
+
+
+def test_permutation_moves_pixels_of_all_channels_alike() -> None:
+    images = torch.arange(2 * 3 * 2 * 2, dtype=torch.uint8).reshape(2, 3, 2, 2)
+    order = np.array([2, 0, 3, 1])
+    moved = changed(images, Permutation(order))
+    assert torch.equal(moved.flatten(2), images.flatten(2)[:, :, order])
+
+
+def test_rotation_by_a_quarter_turn_is_exact() -> None:
+    images = torch.randint(0, 256, (3, 2, 5, 5), dtype=torch.uint8)
+    assert torch.equal(changed(images, Rotation(90.0)), images.rot90(1, (2, 3)))
+    assert torch.equal(changed(images, Rotation(0.0)), images)
+
+
+def test_rotation_of_an_oblong_image_keeps_its_centre() -> None:
+    images = torch.zeros(1, 1, 5, 9, dtype=torch.uint8)
+    images[0, 0, 2, 5] = 200  # one to the right of the centre
+    turned = changed(images, Rotation(90.0))
+    assert turned[0, 0, 1, 4] == 200, "counter-clockwise: now one above"
+
+
+@pytest.mark.parametrize(("kind", "low", "high"), [("unit", 0.0, 1.0), ("none", 0.0, 255.0)])
+def test_normalisation(kind: str, low: float, high: float, digits: cache.Dataset) -> None:
+    resident = ResidentStream(make("split", digits), digits, torch.device("cpu"), kind)
+    data = resident.train(0)
+    x = data.inputs(data.images)
+    assert (float(x.min()), float(x.max())) == (low, high)
+
+
+def test_standard_normalisation_has_mean_0_and_variance_1(digits: cache.Dataset) -> None:
+    resident = ResidentStream(make("permuted", digits, tasks=1), digits, torch.device("cpu"), "standard")
+    data = resident.train(0)
+    x = data.inputs(data.images)
+    assert float(x.mean()) == pytest.approx(0, abs=1e-5)
+    assert float(x.std()) == pytest.approx(1, abs=1e-3)
+
+
+def some(n: int = 10, head: int | None = 0) -> TaskData:
+    return task_data(torch.arange(n, dtype=torch.uint8).reshape(n, 1, 1, 1), torch.arange(n), head)
+
+
+def test_loader_visits_every_sample_once_per_epoch_in_a_new_order() -> None:
+    loader = BatchLoader(some(), 4, torch.Generator().manual_seed(0))
+    epochs = [torch.cat([labels for _, labels, _ in loader]).tolist() for _ in range(2)]
+    assert len(loader) == 3
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
+    assert epochs[0] != epochs[1]
+    for x, labels, heads in loader:
+        assert torch.equal(x.flatten(), labels.float()), "images and labels stay together"
+        assert len(heads) == len(labels)
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(9, [4, 5]), (8, [4, 4]), (10, [4, 4, 2]), (1, [1]), (4, [4]), (5, [5])])
+@pytest.mark.parametrize("shuffled", [True, False])
+def test_a_last_batch_of_one_joins_the_one_before(n: int, sizes: list[int], shuffled: bool) -> None:
+    loader = BatchLoader(some(n), 4, torch.Generator() if shuffled else None)
+    assert [len(labels) for _, labels, _ in loader] == sizes
+    assert len(loader) == len(sizes)
+
+
+def test_batches_of_one_stay() -> None:
+    assert [len(labels) for _, labels, _ in BatchLoader(some(3), 1)] == [1, 1, 1]
+
+
+def test_concatenated_tasks_know_that_their_heads_differ() -> None:
+    one, other = some(3, 0), some(3, 1)
+    assert TaskData.concat([one, one]).head == 0
+    assert TaskData.concat([one, other]).head is None
+
+
+def test_evaluation_data_are_kept_only_while_there_is_room(
+    digits: cache.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clbench.data.tensors.KEPT_BYTES", 50_000)
+    resident = ResidentStream(make("permuted", digits, tasks=10), digits, torch.device("cpu"), "unit")
+    for task in range(10):
+        resident.evaluation(task, "test")
+    assert len(resident._kept) == 50_000 // (355 * 64)
+    assert torch.equal(resident.evaluation(9, "test").images, resident.evaluation(9, "test").images)
+
+
+def test_avalanche_sees_a_benchmark(digits: cache.Dataset) -> None:
+    resident = ResidentStream(make("split", digits), digits, torch.device("cpu"), "unit")
+    benchmark = make_benchmark(resident, [[0], [1], [2], [3], [4]], "test")
+    experience = benchmark.streams["train"][1]
+    assert experience.classes_in_this_experience == [0, 1]
+    assert experience.task_labels == [1]
+    x, label, task = experience.dataset[0]
+    assert torch.equal(x, experience.data.inputs(experience.data.images[0]))
+    assert (label, task) == (int(experience.data.labels[0]), 1)
+    assert len(benchmark.streams["test"]) == 5
+
+
+@given(st.integers(1, 5), st.booleans(), st.booleans(), st.integers(0, 1000))
+def test_augmented_images_are_windows_of_the_padded_original(n: int, flip: bool, crop: bool, seed: int) -> None:
+    images = torch.randint(1, 256, (n, 2, 6, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    found = Augment(flip, crop, torch.Generator().manual_seed(seed))(images)
+    assert found.shape == images.shape
+    for image, result in zip(images, found, strict=True):
+        candidates = [image] + ([image.flip(-1)] if flip else [])
+        windows = []
+        for candidate in candidates:
+            padded = torch.nn.functional.pad(candidate, [PADDING] * 4)
+            shifts = range(2 * PADDING + 1) if crop else [PADDING]
+            windows += [padded[:, r : r + 6, c : c + 7] for r in shifts for c in shifts]
+        assert any(torch.equal(result, window) for window in windows)
+
+
+def test_augmentation_draws_for_each_image() -> None:
+    images = torch.arange(1, 65, dtype=torch.uint8).reshape(1, 1, 8, 8).expand(50, 1, 8, 8)
+    found = Augment(True, True, torch.Generator().manual_seed(0))(images)
+    assert len({tuple(image.flatten().tolist()) for image in found}) > 20
+
+
+def test_scenario_files_import_no_torch() -> None:
+    for listed in registry.scenario.listed.values():
+        assert "import torch" not in Path(listed.file).read_text()

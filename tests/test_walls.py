@@ -1,0 +1,89 @@
+"""Imports run one way; nothing on the telling side imports torch; nobody knows what they must not know."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clbench import registry
+
+ROOT = Path(__file__).resolve().parents[1]
+# package → what it may import of clbench
+ALLOWED = {
+    "clbench.cli": {"cli", "config", "registry", "errors", "data", "engine", "store", "analysis", "render", ""},
+    "clbench.engine": {
+        "engine", "data", "models", "metrics", "store", "config", "registry", "errors", "strategy", "avalanche",
+        "progress", "",
+    },
+    "clbench.render": {"render", "analysis", "store", "metrics", "registry", "catalogue", "errors", "progress", "data"},
+    "clbench.analysis": {"analysis", "store", "metrics", "errors"},
+    "clbench.metrics": {"metrics"},
+    "clbench.data": {"data", "registry", "errors", "avalanche"},
+    "clbench.models": {"models", "registry", "avalanche"},
+    "strategies": {"strategy", "registry", "data"},
+    "scenarios": {"registry", "data", "errors"},
+}  # fmt: skip
+TORCH_FREE = ["clbench.analysis.compare", "clbench.render.tables", "clbench.render.catalogue", "clbench.store"]
+TORCH_FREE += ["clbench.metrics", "clbench.cli", "clbench.config", "clbench.registry", "clbench.data.sources"]
+
+
+def imported(path: Path) -> set[str]:
+    """First names below ``clbench`` that a file imports, wherever in it; those for type checking alone are left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            parts = node.module.split(".")
+            if parts[0] == "clbench":
+                found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {(alias.name.split(".") + [""])[1] for alias in node.names if alias.name.startswith("clbench")}
+    return {"" if name.startswith("__") else name for name in found}
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_imports_run_one_way(package: str) -> None:
+    for path in (ROOT / package.replace(".", "/")).glob("*.py"):
+        assert imported(path) <= ALLOWED[package], f"{path.name} reaches over the wall"
+
+
+def test_the_engine_knows_no_strategy_or_scenario_by_name() -> None:
+    names = {*registry.strategy.listed, *registry.scenario.listed}
+    for path in (ROOT / "clbench" / "engine").glob("*.py"):
+        texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        assert not texts & names, f"{path.name} names one"
+
+
+@pytest.mark.parametrize("module", TORCH_FREE)
+def test_telling_imports_no_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_avalanches_optional_world_is_not_imported() -> None:
+    code = (
+        "import sys, clbench.engine.run\n"
+        "bad = {'wandb', 'tensorboard', 'torchmetrics', 'gdown'} & set(sys.modules)\n"
+        "assert not bad, bad\n"
+        "from torch.utils.tensorboard import SummaryWriter\n"  # asked for: the real one
+        "assert SummaryWriter.__module__.startswith('torch.utils.tensorboard')\n"
+        "from avalanche.logging.tensorboard_logger import SummaryWriter as Deferred\n"
+        "import tempfile\n"
+        "writer = Deferred(tempfile.mkdtemp())\n"
+        "assert isinstance(writer, SummaryWriter)\n"
+        "writer.close()\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+
+
+def test_no_unit_is_long() -> None:
+    for folder in ("strategies", "scenarios"):
+        for path in (ROOT / folder).glob("*.py"):
+            assert len(path.read_text().splitlines()) <= 200, f"{path.name} is too long to be read at once"
