@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
@@ -42,15 +43,24 @@ def _main(
     """Hold the options of ``clbench`` itself."""
 
 
+class StoppedError(BaseException):
+    """Ctrl-C; no KeyboardInterrupt, since Typer would turn that into exit code 130 and a bare word."""
+
+
+def _stop(*_: object) -> None:
+    raise StoppedError
+
+
 def main() -> None:
     """Run the command line; a UserError or Ctrl-C becomes one paragraph and exit code 2."""
+    signal.signal(signal.SIGINT, _stop)
     try:
         app()
     except UserError as error:
         complain(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        complain("Interrupted. Results of runs that had ended are written and whole; nothing else was.")
+    except StoppedError:
+        complain("Interrupted. Results of runs that had ended are whole; nothing else was written. Run again to go on.")
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output, such as head, has had enough
         sys.stderr.close()

@@ -18,7 +18,7 @@ from clbench.engine.run import Machine, run
 
 SCENARIOS = ("split-digits", "permuted-digits")
 SEEDS = [100, 101, 102]
-GRID = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0]
+GRID = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0]
 
 
 def score(strategy: str, lam: float) -> float:
