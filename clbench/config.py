@@ -6,20 +6,15 @@ Layers are merged in this order, later ones winning: the scenario's standard rec
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from clbench import registry, store
 from clbench.errors import UserError, did_you_mean
+from clbench.layers import Section, merge, read_seeds
 from clbench.registry import Count, Declared, scenario_parts
-
-Section = dict[str, Any]
-SECTIONS = ("strategy", "scenario", "model", "optimizer")
-MAX_SEEDS = 10_000
 
 
 class RunConfig(BaseModel):
@@ -62,93 +57,6 @@ def components(section: Mapping[str, Any]) -> list[tuple[str, Section]]:
     if len(names) == 1:
         return [(names[0], {key: value for key, value in section.items() if key != "name"})]
     return [(name, dict(section[name])) for name in names]
-
-
-def read_yaml(path: Path) -> Section:
-    """Read a config file; UserError names the line of a mistake."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"--config {path} cannot be read ({error.strerror}). Check the path.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it is not text in UTF-8"
-        raise UserError(f"--config {path} is not valid YAML{where}: {problem}. Correct it and run again.") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise UserError(f"--config {path}: expected keys such as 'strategy: ewc' at the top level.")
-    return content
-
-
-def read_assignments(assignments: Iterable[str]) -> Section:
-    """Turn ``--set a.b=v`` into nested keys; values are read as YAML."""
-    result: Section = {}
-    for text in assignments:
-        key, equals, value = text.partition("=")
-        if not equals or not all(key.split(".")):
-            raise UserError(f"--set {text}: expected key=value, for instance --set strategy.lam=100.")
-        try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UserError(f"--set {text}: the value is not valid YAML. Quote it if it is a text.") from None
-        *parents, last = key.strip().split(".")
-        node = result
-        for parent in parents:
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                raise UserError(f"--set {text}: '{parent}' is already set to a single value.")
-        node[last] = parsed
-    return result
-
-
-def merge(*layers: Mapping[str, Any]) -> Section:
-    """Merge layers of sections; later ones win. A section that changes its name drops the older one's options."""
-    merged: Section = {}
-    for layer in layers:
-        for key, value in layer.items():
-            if key not in SECTIONS:
-                merged[key] = value
-                continue
-            section = _as_section(key, value)
-            old = merged.get(key, {})
-            renamed = "name" in section and section["name"] != old.get("name", section["name"])
-            merged[key] = section if renamed else _deep({**old}, section)
-    return merged
-
-
-def _deep(old: Section, new: Mapping[str, Any]) -> Section:
-    for key, value in new.items():
-        both = isinstance(value, dict) and isinstance(old.get(key), dict)
-        old[key] = _deep(dict(old[key]), value) if both else value
-    return old
-
-
-def _as_section(key: str, value: Any) -> Section:
-    if isinstance(value, str):
-        return {"name": value}
-    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
-        return dict(value)
-    raise UserError(f"{key}: expected a name or keys such as {{name: …}}, got {value!r}.")
-
-
-def read_seeds(value: Any) -> list[int]:
-    """Turn ``3`` into seeds 0, 1, 2, and ``0,4,7`` or a list into itself."""
-    try:
-        if isinstance(value, str) and "," in value:
-            value = [int(part) for part in value.split(",")]
-        elif isinstance(value, str):
-            value = int(value)
-    except ValueError:
-        value = None
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_SEEDS:
-        return list(range(value))
-    if isinstance(value, list) and value and all(type(s) is int and s >= 0 for s in value):
-        if len(set(value)) == len(value):
-            return value
-        raise UserError(f"seeds: {value} names a seed twice. Each seed is one run.")
-    raise UserError("seeds: expected a number of seeds such as 3 (seeds 0, 1, 2), or a list such as 0,4,7.")
 
 
 def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:

@@ -11,6 +11,8 @@ from clbench.data.tensors import TaskData
 from clbench.registry import Count, strategy
 from clbench.strategy import Learner, Strategy
 
+DRAWN_STEPS = 256
+
 
 @strategy("er")
 class ExperienceReplay(Strategy):
@@ -31,14 +33,18 @@ class ExperienceReplay(Strategy):
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Draw from the run's seed."""
         self.draws = learner.random(f"replay of stage {learner.stage}")
+        self.drawn: list[torch.Tensor] = []
 
     def before_forward(self, learner: Learner, **kwargs: Any) -> None:
         """Put a batch from memory beside the current one."""
         memory = self.memory
         if memory is None:
             return
-        count = self.batch or learner.train_mb_size
-        chosen = torch.randint(len(memory), (count,), generator=self.draws).to(memory.labels.device)
+        if not self.drawn:  # for many steps at once: one copy to the device, not one per step
+            shape = (DRAWN_STEPS, self.batch or learner.train_mb_size)
+            drawn = torch.randint(len(memory), shape, generator=self.draws)
+            self.drawn = list(drawn.to(memory.labels.device))
+        chosen = self.drawn.pop()
         x, labels, heads = learner.mbatch
         learner.mbatch = [
             torch.cat([x, memory.inputs(memory.images[chosen])]),

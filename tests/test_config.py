@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from clbench.config import components, merge, read_assignments, read_seeds, read_yaml, resolve
+from clbench.config import components, resolve
 from clbench.errors import UserError
+from clbench.layers import merge, read_assignments, read_seeds, read_yaml
 
 
 def one(*layers: dict[str, Any]) -> Any:

@@ -286,8 +286,8 @@ def test_reservoir_keeps_every_sample_with_the_same_probability() -> None:
 
 
 def test_replay_remembers() -> None:
-    er = run_small({"name": "er", "memory": 100}, CLASS).metrics["average_accuracy"].value
-    naive = run_small("naive", CLASS).metrics["average_accuracy"].value
+    er = run_small({"name": "er", "memory": 100}, CLASS, {"epochs": 8}).metrics["average_accuracy"].value
+    naive = run_small("naive", CLASS, {"epochs": 8}).metrics["average_accuracy"].value
     assert er is not None
     assert naive is not None
     assert er > naive + 0.1

@@ -81,8 +81,8 @@ def run(
     The scenario's standard recipe fills in whatever is not given: model, optimiser, epochs, batch size.
     Exit code 0: all runs ended well; 1: a run diverged; 2: something to correct.
     """
-    from clbench import config as configuration
-    from clbench import registry
+    from clbench import layers, registry
+    from clbench.config import resolve
 
     for path in plugin or []:
         registry.add_plugin(path)
@@ -93,14 +93,14 @@ def run(
         "model": model,
         "precision": precision.value if precision else None,
     }
-    layers = [
-        configuration.read_yaml(config) if config else {},
+    given = [
+        layers.read_yaml(config) if config else {},
         {key: value for key, value in flags.items() if value is not None},
-        configuration.read_assignments(settings or []),
+        layers.read_assignments(settings or []),
     ]
     _check_writable(results)
     with _imports_uncollected():
-        configs = configuration.resolve(*layers)
+        configs = resolve(*given)
 
         from clbench.data.sources import DataPlace
         from clbench.engine.run import Machine

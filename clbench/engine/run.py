@@ -7,26 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-import torch
-
-from clbench import metrics, registry, store
+from clbench import metrics, store
 from clbench.avalanche import SupervisedPlugin
-from clbench.config import RunConfig, components
-from clbench.data import cache
+from clbench.config import RunConfig
 from clbench.data.benchmark import ResidentExperience, make_benchmark
 from clbench.data.sources import DataPlace
-from clbench.data.streams import Stream, with_common_options
 from clbench.data.tensors import ResidentStream
-from clbench.engine import environment, optimizers
-from clbench.engine.learner import Arithmetic, ResidentLearner, Training
-from clbench.engine.precision import choose_device, choose_precision, is_convolutional
+from clbench.engine import environment
+from clbench.engine.assemble import learner_of, plugins_of, scenario_of, stages_of, stream_of
+from clbench.engine.learner import ResidentLearner
+from clbench.engine.precision import choose_device
 from clbench.engine.seeding import prepare_process, seed_everything
 from clbench.engine.watch import DivergedError, DivergenceWatch, ReportSteps, StepBudget
-from clbench.errors import UserError
-from clbench.models import network
 from clbench.progress import Reporter
-from clbench.registry import scenario_parts
-from clbench.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -48,9 +41,9 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
     prepare_process(machine.threads)
     device = choose_device(machine.device)
     seed_everything(config.seed)
-    data, stream = _stream(config, machine.place)
-    plugins = _plugins(config)
-    stages = _stages(plugins, len(stream.tasks))
+    data, stream = stream_of(config, machine.place)
+    plugins = plugins_of(config)
+    stages = stages_of(plugins, len(stream.tasks))
     resident = ResidentStream(stream, data, device, config.scenario["normalisation"])
     benchmark = make_benchmark(resident, stages, config.evaluate)
     watch = DivergenceWatch(device)
@@ -58,7 +51,7 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
     own: list[SupervisedPlugin] = [watch, ReportSteps(reporter)]
     if config.steps is not None:
         own.append(StepBudget(config.steps))
-    learner, model_info = _learner(config, stream, data, device, plugins + own)
+    learner, model_info = learner_of(config, stream, data, device, plugins + own)
 
     reporter.run_started(len(stages))
     tests = list(benchmark.streams["test"])
@@ -80,7 +73,7 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
         seed=config.seed,
         config=config.model_dump(mode="json"),
         scenario=store.ScenarioInfo(
-            version=_scenario(config).attributes["version"],
+            version=scenario_of(config).attributes["version"],
             stream=stream.digest,
             classes=[task.source_classes for task in stream.tasks],
         ),
@@ -107,97 +100,6 @@ def metric_values(accuracy: metrics.Matrix) -> dict[str, store.MetricValue]:
         name: store.MetricValue(value=value, version=metrics.METRICS[name].version)
         for name, value in metrics.compute(accuracy).items()
     }
-
-
-def _scenario(config: RunConfig) -> registry.Declared:
-    family, _ = scenario_parts(config.scenario["name"])
-    return registry.scenario.load(family)
-
-
-def _stream(config: RunConfig, place: DataPlace) -> tuple[cache.Dataset, Stream]:
-    _, source = scenario_parts(config.scenario["name"])
-    options = dict(config.scenario)
-    data = cache.load(source, place, options.pop("image_size"))
-    samples, validation = options.pop("samples_per_task"), options.pop("validation")
-    del options["name"], options["normalisation"]
-    stream: Stream = _scenario(config).make(data, config.seed, **options)
-    return data, with_common_options(stream, config.seed, samples, validation)
-
-
-def _plugins(config: RunConfig) -> list[SupervisedPlugin]:
-    plugins = []
-    for name, options in components(config.strategy):
-        plugin = registry.strategy.load(name).make(**options)
-        if not isinstance(plugin, SupervisedPlugin):
-            raise UserError(
-                f"strategy '{name}' makes a {type(plugin).__name__}, which is no Avalanche SupervisedPlugin. "
-                "Name a plugin class, for instance avalanche.training.plugins.EWCPlugin."
-            )
-        plugins.append(plugin)
-    return plugins
-
-
-def _stages(plugins: list[SupervisedPlugin], tasks: int) -> list[list[int]]:
-    """The stages that the strategy asks for; at most one part of a composition may change them."""
-    default = Strategy().stages(tasks)
-    asked = [p.stages(tasks) for p in plugins if isinstance(p, Strategy)]
-    changed = [stages for stages in asked if stages != default]
-    if len(changed) > 1:
-        raise UserError(
-            "strategy: at most one part of a composition may change which data a stage uses (joint, cumulative, …)."
-        )
-    return changed[0] if changed else default
-
-
-def _learner(
-    config: RunConfig,
-    stream: Stream,
-    data: cache.Dataset,
-    device: torch.device,
-    plugins: list[SupervisedPlugin],
-) -> tuple[ResidentLearner, store.ModelInfo]:
-    options = dict(config.model)
-    declared = registry.model.load(options.pop("name"))
-    wanted = options.pop("classifier")
-    kind: network.Classifier = ("multi" if stream.heads > 1 else "single") if wanted == "auto" else wanted
-    if kind == "growing" and config.logits != "all":
-        raise UserError("logits: a growing classifier has the seen classes only; use logits=all with it.")
-    if (kind != "multi") == (stream.heads > 1):
-        raise UserError(
-            f"model.classifier: '{kind}' does not fit scenario.incremental={stream.incremental}; 'multi' is for "
-            "task-incremental streams. Leave it at 'auto'."
-        )
-    model = network.build(declared.make(data.shape, **options), data.shape, kind, stream.outputs, stream.heads)
-    convolutional = is_convolutional(model)
-    arithmetic = Arithmetic(
-        device,
-        choose_precision(config.precision, device, model),
-        torch.channels_last if convolutional else torch.contiguous_format,
-    )
-    model = model.to(device)
-    model.to(memory_format=arithmetic.memory_format)
-    settings = dict(config.optimizer)
-    optimizer = optimizers.declared(settings.pop("name")).make(list(model.parameters()), device, **settings)
-    if settings["schedule"] != "constant":
-        plugins = [*plugins, optimizers.ScheduleLearningRate(settings["schedule"], settings["lr"])]
-    learner = ResidentLearner(
-        model=model,
-        optimizer=optimizer,
-        plugins=plugins,
-        training=Training(
-            config.batch_size,
-            config.epochs,
-            config.steps,
-            settings["reset"] == "each-task",
-            config.logits if stream.incremental == "class" else "all",
-            "flip" in config.augment,
-            "crop" in config.augment,
-        ),
-        arithmetic=arithmetic,
-        seed=config.seed,
-        outputs=stream.outputs,
-    )
-    return learner, store.ModelInfo(parameters=sum(p.numel() for p in model.parameters()), classifier=kind)
 
 
 def _stage(

@@ -52,7 +52,7 @@ class DivergenceWatch(SupervisedPlugin):
 
     def after_backward(self, learner: Any, **kwargs: Any) -> None:
         """Note the loss on the device."""
-        self.window[self._count % WINDOW] = learner.loss.detach()[0]
+        self.window[self._count % WINDOW] = learner.loss.detach().reshape(())
         self._count += 1
         if self._count % WINDOW == 0:
             self._look(learner, WINDOW)

@@ -61,7 +61,7 @@ def description(kind: str, name: str) -> tuple[str, Table | None]:
         common = options_of_function(Path(inspect.getfile(streams)), "common_options")
         shared = inspect.cleandoc(streams.common_options.__doc__ or "").split("\n\n", 1)[1]
         _, _, model, optimiser, epochs, batch = _recipe(family, source)
-        standard = f"Standard recipe: {model}; {optimiser}; {epochs} epochs per task; batch {batch}."
+        standard = f"Standard recipe: {model}; {optimiser}; epochs per task: {epochs}; batch {batch}."
         return f"{unit.doc}\n\n{shared}\n\n{standard}", _options([*own, *common], "scenario")
     registries = {"strategy": registry.strategy, "model": registry.model}
     unit = registries[kind].check(name)

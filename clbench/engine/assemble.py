@@ -1,0 +1,114 @@
+"""From a configuration to what a run needs: stream, plugins, stages, learner."""
+
+from __future__ import annotations
+
+import torch
+
+from clbench import registry, store
+from clbench.avalanche import SupervisedPlugin
+from clbench.config import RunConfig, components
+from clbench.data import cache
+from clbench.data.sources import DataPlace
+from clbench.data.streams import Stream, with_common_options
+from clbench.engine import optimizers
+from clbench.engine.learner import Arithmetic, ResidentLearner, Training
+from clbench.engine.precision import choose_precision, is_convolutional
+from clbench.errors import UserError
+from clbench.models import network
+from clbench.registry import scenario_parts
+from clbench.strategy import Strategy
+
+
+def scenario_of(config: RunConfig) -> registry.Declared:
+    """Return the scenario family of a config."""
+    family, _ = scenario_parts(config.scenario["name"])
+    return registry.scenario.load(family)
+
+
+def stream_of(config: RunConfig, place: DataPlace) -> tuple[cache.Dataset, Stream]:
+    """Load the dataset and cut the stream of tasks from it."""
+    _, source = scenario_parts(config.scenario["name"])
+    options = dict(config.scenario)
+    data = cache.load(source, place, options.pop("image_size"))
+    samples, validation = options.pop("samples_per_task"), options.pop("validation")
+    del options["name"], options["normalisation"]
+    stream: Stream = scenario_of(config).make(data, config.seed, **options)
+    return data, with_common_options(stream, config.seed, samples, validation)
+
+
+def plugins_of(config: RunConfig) -> list[SupervisedPlugin]:
+    """Make the strategy's parts; UserError if one is no plugin."""
+    plugins = []
+    for name, options in components(config.strategy):
+        plugin = registry.strategy.load(name).make(**options)
+        if not isinstance(plugin, SupervisedPlugin):
+            raise UserError(
+                f"strategy '{name}' makes a {type(plugin).__name__}, which is no Avalanche SupervisedPlugin. "
+                "Name a plugin class, for instance avalanche.training.plugins.EWCPlugin."
+            )
+        plugins.append(plugin)
+    return plugins
+
+
+def stages_of(plugins: list[SupervisedPlugin], tasks: int) -> list[list[int]]:
+    """Return the stages that the strategy asks for; at most one part of a composition may change them."""
+    default = Strategy().stages(tasks)
+    asked = [p.stages(tasks) for p in plugins if isinstance(p, Strategy)]
+    changed = [stages for stages in asked if stages != default]
+    if len(changed) > 1:
+        raise UserError(
+            "strategy: at most one part of a composition may change which data a stage uses (joint, cumulative, …)."
+        )
+    return changed[0] if changed else default
+
+
+def learner_of(
+    config: RunConfig,
+    stream: Stream,
+    data: cache.Dataset,
+    device: torch.device,
+    plugins: list[SupervisedPlugin],
+) -> tuple[ResidentLearner, store.ModelInfo]:
+    """Make network, optimiser and learner; UserError if the classifier does not fit the stream."""
+    options = dict(config.model)
+    declared = registry.model.load(options.pop("name"))
+    wanted = options.pop("classifier")
+    kind: network.Classifier = ("multi" if stream.heads > 1 else "single") if wanted == "auto" else wanted
+    if kind == "growing" and config.logits != "all":
+        raise UserError("logits: a growing classifier has the seen classes only; use logits=all with it.")
+    if (kind != "multi") == (stream.heads > 1):
+        raise UserError(
+            f"model.classifier: '{kind}' does not fit scenario.incremental={stream.incremental}; 'multi' is for "
+            "task-incremental streams. Leave it at 'auto'."
+        )
+    model = network.build(declared.make(data.shape, **options), data.shape, kind, stream.outputs, stream.heads)
+    convolutional = is_convolutional(model)
+    arithmetic = Arithmetic(
+        device,
+        choose_precision(config.precision, device, model),
+        torch.channels_last if convolutional else torch.contiguous_format,
+    )
+    model = model.to(device)
+    model.to(memory_format=arithmetic.memory_format)
+    settings = dict(config.optimizer)
+    optimizer = optimizers.declared(settings.pop("name")).make(list(model.parameters()), device, **settings)
+    if settings["schedule"] != "constant":
+        plugins = [*plugins, optimizers.ScheduleLearningRate(settings["schedule"], settings["lr"])]
+    learner = ResidentLearner(
+        model=model,
+        optimizer=optimizer,
+        plugins=plugins,
+        training=Training(
+            config.batch_size,
+            config.epochs,
+            config.steps,
+            settings["reset"] == "each-task",
+            config.logits if stream.incremental == "class" else "all",
+            "flip" in config.augment,
+            "crop" in config.augment,
+        ),
+        arithmetic=arithmetic,
+        seed=config.seed,
+        outputs=stream.outputs,
+    )
+    return learner, store.ModelInfo(parameters=sum(p.numel() for p in model.parameters()), classifier=kind)
