@@ -104,7 +104,7 @@ class OnlineFisher(Importance):
 @strategy("ewc")
 def ewc(
     *,
-    lam: NonNegative = 100.0,
+    lam: NonNegative = 10.0,
     fisher: FisherKind = "exact",
     fisher_samples: Count | None = 5000,
     accumulate: Accumulate = "separate",
@@ -122,7 +122,7 @@ def ewc(
 @strategy("ewc-online")
 def ewc_online(
     *,
-    lam: NonNegative = 100.0,
+    lam: NonNegative = 10.0,
     fisher: FisherKind = "exact",
     fisher_samples: Count | None = 5000,
     gamma: UnitInterval = 1.0,

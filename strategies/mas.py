@@ -61,7 +61,7 @@ class OnlineSensitivity(Importance):
 @strategy("mas")
 def mas(
     *,
-    lam: NonNegative = 1.0,
+    lam: NonNegative = 0.01,
     samples: Count | None = None,
     accumulate: Accumulate = "sum",
     include_head: bool = False,

@@ -64,7 +64,7 @@ class RiemannianWalk(PathIntegral):
 @strategy("rwalk")
 def rwalk(
     *,
-    lam: NonNegative = 1.0,
+    lam: NonNegative = 0.01,
     rate: UnitInterval = 0.9,
     interval: Count = 10,
     epsilon: Positive = 1e-3,

@@ -41,7 +41,7 @@ class SynapticIntelligence(PathIntegral):
 @strategy("si")
 def si(
     *,
-    lam: NonNegative = 1.0,
+    lam: NonNegative = 0.1,
     xi: Positive = 0.1,
     accumulate: Accumulate = "sum",
     include_head: bool = False,

@@ -15,8 +15,9 @@ from clbench.avalanche import SupervisedPlugin
 from clbench.config import resolve
 from clbench.data.sources import DataPlace
 from clbench.engine import optimizers
-from clbench.engine.precision import choose_device, choose_precision
+from clbench.engine.precision import choose_device, choose_precision, choose_threads
 from clbench.engine.run import Machine, run
+from clbench.engine.seeding import available_cores
 from clbench.errors import UserError
 from clbench.models import network
 from tests.helpers import run_small
@@ -189,6 +190,13 @@ def test_precision_bf16_trains_and_is_recorded() -> None:
     result = run_small("ewc", {"precision": "bf16"})
     assert result.environment["precision"] == "bf16"
     assert result.metrics["average_accuracy"].value is not None
+
+
+def test_small_work_takes_one_thread_and_large_work_all() -> None:
+    small, large, cnn = nn.Linear(64, 10), nn.Linear(784, 512), nn.Conv2d(1, 1, 1)
+    cores = available_cores()
+    assert [choose_threads(None, m, 128) for m in (small, large, cnn)] == [1, cores, cores]
+    assert choose_threads(3, small, 1) == 3
 
 
 def test_auto_precision_is_a_rule() -> None:

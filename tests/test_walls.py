@@ -14,7 +14,9 @@ from clbench import registry
 ROOT = Path(__file__).resolve().parents[1]
 # package → what it may import of clbench
 ALLOWED = {
-    "clbench.cli": {"cli", "config", "layers", "registry", "errors", "data", "engine", "store", "analysis", "render", ""},
+    "clbench.cli": {
+        "cli", "config", "layers", "registry", "errors", "data", "engine", "store", "analysis", "render", "",
+    },
     "clbench.engine": {
         "engine", "data", "models", "metrics", "store", "config", "registry", "errors", "strategy", "avalanche",
         "progress", "",

@@ -66,7 +66,7 @@ def run(
     model: Annotated[str | None, typer.Option(help="Network. [default: the scenario's recipe]")] = None,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
     precision: Annotated[Precision | None, typer.Option(help="auto: bf16 where it is faster. [default: auto]")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all cores]")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all, or 1 for small work]")] = None,
     results: Annotated[Path, typer.Option(help="Folder for Results.")] = Path("results"),
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of datasets. [default: $CLBENCH_DATA or the cache]")
@@ -104,9 +104,8 @@ def run(
 
         from clbench.data.sources import DataPlace
         from clbench.engine.run import Machine
-        from clbench.engine.seeding import available_cores
 
-    machine = Machine(DataPlace.default(data_root, offline), device.value, threads or available_cores())
+    machine = Machine(DataPlace.default(data_root, offline), device.value, threads)
     done = [_one(one, machine, results, quiet=quiet or as_json) for one in configs]
     if as_json:
         json.dump([result.model_dump(mode="json") for result, _ in done], sys.stdout, indent=1)

@@ -1,11 +1,15 @@
-"""Devices and number formats: what 'auto' means on this machine."""
+"""Devices, threads and number formats: what 'auto' means on this machine."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
+from clbench.engine.seeding import available_cores
 from clbench.errors import UserError
+
+# Multiply-adds of a forward pass from which two threads were measured to be faster than one.
+PARALLEL_WORK = 20_000_000
 
 
 def choose_device(name: str) -> torch.device:
@@ -31,6 +35,18 @@ def choose_precision(name: str, device: torch.device, model: nn.Module) -> str:
         return name
     amx = device.type == "cpu" and torch.cpu._is_amx_tile_supported()
     return "bf16" if amx and is_convolutional(model) else "fp32"
+
+
+def choose_threads(threads: int | None, model: nn.Module, batch_size: int) -> int:
+    """Return how many CPU threads to use: as many as asked for, else all cores for large work and one for small.
+
+    Small steps gain nothing from a second thread, and lose a hundredfold when another process wants the core: the
+    threads then spin while they wait for each other.
+    """
+    if threads is not None:
+        return threads
+    work = batch_size * sum(parameter.numel() for parameter in model.parameters())
+    return available_cores() if is_convolutional(model) or work >= PARALLEL_WORK else 1
 
 
 def is_convolutional(model: nn.Module) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+import torch
+
 from clbench import metrics, store
 from clbench.avalanche import SupervisedPlugin
 from clbench.config import RunConfig
@@ -16,7 +18,7 @@ from clbench.data.tensors import ResidentStream
 from clbench.engine import environment
 from clbench.engine.assemble import learner_of, plugins_of, scenario_of, stages_of, stream_of
 from clbench.engine.learner import ResidentLearner
-from clbench.engine.precision import choose_device
+from clbench.engine.precision import choose_device, choose_threads
 from clbench.engine.seeding import prepare_process, seed_everything
 from clbench.engine.watch import DivergedError, DivergenceWatch, ReportSteps, StepBudget
 from clbench.progress import Reporter
@@ -24,11 +26,11 @@ from clbench.progress import Reporter
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run may use of the machine; none of it is part of the config."""
+    """What a run may use of the machine; none of it is part of the config. ``threads`` None: chosen by the work."""
 
     place: DataPlace
     device: str = "auto"
-    threads: int = 1
+    threads: int | None = None
 
 
 def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -> store.Result:
@@ -38,7 +40,7 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
     fix: missing data, a scenario that its dataset cannot fill, strategies that cannot be composed.
     """
     started = time.perf_counter()
-    prepare_process(machine.threads)
+    prepare_process()
     device = choose_device(machine.device)
     seed_everything(config.seed)
     data, stream = stream_of(config, machine.place)
@@ -52,6 +54,8 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
     if config.steps is not None:
         own.append(StepBudget(config.steps))
     learner, model_info = learner_of(config, stream, data, device, plugins + own)
+    threads = choose_threads(machine.threads, learner.model, config.batch_size)
+    torch.set_num_threads(threads)
 
     reporter.run_started(len(stages))
     tests = list(benchmark.streams["test"])
@@ -90,7 +94,7 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
         seconds=time.perf_counter() - started,
         cost=costs,
         diagnostics={"training_loss": watch.losses},
-        environment=environment.describe(device, learner.arithmetic, machine.threads),
+        environment=environment.describe(device, learner.arithmetic, threads),
     )
 
 

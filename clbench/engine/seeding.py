@@ -28,14 +28,12 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def prepare_process(threads: int) -> None:
+def prepare_process() -> None:
     """Set what every process of clbench sets.
 
-    Threads, because two processes that spin on the same cores run at an eighth of their speed. Denormals flushed,
-    because squared gradients make them and they slow EWC several times. Deterministic algorithms, because the same
-    config and seed must give the same R.
+    Denormals flushed, because squared gradients make them and they slow EWC several times. Deterministic algorithms,
+    because the same config and seed must give the same R. Threads follow when the network is known.
     """
-    torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)

@@ -26,7 +26,7 @@ def main() -> None:
     for scenario in SCENARIOS:
         for name in names:
             shutil.rmtree(FOLDER / scenario / name, ignore_errors=True)
-            run(strategy=name, scenario=scenario, seeds="5", results=FOLDER, threads=1, quiet=True)
+            run(strategy=name, scenario=scenario, seeds="5", results=FOLDER, quiet=True)
             print(f"{scenario} {name}", flush=True)
     results, left_out = store.read_all([FOLDER])
     assert not left_out, left_out
