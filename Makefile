@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test check bench baselines clean
+.PHONY: install run test check bench baselines readme clean
 
 install: $(VENV)/.installed
 
@@ -23,11 +23,14 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy clbench strategies scenarios tests
 
-bench: install               ## speed against stock Avalanche and a bare loop (about 10 minutes)
+bench: install               ## speed against stock Avalanche and a bare loop (about 20 minutes)
 	$(BIN)/python -m tests.bench.speed
 
 baselines: install           ## rewrite results/baseline and its leaderboard (about 15 minutes)
 	$(BIN)/python -m tests.bench.baselines
+
+readme: install              ## rewrite the tables of the README that the catalogue makes
+	$(BIN)/python -m tests.readme
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,6 +13,7 @@ from torch import nn
 from clbench import registry, store
 from clbench.avalanche import SupervisedPlugin
 from clbench.config import resolve
+from clbench.data.benchmark import make_benchmark
 from clbench.data.sources import DataPlace
 from clbench.engine import optimizers
 from clbench.engine.precision import choose_device, choose_precision, choose_threads
@@ -121,6 +122,19 @@ def test_mixed_heads_equal_each_head_alone() -> None:
     mixed = model(x, heads)
     for row, head in enumerate(heads.tolist()):
         torch.testing.assert_close(mixed[row], model(x, head)[row])
+
+
+def test_test_images_are_not_held_by_the_experiences(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    def remembered(*arguments: Any) -> Any:
+        made.append(make_benchmark(*arguments))
+        return made[0]
+
+    monkeypatch.setattr("clbench.engine.run.make_benchmark", remembered)
+    run_small("naive")
+    for stream in made[0].streams.values():
+        assert not any("data" in vars(experience) for experience in stream)
 
 
 def test_step_budget_is_exact() -> None:

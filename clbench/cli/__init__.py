@@ -60,7 +60,10 @@ def main() -> None:
         complain(str(error))
         sys.exit(2)
     except StoppedError:
-        complain("Interrupted. Results of runs that had ended are whole; nothing else was written. Run again to go on.")
+        complain(
+            "Interrupted. Results of seeds that had ended are whole; nothing else was written. "
+            "Name the missing ones with --seeds."
+        )
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output, such as head, has had enough
         sys.stderr.close()

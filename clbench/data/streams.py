@@ -64,6 +64,13 @@ class Task:
     pixels: Pixels | None = None
     validation: np.ndarray | None = None
 
+    def scored(self, part: str) -> np.ndarray:
+        """Return the indices that are scored: of test images, or of held-out training images (``validation``)."""
+        if part == "test":
+            return self.test
+        assert self.validation is not None
+        return self.validation
+
     @property
     def classes(self) -> list[int]:
         """The labels that occur in this task."""

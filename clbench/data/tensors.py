@@ -149,11 +149,7 @@ class ResidentStream:
         key = (task, part)
         if key not in self._kept:
             chosen = self.stream.tasks[task]
-            if part == "validation":
-                assert chosen.validation is not None
-                data = self._make(chosen, chosen.validation, "train")
-            else:
-                data = self._make(chosen, chosen.test, "test")
+            data = self._make(chosen, chosen.scored(part), "test" if part == "test" else "train")
             if self._kept_bytes + data.images.nbytes > KEPT_BYTES:
                 return data
             self._kept_bytes += data.images.nbytes

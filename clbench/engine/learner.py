@@ -227,3 +227,4 @@ class ResidentLearner(SupervisedTemplate):
             right += (self.mb_output.argmax(1) == self.mbatch[1]).sum()
             self._after_eval_iteration(**kwargs)
         self._accuracies.append(int(right) / len(self.data))
+        self.experience.release()  # long streams must not hold every task's test images

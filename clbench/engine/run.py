@@ -86,7 +86,7 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
             fingerprint=data.fingerprint,
             official=data.official,
             train_samples=[len(task.train) for task in stream.tasks],
-            test_samples=[len(experience.data) for experience in tests],
+            test_samples=[len(task.scored(config.evaluate)) for task in stream.tasks],
         ),
         model=model_info,
         accuracy=accuracy,

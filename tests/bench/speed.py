@@ -151,6 +151,27 @@ def table(found: dict[tuple[str, str], list[Measured]]) -> str:
     return "\n".join(lines)
 
 
+def start_up(rounds: int) -> str:
+    """Wall time of commands that tell: medians, in a table."""
+    from clbench import store
+    from tests.helpers import make_result
+
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(1000):
+            store.write(make_result(f"strategy {number % 20}", number // 20), Path(folder))
+        commands = [["--help"], ["list", "strategies"], ["list", "scenarios"], ["compare", folder]]
+        lines = ["| command | s |", "|---|---:|"]
+        for words in commands:
+            seconds = []
+            for _ in range(2 * rounds):
+                begun = time.perf_counter()
+                subprocess.run([sys.executable, "-m", "clbench", *words], check=True, capture_output=True)
+                seconds.append(time.perf_counter() - begun)
+            shown = " ".join(words).replace(folder, "(1,000 Results)")
+            lines.append(f"| `clbench {shown}` | {statistics.median(seconds):.2f} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -180,6 +201,7 @@ def main() -> None:
             print(f"round {number + 1}: {candidate} {method}: {words}", file=sys.stderr, flush=True)
     print(f"\n{os.cpu_count()} cores, {THREADS} threads, {options.tasks} tasks, medians of {options.rounds} rounds\n")
     print(table(found))
+    print(f"\n{start_up(options.rounds)}")
     print("\nFor ewc-fixed the training rate is compared with the bare naive loop, the whole run with bare EWC.")
 
 

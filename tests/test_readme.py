@@ -1,0 +1,43 @@
+"""The README is true: generated tables, the example strategy, the keys of the example config."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from clbench.config import RunConfig, resolve
+from tests.readme import README, with_tables
+
+TEXT = README.read_text(encoding="utf-8")
+
+
+def block(language: str, word: str) -> str:
+    """The code block of a language that has a word in it."""
+    blocks = [b for b in re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL) if word in b]
+    assert len(blocks) == 1
+    return str(blocks[0])
+
+
+def test_tables_are_those_of_the_catalogue() -> None:
+    assert with_tables(TEXT) == TEXT, "run: python -m tests.readme"
+
+
+def test_example_config_resolves_and_has_every_key() -> None:
+    example = yaml.safe_load(block("yaml", "strategy:"))
+    assert len(resolve(example)) == 3
+    assert set(example) | {"steps", "seed"} == set(RunConfig.model_fields) | {"seeds"}
+
+
+def test_example_strategy_runs(tmp_path: Path) -> None:
+    (tmp_path / "my_method.py").write_text(block("python", "@strategy"))
+    words = ["run", "--strategy", "shrink", "--plugin", "my_method.py", "--set", "strategy.strength=0.1", "--quiet"]
+    words += ["--set", "epochs=1", "--set", "scenario.samples_per_task=32"]
+    subprocess.run([sys.executable, "-m", "clbench", *words], cwd=tmp_path, check=True, timeout=120)
+
+
+def test_nothing_is_left_to_fill_in() -> None:
+    assert not re.findall(r"@[A-Z]+@", TEXT)
