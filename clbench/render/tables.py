@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
+from rich.text import Text
 
 if TYPE_CHECKING:
     from clbench.analysis.compare import Entry, Leaderboard
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of text. ``right`` are the columns of numbers; ``strong`` the rows that stand out."""
+    """Cells of text. ``right`` are the columns of numbers; ``strong`` the (row, column) cells that stand out."""
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: frozenset[int] = frozenset()
-    strong: frozenset[int] = frozenset()
+    strong: frozenset[tuple[int, int]] = frozenset()
 
 
 def print_table(table: Table, console: Console) -> None:
@@ -38,10 +39,13 @@ def print_table(table: Table, console: Console) -> None:
         rich.add_column(escape(name), justify="right" if number else "left", no_wrap=False, overflow="fold")
     for row, cells in enumerate(table.rows):
         texts = [
-            escape(cell).replace(" ", "\u00a0") if column in table.right else escape(cell)
+            Text(
+                cell.replace(" ", "\u00a0") if column in table.right else cell,
+                style="bold" if (row, column) in table.strong else "",
+            )
             for column, cell in enumerate(cells)
         ]
-        rich.add_row(*texts, style="bold" if row in table.strong else None)
+        rich.add_row(*texts)
     console.print(rich)
 
 
@@ -56,7 +60,8 @@ def markdown(table: Table) -> str:
     lines.append("| " + " | ".join(map(cell, table.header)) + " |")
     lines.append("|" + "|".join("---:" if c in table.right else "---" for c in range(len(table.header))) + "|")
     for index, row in enumerate(table.rows):
-        lines.append("| " + " | ".join(cell(text, index in table.strong) for text in row) + " |")
+        cells = [cell(text, (index, column) in table.strong) for column, text in enumerate(row)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -84,7 +89,7 @@ def leaderboard(board: Leaderboard) -> Table:
         ["#", "strategy", "n", *(heading(metric) for metric in board.metrics)],
         [_cells(entry, board.metrics) for entry in board.entries],
         right=frozenset({0, 2, *range(3, 3 + len(board.metrics))}),
-        strong=frozenset(i for i, entry in enumerate(board.entries) if entry.rank == 1),
+        strong=frozenset((i, c) for i, entry in enumerate(board.entries) if entry.rank == 1 for c in (1, 3)),
     )
 
 
