@@ -77,7 +77,8 @@ def read(folder: Path, stamp: str | None = None) -> Dataset | None:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         if stamp is not None and meta["stamp"] != stamp:
             return None
-        arrays = {part: np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False) for part in PARTS}
+        # Copy-on-write: torch wants writable memory; nobody writes, so all processes share the same pages.
+        arrays = {part: np.load(folder / f"{part}.npy", mmap_mode="c", allow_pickle=False) for part in PARTS}
         if meta["fingerprint"] != fingerprint(*arrays.values()):
             return None
         return Dataset(

@@ -168,8 +168,8 @@ class ResidentStream:
 
 
 def _resident(images: np.ndarray, device: torch.device) -> Tensor:
-    """A memory-mapped array as a tensor of its own on the device."""
-    return torch.from_numpy(np.array(images)).to(device)
+    """A memory-mapped array as a tensor; on a CPU it stays memory-mapped."""
+    return torch.from_numpy(np.asarray(images)).to(device)
 
 
 def changed(images: Tensor, pixels: Pixels | None) -> Tensor:
