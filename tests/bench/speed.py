@@ -59,7 +59,9 @@ def work_avalanche(method: str, tasks: int, root: Path) -> Measured:
     from tests.bench import bare
 
     torch.set_num_threads(THREADS)
-    benchmark = PermutedMNIST(n_experiences=tasks, seed=0, dataset_root=str(root / "MNIST"))
+    with tempfile.TemporaryDirectory() as folder:  # its dataset class looks for a folder of its own name
+        (Path(folder) / "TensorMNIST").symlink_to(root / "MNIST")
+        benchmark = PermutedMNIST(n_experiences=tasks, seed=0, dataset_root=folder)
     model = torch.nn.Sequential(torch.nn.Flatten(), *bare.network())
     evaluator = EvaluationPlugin(accuracy_metrics(experience=True, stream=True), loggers=[])
     settings: dict[str, Any] = {
