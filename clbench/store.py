@@ -55,9 +55,12 @@ class ModelInfo(_Part):
 
 
 class StageCost(_Part):
-    """What one stage cost: seconds, samples per second in training, peak memory so far in MiB."""
+    """What one stage cost: seconds for making its tensors, training (with what the strategy measures at its end) and
+    evaluating every task; samples per second in training; peak memory so far in MiB.
+    """
 
     tasks: list[int]
+    prepare_seconds: float = 0.0
     train_seconds: float
     evaluate_seconds: float
     samples_per_second: float

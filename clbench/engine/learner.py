@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +19,16 @@ from clbench.data.tensors import BatchLoader, TaskData
 from clbench.engine.seeding import generator
 
 Logits = Literal["all", "seen", "current"]
+STEP_EVENTS = (
+    "before_training_iteration",
+    "before_forward",
+    "after_forward",
+    "before_backward",
+    "after_backward",
+    "before_update",
+    "after_update",
+    "after_training_iteration",
+)
 MASKED = -1e9  # finite, so that no method meets 0 · inf
 EVAL_BATCH = 1024
 
@@ -79,6 +90,7 @@ class ResidentLearner(SupervisedTemplate):
         self._seen: set[int] = set()
         self._accuracies: list[float] = []
         self._loaded_heads: Tensor | None = None
+        self._callbacks: dict[str, list[Callable[..., None]]] = {}
         self._shuffle = generator(seed, "batches")
         self._augment: Augment | None = None
         if training.flip or training.crop:
@@ -120,9 +132,10 @@ class ResidentLearner(SupervisedTemplate):
         ``parameters`` stand in for the model's own, for ``torch.func``.
         """
         arithmetic = self.arithmetic
+        half = arithmetic.precision == "bf16"
         if arithmetic.memory_format is torch.channels_last and parameters is None:  # torch.func knows no such format
             x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.precision == "bf16"):
+        with torch.autocast(arithmetic.device.type, torch.bfloat16) if half else nullcontext():
             inputs = (x, heads) if isinstance(self.model, MultiTaskModule) else (x,)
             if parameters is None:
                 output = self.model(*inputs)
@@ -141,6 +154,7 @@ class ResidentLearner(SupervisedTemplate):
         if self.training.logits != "all":
             current = self.training.logits == "current"
             self._leave_out_all_but({*experience.classes_in_this_experience} if current else self._seen)
+        self._callbacks = {event: self._overridden(event) for event in STEP_EVENTS}
         self.train([experience], eval_streams=[])
 
     def row(self, experiences: Sequence[ResidentExperience]) -> list[float]:
@@ -150,6 +164,11 @@ class ResidentLearner(SupervisedTemplate):
         self._accuracies = []
         self.eval(experiences)
         return self._accuracies
+
+    def _overridden(self, event: str) -> list[Callable[..., None]]:
+        """The plugins' callbacks for an event, without those that only inherit a do-nothing one."""
+        empty = getattr(SupervisedPlugin, event)
+        return [getattr(p, event) for p in self.plugins if getattr(type(p), event, empty) is not empty]
 
     def _leave_out_all_but(self, classes: set[int]) -> None:
         self._masked = torch.ones(self._outputs, dtype=torch.bool, device=self.device)
@@ -228,3 +247,17 @@ class ResidentLearner(SupervisedTemplate):
             self._after_eval_iteration(**kwargs)
         self._accuracies.append(int(right) / len(self.data))
         self.experience.release()  # long streams must not hold every task's test images
+
+
+def _trigger(event: str) -> Callable[..., None]:
+    """A step's trigger that calls only what plugins override; Avalanche's own asks every plugin every time."""
+
+    def trigger(self: ResidentLearner, **kwargs: Any) -> None:
+        for callback in self._callbacks[event]:
+            callback(self, **kwargs)
+
+    return trigger
+
+
+for _event in STEP_EVENTS:
+    setattr(ResidentLearner, f"_{_event}", _trigger(_event))

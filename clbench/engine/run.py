@@ -110,17 +110,20 @@ def _stage(
     learner: ResidentLearner, experience: ResidentExperience, tests: list[Any], rows: list[list[float]]
 ) -> store.StageCost:
     """Train one stage, evaluate every task, and say what it cost."""
+    started = time.perf_counter()
+    planned = len(experience.data)  # made here, so that training is timed without it
     steps_before = learner.clock.train_iterations
     begun = time.perf_counter()
     learner.fit(experience)
     trained = time.perf_counter()
     samples = (learner.clock.train_iterations - steps_before) * learner.train_mb_size
-    planned = len(experience.data) * learner.train_epochs
+    planned *= learner.train_epochs
     experience.release()
     rows.append(learner.row(tests))
     done = time.perf_counter()
     return store.StageCost(
         tasks=experience.tasks,
+        prepare_seconds=begun - started,
         train_seconds=trained - begun,
         evaluate_seconds=done - trained,
         samples_per_second=min(samples, planned) / (trained - begun),
