@@ -119,16 +119,17 @@ class QuadraticPenalty(_Anchored):
         self.lam = lam
 
     def pull(self, importances: Weights, anchors: Weights) -> None:
-        """Scale A by λ once per stage."""
+        """Compute λA and λAθ* once per stage."""
         self.strengths = list(torch._foreach_mul(importances, self.lam))
-        self.anchors = anchors
+        self.pulls = list(torch._foreach_mul(self.strengths, anchors))
 
     @torch.no_grad()
     def before_update(self, learner: Learner, **kwargs: Any) -> None:
-        """Add λA(θ − θ*) to the gradient."""
+        """Add λA(θ − θ*) to the gradient, as λAθ − λAθ*: in place, since a temporary each step costs more."""
         if self.anchored:
-            distance = torch._foreach_sub(values(self.weights), self.anchors)
-            torch._foreach_addcmul_(gradients(self.weights), distance, self.strengths)
+            found = gradients(self.weights)
+            torch._foreach_addcmul_(found, self.strengths, values(self.weights))
+            torch._foreach_sub_(found, self.pulls)
 
 
 class ExplicitInterpolation(_Anchored):
@@ -151,12 +152,18 @@ class ExplicitInterpolation(_Anchored):
         self.bottom = list(torch._foreach_add(roots, TINY))
         self.top = self.bottom if self.when_both_zero == "freeze" else roots
         self.anchors = anchors
+        # Kept from step to step: allocating them each time costs more than the arithmetic.
+        self.sums = [torch.empty_like(root) for root in roots]
+        self.ratios = [torch.empty_like(root) for root in roots]
 
     @torch.no_grad()
     def after_update(self, learner: Learner, **kwargs: Any) -> None:
         """Bring the running importance up to date, then interpolate."""
         super().after_update(learner)
         if self.anchored:
-            ratio = torch._foreach_sqrt(self.importance.current(self.weights))
-            torch._foreach_add_(ratio, self.bottom)
-            torch._foreach_lerp_(values(self.weights), self.anchors, torch._foreach_div(self.top, ratio))
+            torch._foreach_copy_(self.sums, self.importance.current(self.weights))
+            torch._foreach_sqrt_(self.sums)
+            torch._foreach_add_(self.sums, self.bottom)
+            torch._foreach_copy_(self.ratios, self.top)
+            torch._foreach_div_(self.ratios, self.sums)
+            torch._foreach_lerp_(values(self.weights), self.anchors, self.ratios)
