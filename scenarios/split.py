@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -91,7 +91,7 @@ def split(
     )
 
 
-def _class_order(data: Dataset, seed: int, kind: str) -> np.ndarray:
+def _class_order(data: Dataset, seed: int, kind: str) -> np.ndarray[Any, Any]:
     classes = len(data.classes)
     if kind == "random":
         return np.random.default_rng([seed, 0]).permutation(classes)

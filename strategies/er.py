@@ -64,7 +64,7 @@ class ExperienceReplay(Strategy):
         self.memory = pool.subset(torch.tensor(rows, device=data.labels.device))
         self.seen += len(data)
 
-    def _slots(self, count: int, random: torch.Generator) -> np.ndarray:
+    def _slots(self, count: int, random: torch.Generator) -> np.ndarray[Any, Any]:
         """Slot that each new sample takes, −1 for none: sample i of the stream goes to a random one of i + 1."""
         position = self.seen + torch.arange(count, dtype=torch.float64)
         drawn = (torch.rand(count, generator=random, dtype=torch.float64) * (position + 1)).long()

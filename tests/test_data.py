@@ -29,7 +29,7 @@ def place(tmp_path: Path) -> DataPlace:
     return DataPlace(tmp_path / "data", tmp_path / "cache", offline=True)
 
 
-def write_idx(folder: Path, n: int = 20) -> tuple[np.ndarray, np.ndarray]:
+def write_idx(folder: Path, n: int = 20) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """MNIST's four files with a few random images."""
     folder.mkdir(parents=True)
     for part, count in (("train", n), ("t10k", n // 2)):
@@ -58,7 +58,7 @@ def test_idx_files_in_torchvision_layout(name: str, folder: str, place: DataPlac
     assert data.std[0] == pytest.approx(images.std() / 255)
 
 
-def write_cifar(root: Path, kind: Any, monkeypatch: pytest.MonkeyPatch, classes: int) -> np.ndarray:
+def write_cifar(root: Path, kind: Any, monkeypatch: pytest.MonkeyPatch, classes: int) -> np.ndarray[Any, Any]:
     """CIFAR's pickled batches with a few images, and torchvision told their md5 sums."""
     folder = root / kind.base_folder
     folder.mkdir()

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +33,10 @@ class Dataset:
     """
 
     name: str
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
+    train_images: np.ndarray[Any, Any]
+    train_labels: np.ndarray[Any, Any]
+    test_images: np.ndarray[Any, Any]
+    test_labels: np.ndarray[Any, Any]
     classes: list[str]
     coarse: list[int] | None
     mean: list[float]
@@ -95,7 +96,7 @@ def read(folder: Path, stamp: str | None = None) -> Dataset | None:
         return None
 
 
-def fingerprint(*arrays: np.ndarray) -> str:
+def fingerprint(*arrays: np.ndarray[Any, Any]) -> str:
     """Return the sha256 of content, type and shape of arrays, as 64 hex digits."""
     digest = hashlib.sha256()
     for array in arrays:
@@ -170,7 +171,7 @@ def _replace(scratch: Path, folder: Path) -> None:
                 shutil.rmtree(aside, ignore_errors=True)
 
 
-def _moments(pixels: np.ndarray) -> dict[str, list[float]]:
+def _moments(pixels: np.ndarray[Any, Any]) -> dict[str, list[float]]:
     """Mean and standard deviation per channel in [0, 1], exactly, from a histogram of the 256 values."""
     values = np.arange(256) / 255
     mean, std = [], []
@@ -188,7 +189,7 @@ def _resized(raw: RawImages, size: int) -> RawImages:
 
     from PIL import Image
 
-    def scale(images: np.ndarray) -> np.ndarray:
+    def scale(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         out = np.empty((*images.shape[:2], size, size), dtype=np.uint8)
         for row, image in enumerate(images):
             for channel, plane in enumerate(image):

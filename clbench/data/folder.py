@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def _classes(folder: Path) -> list[str]:
 
 def read_folder(
     folder: Path, image_size: int | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[str]]:
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any], list[str]]:
     """Decode every image: (train images, train labels, test images, test labels, class names).
 
     Images are uint8 [n, channels, height, width]; grey if all are grey, else RGB. With ``image_size`` every image
@@ -49,7 +50,7 @@ def read_folder(
     # A look at one image of each class decides between grey and colour for all.
     firsts = {label: file for file, label in reversed(files["train"])}
     mode = "L" if all(_is_grey(file) for file in firsts.values()) else "RGB"
-    arrays: list[np.ndarray] = []
+    arrays: list[np.ndarray[Any, Any]] = []
     for part in ("train", "test"):
         arrays.append(_decode_all([file for file, _ in files[part]], mode, image_size))
         arrays.append(np.array([label for _, label in files[part]], dtype=np.int64))
@@ -58,7 +59,7 @@ def read_folder(
     return arrays[0], arrays[1], arrays[2], arrays[3], classes
 
 
-def _decode_all(files: list[Path], mode: str, image_size: int | None) -> np.ndarray:
+def _decode_all(files: list[Path], mode: str, image_size: int | None) -> np.ndarray[Any, Any]:
     """All images in one array, in one thread: for small images two are slower (measured 1.4 ×)."""
     first = _decode(files[0], mode, image_size)
     images = np.empty((len(files), *first.shape), dtype=np.uint8)
@@ -95,7 +96,7 @@ def _is_grey(file: Path) -> bool:
         raise _not_an_image(file, error) from None
 
 
-def _decode(file: Path, mode: str, image_size: int | None) -> np.ndarray:
+def _decode(file: Path, mode: str, image_size: int | None) -> np.ndarray[Any, Any]:
     """One image as uint8 [channels, height, width]."""
     from PIL import Image, ImageOps
 

@@ -27,10 +27,10 @@ class RawImages:
     ``coarse`` maps each class to its superclass, where the release has them.
     """
 
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
+    train_images: np.ndarray[Any, Any]
+    train_labels: np.ndarray[Any, Any]
+    test_images: np.ndarray[Any, Any]
+    test_labels: np.ndarray[Any, Any]
     classes: list[str]
     official: bool | None
     coarse: list[int] | None = None
@@ -238,7 +238,7 @@ def _read_torchvision(source: Source, root: Path) -> RawImages:
             f"{root / source.name}/{{train,test}}/<class>/."
         ) from None
 
-    def images(part: Any) -> np.ndarray:
+    def images(part: Any) -> np.ndarray[Any, Any]:
         pixels = np.asarray(part.data, dtype=np.uint8)
         return pixels[:, None] if pixels.ndim == 3 else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
@@ -257,7 +257,7 @@ def _read_torchvision(source: Source, root: Path) -> RawImages:
     )
 
 
-def _coarse_labels(root: Path, fine: np.ndarray) -> list[int]:
+def _coarse_labels(root: Path, fine: np.ndarray[Any, Any]) -> list[int]:
     """CIFAR-100's superclass of each class.
 
     torchvision drops them; the file is read again only after torchvision has verified its md5 sum.

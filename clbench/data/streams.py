@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Pixels(Protocol):
 class Permutation:
     """Every image's pixels in a new order: position i takes the old pixel ``order[i]``; channels move together."""
 
-    order: np.ndarray
+    order: np.ndarray[Any, Any]
 
     @property
     def description(self) -> bytes:
@@ -57,14 +57,14 @@ class Task:
     the class does not occur. ``head`` is the task identity given to a multi-head network: 0 unless task-incremental.
     """
 
-    train: np.ndarray
-    test: np.ndarray
-    labels: np.ndarray
+    train: np.ndarray[Any, Any]
+    test: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
     head: int = 0
     pixels: Pixels | None = None
-    validation: np.ndarray | None = None
+    validation: np.ndarray[Any, Any] | None = None
 
-    def scored(self, part: str) -> np.ndarray:
+    def scored(self, part: str) -> np.ndarray[Any, Any]:
         """Return the indices that are scored: of test images, or of held-out training images (``validation``)."""
         if part == "test":
             return self.test

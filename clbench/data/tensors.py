@@ -6,6 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -156,7 +157,7 @@ class ResidentStream:
             self._kept[key] = data
         return self._kept[key]
 
-    def _make(self, task: Task, index: np.ndarray, part: str) -> TaskData:
+    def _make(self, task: Task, index: np.ndarray[Any, Any], part: str) -> TaskData:
         everything = len(index) == len(self._labels[part])
         where = torch.from_numpy(np.ascontiguousarray(index))
         images = self._pixels[part]
@@ -167,7 +168,7 @@ class ResidentStream:
         return TaskData(changed(images, task.pixels), labels, heads, self._scale, self._shift, task.head)
 
 
-def _resident(images: np.ndarray, device: torch.device) -> Tensor:
+def _resident(images: np.ndarray[Any, Any], device: torch.device) -> Tensor:
     """A memory-mapped array as a tensor; on a CPU it stays memory-mapped."""
     return torch.from_numpy(np.asarray(images)).to(device)
 
