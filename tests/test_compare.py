@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,11 @@ def results() -> list[Result]:
     return good + bad + joint + broken + other
 
 
+def rounded(text: str) -> str:
+    """Long numbers to ten digits: the last bits of an interval differ between releases of Python and SciPy."""
+    return re.sub(r"\d+\.\d{10,}(e-?\d+)?", lambda match: f"{float(match[0]):.10g}", text)
+
+
 @pytest.mark.parametrize("form", ["markdown", "csv", "json", "terminal"])
 def test_golden(form: str) -> None:
     boards = leaderboards(results())
@@ -49,7 +55,9 @@ def test_golden(form: str) -> None:
                 tables.print_table(tables.leaderboard(board), console)
             text = console.file.getvalue()  # type: ignore[attr-defined]
     golden = GOLDEN / f"leaderboard.{form}"
-    assert text == golden.read_text(encoding="utf-8"), f"if the change is meant, rewrite {golden.name}"
+    assert rounded(text) == rounded(golden.read_text(encoding="utf-8")), (
+        f"if the change is meant, rewrite {golden.name}"
+    )
 
 
 def test_estimate_is_students_interval() -> None:
