@@ -16,7 +16,6 @@ WORDS = {
     "UnitInterval": "number from 0 to 1",
     "Share": "number from 0, below 1",
     "Count": "whole number ≥ 1",
-    "Index": "whole number ≥ 0",
     "bool": "true or false",
     "float": "number",
     "int": "whole number",
@@ -107,21 +106,18 @@ def _aliases(file: Path) -> dict[str, ast.expr]:
     tree = _parse(file)
     aliases: dict[str, ast.expr] = {}
     for node in tree.body:
-        match node:
-            case ast.ImportFrom(module=str(module), level=level):
-                aliases |= _assigned(_module_file(module, level, file))
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Subscript() as value):
-                aliases[name] = value
-    return aliases
+        if isinstance(node, ast.ImportFrom) and node.module:
+            source = _module_file(node.module, node.level, file)
+            if source is not None:
+                aliases |= _assigned(_parse(source))
+    return aliases | _assigned(tree)
 
 
-def _assigned(file: Path | None) -> dict[str, ast.expr]:
+def _assigned(tree: ast.Module) -> dict[str, ast.expr]:
     """Aliases that a file itself assigns."""
-    if file is None:
-        return {}
     return {
         node.targets[0].id: node.value
-        for node in _parse(file).body
+        for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
         if isinstance(node.value, ast.Subscript)
     }

@@ -34,7 +34,6 @@ Positive = Annotated[float, Gt(0)]
 UnitInterval = Annotated[float, Ge(0), Le(1)]
 Share = Annotated[float, Ge(0), Lt(1)]
 Count = Annotated[int, Ge(1)]
-Index = Annotated[int, Ge(0)]
 
 
 @dataclass(frozen=True)

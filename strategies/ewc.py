@@ -34,10 +34,7 @@ class Fisher(Importance):
     def finish(self, learner: Learner, weights: Parameters) -> Weights:
         """Measure over the stage's data."""
         random = learner.random(f"Fisher of stage {learner.stage}")
-        data = learner.data
-        if self.samples is not None and self.samples < len(data):
-            chosen = torch.randperm(len(data), generator=random)[: self.samples]
-            data = data.subset(chosen.to(data.labels.device))
+        data = learner.data.drawn(self.samples, random)
         if self.kind == "batched":
             return self._batched(learner, weights, data)
 

@@ -25,11 +25,7 @@ class OutputSensitivity(Importance):
 
     def finish(self, learner: Learner, weights: Parameters) -> Weights:
         """Measure over the stage's data."""
-        data = learner.data
-        if self.samples is not None and self.samples < len(data):
-            random = learner.random(f"sensitivity of stage {learner.stage}")
-            chosen = torch.randperm(len(data), generator=random)[: self.samples]
-            data = data.subset(chosen.to(data.labels.device))
+        data = learner.data.drawn(self.samples, learner.random(f"sensitivity of stage {learner.stage}"))
         return mean_moments(learner, weights, data, lambda _, labels: [Term(_squared_norm, labels)], torch.abs)
 
 

@@ -40,6 +40,8 @@ class Mine(Strategy):
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for kind in (registry.strategy, registry.scenario, registry.model):
+        for name in kind.listed:  # a module imported during the test would declare into the copy, and be lost with it
+            kind.load(name)
         monkeypatch.setattr(kind, "_plugin_files", [])
         monkeypatch.setattr(kind, "_declared", dict(kind._declared))
         kind.__dict__.pop("listed", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clbench import metrics
@@ -116,7 +116,7 @@ def _entries(results: Sequence[Result], columns: Sequence[str]) -> list[Entry]:
     ranked = []
     for place, entry in enumerate(sorted(entries, key=order), start=1):
         rank = place if entry.estimates[columns[0]] is not None else None
-        ranked.append(Entry(rank, entry.label, entry.strategy, entry.seeds, entry.diverged, entry.estimates))
+        ranked.append(replace(entry, rank=rank))
     return ranked
 
 

@@ -52,6 +52,12 @@ class TaskData:
         """Return the samples at the given positions."""
         return TaskData(self.images[index], self.labels[index], self.heads[index], self.scale, self.shift, self.head)
 
+    def drawn(self, count: int | None, random: torch.Generator) -> TaskData:
+        """Return at most ``count`` samples, drawn without repeats; all, in order, if there are no more."""
+        if count is None or count >= len(self):
+            return self
+        return self.subset(torch.randperm(len(self), generator=random)[:count].to(self.labels.device))
+
     @staticmethod
     def concat(parts: Sequence[TaskData]) -> TaskData:
         """Join samples of several tasks into one."""

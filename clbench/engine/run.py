@@ -68,7 +68,6 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
             reporter.stage_finished(len(costs), rows[-1])
     except DivergedError as error:
         reason = str(error)
-    accuracy = [[float(value) for value in row] for row in rows]
     return store.Result(
         run_id=config.run_id,
         status="ok" if reason is None else "diverged",
@@ -89,8 +88,8 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
             test_samples=[len(task.scored(config.evaluate)) for task in stream.tasks],
         ),
         model=model_info,
-        accuracy=accuracy,
-        metrics={} if reason else metric_values(accuracy),
+        accuracy=rows,
+        metrics={} if reason else metric_values(rows),
         seconds=time.perf_counter() - started,
         cost=costs,
         diagnostics={"training_loss": watch.losses},
