@@ -153,7 +153,6 @@ class ExplicitInterpolation(_Anchored):
         self.top = self.bottom if self.when_both_zero == "freeze" else roots
         self.anchors = anchors
         # Kept from step to step: allocating them each time costs more than the arithmetic.
-        self.sums = [torch.empty_like(root) for root in roots]
         self.ratios = [torch.empty_like(root) for root in roots]
 
     @torch.no_grad()
@@ -161,9 +160,10 @@ class ExplicitInterpolation(_Anchored):
         """Bring the running importance up to date, then interpolate."""
         super().after_update(learner)
         if self.anchored:
-            torch._foreach_copy_(self.sums, self.importance.current(self.weights))
-            torch._foreach_sqrt_(self.sums)
-            torch._foreach_add_(self.sums, self.bottom)
-            torch._foreach_copy_(self.ratios, self.top)
-            torch._foreach_div_(self.ratios, self.sums)
-            torch._foreach_lerp_(values(self.weights), self.anchors, self.ratios)
+            alphas = self.importance.current(self.weights)
+            for weight, alpha, top, bottom, anchor, ratio in zip(
+                self.weights, alphas, self.top, self.bottom, self.anchors, self.ratios, strict=True
+            ):
+                torch.sqrt(alpha, out=ratio)
+                torch.div(top, ratio.add_(bottom), out=ratio)
+                weight.lerp_(anchor, ratio)

@@ -35,7 +35,7 @@ def sgd(
     if nesterov and momentum == 0:
         raise UserError("optimizer.nesterov needs a momentum: set optimizer.momentum, for instance to 0.9.")
     # Not fused: torch's fused SGD fails when a head gets its first gradient while others have momentum already.
-    return torch.optim.SGD(parameters, lr, momentum, weight_decay=weight_decay, nesterov=nesterov)
+    return torch.optim.SGD(parameters, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, foreach=True)
 
 
 def adam(
