@@ -32,7 +32,15 @@ class _Deferred:
         self._module, self._name = module, name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return getattr(importlib.import_module(self._module), self._name)(*args, **kwargs)
+        return self._real()(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._real(), name)
+
+    def _real(self) -> Any:
+        return getattr(importlib.import_module(self._module), self._name)
 
 
 class _StandIn(ModuleType):
@@ -66,6 +74,7 @@ with _optional_world_deferred(), warnings.catch_warnings():
     from avalanche.benchmarks.scenarios.generic_scenario import EagerCLStream
     from avalanche.benchmarks.utils import _make_taskaware_classification_dataset
     from avalanche.core import SupervisedPlugin
+    from avalanche.logging import TensorboardLogger
     from avalanche.models import IncrementalClassifier, MultiTaskModule
     from avalanche.training.templates import SupervisedTemplate
 
@@ -79,5 +88,6 @@ __all__ = [
     "MultiTaskModule",
     "SupervisedPlugin",
     "SupervisedTemplate",
+    "TensorboardLogger",
     "make_classification_dataset",
 ]

@@ -128,7 +128,7 @@ class QuadraticPenalty(_Anchored):
         """Add λA(θ − θ*) to the gradient, as λAθ − λAθ*: in place, since a temporary each step costs more."""
         if self.anchored:
             found = gradients(self.weights)
-            torch._foreach_addcmul_(found, self.strengths, values(self.weights))
+            torch._foreach_addcmul_(found, self.strengths, self.weights)  # type: ignore[arg-type]
             torch._foreach_sub_(found, self.pulls)
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import random
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
 
-from clbench.analysis.compare import leaderboards
+from clbench.analysis.compare import Leaderboard, Method
+from clbench.analysis.compare import leaderboards as leaderboards_of
+from clbench.analysis.ranking import ranking
+from clbench.analysis.runs import run_of
 from clbench.analysis.statistics import estimate
 from clbench.errors import UserError
+from clbench.render import leaderboards as shown
 from clbench.render import tables
 from clbench.store import Result
 from tests.helpers import make_result
@@ -34,26 +39,25 @@ def results() -> list[Result]:
     return good + bad + joint + broken + other
 
 
+def leaderboards(found: Iterable[Result], columns: Sequence[str] | None = None) -> list[Leaderboard]:
+    return leaderboards_of(map(run_of, found), Method(columns) if columns else None)
+
+
 def rounded(text: str) -> str:
     """Long numbers to ten digits: the last bits of an interval differ between releases of Python and SciPy."""
     return re.sub(r"\d+\.\d{10,}(e-?\d+)?", lambda match: f"{float(match[0]):.10g}", text)
 
 
-@pytest.mark.parametrize("form", ["markdown", "csv", "json", "terminal"])
+@pytest.mark.parametrize("form", ["markdown", "csv", "json", "latex", "html", "terminal", "wide"])
 def test_golden(form: str) -> None:
     boards = leaderboards(results())
-    match form:
-        case "markdown":
-            text = tables.leaderboards_markdown(boards)
-        case "csv":
-            text = tables.leaderboards_csv(boards)
-        case "json":
-            text = tables.leaderboards_json(boards)
-        case _:
-            console = Console(width=80, file=io.StringIO(), color_system=None)
-            for board in boards:
-                tables.print_table(tables.leaderboard(board), console)
-            text = console.file.getvalue()  # type: ignore[attr-defined]
+    if form in ("terminal", "wide"):
+        console = Console(width=80 if form == "terminal" else 160, file=io.StringIO(), color_system=None)
+        for board in boards:
+            tables.print_table(shown.leaderboard(board, wide=form == "wide"), console)
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+    else:
+        text = shown.as_text(boards, ranking(boards), form)
     golden = GOLDEN / f"leaderboard.{form}"
     assert rounded(text) == rounded(golden.read_text(encoding="utf-8")), (
         f"if the change is meant, rewrite {golden.name}"
@@ -127,17 +131,17 @@ def test_a_worse_strategy_does_not_change_the_best() -> None:
 
 def test_csv_and_json_carry_unrounded_numbers() -> None:
     boards = leaderboards(results())
-    rows = list(csv.DictReader(io.StringIO(tables.leaderboards_csv(boards))))
+    rows = list(csv.DictReader(io.StringIO(shown.as_text(boards, None, "csv"))))
     mine = next(r for r in rows if r["strategy"] == "ewc" and r["metric"] == "average_accuracy")
     assert float(mine["mean"]) == pytest.approx(0.955)
-    found = json.loads(tables.leaderboards_json(boards))
+    found = json.loads(shown.as_text(boards, None, "json"))["leaderboards"]
     assert found[1]["entries"][1]["estimates"]["average_accuracy"]["mean"] == float(mine["mean"])
 
 
 def test_names_are_shown_as_text() -> None:
-    text = tables.leaderboards_markdown(leaderboards(results()))
+    text = shown.as_text(leaderboards(results()), None, "markdown")
     assert r"naive\|&lt;b>" in text
     console = Console(width=100, file=io.StringIO())
     hostile = leaderboards([make_result("[red]x[/red]")])[0]
-    tables.print_table(tables.leaderboard(hostile), console)
+    tables.print_table(shown.leaderboard(hostile, wide=False), console)
     assert "[red]x[/red]" in console.file.getvalue()  # type: ignore[attr-defined]

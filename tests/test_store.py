@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clbench import store
+from clbench.analysis.compare import leaderboards
+from clbench.analysis.runs import load
 from clbench.errors import UserError
 from tests.helpers import make_result
 
@@ -103,14 +105,37 @@ def test_all_results_of_folders_without_repeats(tmp_path: Path) -> None:
         store.write(make_result(seed=seed), tmp_path / "one")
     store.write(make_result(seed=0, created="2027-01-01T00:00:00+00:00", seconds=9.0), tmp_path / "two")
     (tmp_path / "one" / "broken.json").write_text("{")
-    results, left_out = store.read_all([tmp_path, tmp_path / "one"])
-    assert sorted(r.seed for r in results) == [0, 1, 2]
-    assert next(r for r in results if r.seed == 0).seconds == 9.0, "the newest of two runs of one config counts"
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "x.json").write_text("{")
+    runs, left_out = load([tmp_path])
+    assert sorted(r.seed for r in runs) == [0, 1, 2]
+    assert next(r for r in runs if r.seed == 0).seconds == 9.0, "the newest of two runs of one config counts"
     assert len(left_out) == 2
     assert any("broken.json" in sentence for sentence in left_out)
     assert any("same run" in sentence for sentence in left_out)
 
 
+def test_several_folders_stand_side_by_side(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        store.write(make_result(seed=0), tmp_path / name)
+    runs, left_out = load([tmp_path / "one", tmp_path / "two"])
+    assert [run.source for run in runs] == [str(tmp_path / "one"), str(tmp_path / "two")]
+    assert left_out == []
+    (board,) = leaderboards(runs)
+    assert [entry.label for entry in board.entries] == [f"naive [{run.source}]" for run in runs]
+    files, _ = load([tmp_path / "o*" / "**" / "*.json"])
+    assert [run.source for run in files] == [""]
+
+
+def test_a_folder_inside_can_be_passed_over(tmp_path: Path) -> None:
+    store.write(make_result(seed=0), tmp_path)
+    store.write(make_result(seed=1), tmp_path / "baseline")
+    runs, _ = load([tmp_path], without=tmp_path / "baseline")
+    assert [run.seed for run in runs] == [0]
+    runs, _ = load([tmp_path / "baseline"], without=tmp_path / "baseline")
+    assert [run.seed for run in runs] == [1]
+
+
 def test_missing_path() -> None:
     with pytest.raises(UserError, match="no such file or folder"):
-        list(store.find([Path("nowhere")]))
+        store.expand([Path("nowhere")])

@@ -1,30 +1,48 @@
-"""Leaderboards: Results that may be compared, ranked over seeds."""
+"""Leaderboards: runs that may be compared, ranked over seeds, with what the seeds allow to say."""
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Literal
 
 from clbench import metrics
-from clbench.analysis.statistics import Estimate, estimate
+from clbench.analysis.labels import differences, labels
+from clbench.analysis.runs import Run, setting
+from clbench.analysis.significance import ALPHA, Comparison, Test, compare, holm, seeds_needed
+from clbench.analysis.statistics import Estimate, Interval, estimate
 from clbench.errors import UserError, did_you_mean
-from clbench.store import Result, canonical
 
 DEFAULT_METRICS = ("average_accuracy", "forgetting", "learning_accuracy", "seconds")
+FRONT = ("average_accuracy", "forgetting", "seconds")
+# best: ranked first; level: not significantly worse; worse: significantly; unclear: too few seeds for the test
+Verdict = Literal["best", "level", "worse", "unclear"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: a strategy with its settings over its seeds. A diverged seed makes the whole row diverged."""
+    """One row: a strategy with its settings over its seeds. A diverged seed makes the whole row diverged.
+
+    ``against_best`` compares its first metric with the best row's, ``p`` is adjusted by Holm's method over the board,
+    ``seeds_needed`` says how many seeds would tell the two apart. ``front``: no other row is as good in accuracy,
+    forgetting and seconds and better in one.
+    """
 
     rank: int | None
     label: str
     strategy: str
+    setup: str
+    source: str
     seeds: list[int]
     diverged: int
     estimates: dict[str, Estimate | None]
+    verdict: Verdict | None = None
+    against_best: Comparison | None = None
+    p: float | None = None
+    seeds_needed: int | None = None
+    front: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,23 @@ class Leaderboard:
     setting: str
     metrics: list[str]
     entries: list[Entry]
+    interval: Interval = "t"
+    test: Test = "permutation"
+
+    @property
+    def title(self) -> str:
+        """Scenario and setting."""
+        return f"{self.scenario} · {self.setting}" if self.setting else self.scenario
+
+
+@dataclass(frozen=True)
+class Method:
+    """How leaderboards are made: columns (the first one ranks), interval, test, a key to split by."""
+
+    columns: Sequence[str] = DEFAULT_METRICS
+    interval: Interval = "t"
+    test: Test = "permutation"
+    by: str | None = None
 
 
 def better(metric: str) -> str:
@@ -47,125 +82,128 @@ def better(metric: str) -> str:
 
 def check_metrics(names: Sequence[str]) -> list[str]:
     """Return the columns; UserError with the nearest name for an unknown one."""
-    metrics.compute([[0.0], [0.0]])  # finds every metric
-    known = [*metrics.METRICS, "seconds"]
+    metrics.discover()
+    known = [*sorted(metrics.METRICS), "seconds"]
     for name in names:
         if name not in known:
             raise UserError(f"Unknown metric '{name}'.{did_you_mean(name, known)} Metrics are {', '.join(known)}.")
-    return list(names)
+    return list(dict.fromkeys(names))
 
 
-def leaderboards(results: Iterable[Result], columns: Sequence[str] = DEFAULT_METRICS) -> list[Leaderboard]:
-    """Sort Results into leaderboards, ranked by the first column.
+def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Leaderboard]:
+    """Sort runs into leaderboards, ranked by the first column.
 
-    Results whose scenario options or version, data fingerprint, scored images or metric versions differ never meet in
-    one board; the boards' settings say what differs.
+    Runs whose scenario options or version, data fingerprint, scored images or metric versions differ never meet in one
+    board; the boards' settings say what differs.
     """
-    columns = check_metrics(columns)
-    by_scenario: dict[str, dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
-    for result in results:
-        by_scenario[result.scenario_name][canonical(_comparable(result))].append(result)
+    method = method or Method()
+    method = replace(method, columns=check_metrics(method.columns))
+    by_scenario: dict[str, dict[tuple[str, str], list[Run]]] = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        value = setting(run.setup, method.by) if method.by else ""
+        by_scenario[run.scenario][run.kind, value].append(run)
     boards = []
     for scenario, groups in sorted(by_scenario.items()):
-        kinds = [_comparable(group[0]) for group in groups.values()]
-        for kind, group in zip(kinds, groups.values(), strict=True):
-            setting = _differences(kind, kinds) if len(kinds) > 1 else ""
-            boards.append(Leaderboard(scenario, setting, columns, _entries(group, columns)))
+        kinds = {kind: json.loads(kind) for kind, _ in groups}
+        for (kind, value), group in sorted(groups.items()):
+            parts = [f"{method.by} {value}"] if method.by else []
+            parts += [differences(kinds[kind], list(kinds.values()))] if len(kinds) > 1 else []
+            entries = _ranked(_entries(group, method), method)
+            told_by = ", ".join(parts)
+            boards.append(Leaderboard(scenario, told_by, list(method.columns), entries, method.interval, method.test))
     return boards
 
 
-def _comparable(result: Result) -> dict[str, Any]:
-    """What must be equal for two Results to be ranked together."""
-    options = {f"scenario.{key}": value for key, value in result.config["scenario"].items() if key != "name"}
-    # A diverged run has no metrics; it belongs beside those that this version of clbench computes.
-    measured = result.metrics or metrics.METRICS
-    versions = {f"{name} version": metric.version for name, metric in measured.items()}
-    return {
-        **options,
-        **versions,
-        "scenario version": result.scenario.version,
-        "data": result.data.fingerprint[:12],
-        "evaluate": result.config["evaluate"],
-    }
+def cells(runs: Iterable[Run]) -> dict[tuple[str, str], list[Run]]:
+    """Group runs by configuration and source; in order of seeds."""
+    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: run.seed):
+        groups[run.setup, run.source].append(run)
+    return groups
 
 
-def _differences(mine: Mapping[str, Any], all_of_them: Sequence[Mapping[str, Any]]) -> str:
-    """The keys in which groups differ, with this group's values."""
-    missing = object()
-    keys = sorted({key for one in all_of_them for key in one})
-    differing = [key for key in keys if any(one.get(key, missing) != mine.get(key, missing) for one in all_of_them)]
-    return ", ".join(f"{key} {_short(mine.get(key, '–'))}" for key in differing)
+def by_seed(runs: Iterable[Run], column: str) -> dict[int, float]:
+    """Return a column's value of each seed; empty if a run has none."""
+    values = {run.seed: run.value(column) for run in runs}
+    return {seed: value for seed, value in values.items() if value is not None} if None not in values.values() else {}
 
 
-def _short(value: Any) -> str:
-    return canonical(value) if isinstance(value, dict | list) else str(value)
+def _entries(runs: Sequence[Run], method: Method) -> list[tuple[Entry, list[Run]]]:
+    groups = cells(runs)
+    names = labels([setup for setup, _ in groups], [source for _, source in groups])
+    return [(_entry(name, group, method), group) for name, group in zip(names, groups.values(), strict=True)]
 
 
-def _entries(results: Sequence[Result], columns: Sequence[str]) -> list[Entry]:
-    groups: dict[str, list[Result]] = defaultdict(list)
-    for result in results:
-        groups[canonical({k: v for k, v in result.config.items() if k != "seed"})].append(result)
-    labels = _labels([group[0].config for group in groups.values()])
-    entries = [_entry(label, group, columns) for label, group in zip(labels, groups.values(), strict=True)]
-    sign = 1 if better(columns[0]) == "lower" else -1
-
-    def order(entry: Entry) -> tuple[bool, float, str]:
-        first = entry.estimates[columns[0]]
-        return (first is None, sign * first.mean if first else 0.0, entry.label)
-
-    ranked = []
-    for place, entry in enumerate(sorted(entries, key=order), start=1):
-        rank = place if entry.estimates[columns[0]] is not None else None
-        ranked.append(replace(entry, rank=rank))
-    return ranked
-
-
-def _entry(label: str, group: Sequence[Result], columns: Sequence[str]) -> Entry:
-    diverged = sum(result.status == "diverged" for result in group)
+def _entry(label: str, group: Sequence[Run], method: Method) -> Entry:
+    diverged = sum(run.status == "diverged" for run in group)
     estimates: dict[str, Estimate | None] = {}
-    for column in columns:
-        values = [r.seconds if column == "seconds" else _value(r, column) for r in group]
-        known = [value for value in values if value is not None]
-        estimates[column] = estimate(known) if len(known) == len(values) and not diverged else None
-    return Entry(None, label, group[0].strategy, sorted(r.seed for r in group), diverged, estimates)
+    for column in dict.fromkeys((*method.columns, *FRONT)):
+        values = by_seed(group, column)
+        estimates[column] = estimate(list(values.values()), method.interval) if values and not diverged else None
+    first = group[0]
+    return Entry(
+        None, label, first.strategy, first.setup, first.source, [run.seed for run in group], diverged, estimates
+    )
 
 
-def _value(result: Result, metric: str) -> float | None:
-    found = result.metrics.get(metric)
-    return found.value if found else None
+def _ranked(entries: Sequence[tuple[Entry, list[Run]]], method: Method) -> list[Entry]:
+    """Rank the entries, and compare each with the best."""
+    column = method.columns[0]
+    sign = 1 if better(column) == "lower" else -1
+
+    def order(pair: tuple[Entry, list[Run]]) -> tuple[bool, float, str]:
+        first = pair[0].estimates[column]
+        return (first is None, sign * first.mean if first else 0.0, pair[0].label)
+
+    ordered = sorted(entries, key=order)
+    known = [(entry, by_seed(group, column)) for entry, group in ordered if entry.estimates[column] is not None]
+    found = [compare(values, known[0][1], method.test) for _, values in known[1:]]
+    tested = [one.p for one in found if one.p is not None]
+    adjusted = iter(holm(tested))
+    verdicts: list[Entry] = [replace(entry, rank=1, verdict="best") for entry, _ in known[:1]]
+    for place, ((entry, _), one) in enumerate(zip(known[1:], found, strict=True), start=2):
+        p = next(adjusted) if one.p is not None else None
+        verdicts.append(
+            replace(
+                entry,
+                rank=place,
+                verdict=_verdict(p, one, len(tested)),
+                against_best=one,
+                p=p,
+                seeds_needed=seeds_needed(one, len(found), method.test),
+            )
+        )
+    verdicts += [entry for entry, _ in ordered if entry.estimates[column] is None]
+    return [replace(entry, front=_on_front(entry, verdicts)) for entry in verdicts]
 
 
-def _labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of strategies, with as many settings as tell them apart.
-
-    Settings of the run (model, optimiser, …) count when they differ between any two; options of a strategy when two
-    configurations of the same strategy differ in them.
-    """
-    flat = [_flat({k: v for k, v in config.items() if k not in ("strategy", "scenario", "seed")}) for config in configs]
-    options = [_flat(config["strategy"]) for config in configs]
-    names = [str(config["strategy"]["name"]) for config in configs]
-    labels = []
-    for mine, name, own in zip(flat, names, options, strict=True):
-        rivals = [option for option, other in zip(options, names, strict=True) if other == name]
-        parts = _telling(own, rivals) + _telling(mine, flat)
-        labels.append(f"{name} ({', '.join(parts)})" if parts else name)
-    return labels
+def _verdict(p: float | None, found: Comparison, comparisons: int) -> Verdict:
+    if p is None:
+        return "unclear"
+    if p <= ALPHA:
+        return "worse"
+    # Had all seeds agreed, the test could still not have said so.
+    able = found.smallest_p * comparisons <= ALPHA or found.difference == 0
+    return "level" if able else "unclear"
 
 
-def _telling(mine: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
-    keys = sorted({key for other in others for key in other})
-    return [
-        f"{key}={_short(mine[key])}"
-        for key in keys
-        if key in mine and any(other.get(key) != mine[key] for other in others)
-    ]
+def _on_front(entry: Entry, entries: Iterable[Entry]) -> bool:
+    mine = _costs(entry.estimates)
+    rivals = [costs for other in entries if (costs := _costs(other.estimates)) is not None]
+    return mine is not None and not any(
+        all(a <= b for a, b in zip(theirs, mine, strict=True)) and theirs != mine for theirs in rivals
+    )
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def _costs(estimates: Mapping[str, Estimate | None]) -> list[float] | None:
+    """Accuracy, forgetting and seconds, the lower the better; None where one is not defined."""
+    found = [estimates[column] for column in FRONT]
+    return (
+        [
+            one.mean if better(column) == "lower" else -one.mean
+            for column, one in zip(FRONT, found, strict=True)
+            if one is not None
+        ]
+        if all(one is not None for one in found)
+        else None
+    )

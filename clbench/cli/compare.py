@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import fnmatch
 import sys
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clbench.cli.output import for_tables, note
+
+if TYPE_CHECKING:
+    from clbench.analysis.compare import Leaderboard
+    from clbench.analysis.ranking import Ranking
+    from clbench.analysis.runs import Run
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -18,8 +23,13 @@ clbench compare
 
 clbench compare results/baseline mine --scenario 'permuted-*'
 
-clbench compare --metric forgetting --metric average_accuracy --format csv > table.csv"""
+clbench compare --metric forgetting --metric average_accuracy --format csv > table.csv
+
+clbench compare --by strategy.lam --where optimizer.name=sgd --test wilcoxon
+
+clbench compare --plot plane.pdf --picture plane"""
 SHOWN_NOTES = 10
+WIDE = 120
 
 
 class Format(str, Enum):
@@ -29,49 +39,142 @@ class Format(str, Enum):
     markdown = "markdown"
     csv = "csv"
     json = "json"
+    latex = "latex"
+    html = "html"
+
+
+class Interval(str, Enum):
+    """Kinds of 95 % interval."""
+
+    t = "t"
+    bootstrap = "bootstrap"
+
+
+class Test(str, Enum):
+    """Tests against the best."""
+
+    permutation = "permutation"
+    wilcoxon = "wilcoxon"
+    t = "t"
+
+
+class Picture(str, Enum):
+    """Pictures that --plot draws."""
+
+    leaderboard = "leaderboard"
+    plane = "plane"
+    pareto = "pareto"
+    curves = "curves"
+    matrix = "matrix"
+    ranks = "ranks"
+
+
+Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Result files, folders or patterns; several folders stand side by side. [default: results]"),
+]
+Scenarios = Annotated[
+    list[str] | None, typer.Option(help="Only scenarios of this name; * and ? stand for anything; repeatable.")
+]
+Strategies = Annotated[list[str] | None, typer.Option(help="Only strategies of this name, likewise.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="Only runs with this in their config, e.g. optimizer.lr=0.05; repeatable."),
+]
 
 
 def compare(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Result files or folders. [default: results]")] = None,
-    scenario: Annotated[str, typer.Option(help="Only scenarios of this name; * and ? stand for anything.")] = "*",
+    paths: Paths = None,
+    scenario: Scenarios = None,
+    strategy: Strategies = None,
+    where: Where = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(help="Column, repeatable; the first one ranks. See 'clbench list metrics'."),
     ] = None,
+    sort: Annotated[str | None, typer.Option(help="Column that ranks. [default: the first]")] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="KEY", help="A leaderboard for each value of a key: model, strategy.lam, …")
+    ] = None,
+    interval: Annotated[Interval, typer.Option(help="Student's t, or bootstrap.")] = Interval.t,
+    test: Annotated[Test, typer.Option(help="Test against the best, paired by seed.")] = Test.permutation,
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.terminal,
+    plot: Annotated[Path | None, typer.Option(help="Draw a picture instead: a .pdf, .svg or .png file.")] = None,
+    picture: Annotated[Picture, typer.Option(help="What --plot draws.")] = Picture.leaderboard,
 ) -> None:
-    """Rank strategies per scenario: mean ± 95 % interval over seeds.
+    """Rank strategies per scenario: mean and 95 % interval over seeds, and whether the seeds suffice to tell.
 
     Results that must not be compared (other data, scenario options or versions) get leaderboards of their own that say
-    what differs. Damaged or foreign files are named and left out.
+    what differs. With several scenarios, mean ranks follow. Damaged or foreign files are named and left out.
     """
-    from clbench import store
     from clbench.analysis import compare as analysis
-    from clbench.errors import UserError
-    from clbench.render import tables
+    from clbench.analysis.ranking import ranking
 
     columns = analysis.check_metrics(metric or analysis.DEFAULT_METRICS)
-    where = paths or [Path("results")]
-    results, left_out = store.read_all(where)
-    for sentence in left_out[:SHOWN_NOTES]:
+    if sort:
+        columns = analysis.check_metrics([sort, *columns])
+    runs = load_chosen(paths or [Path("results")], scenario, strategy, where)
+    boards = analysis.leaderboards(runs, analysis.Method(columns, interval.value, test.value, by))
+    found = ranking(boards)
+    if plot is not None:
+        _draw(plot, picture.value, boards, found, runs)
+    elif form is Format.terminal:
+        _print(boards, found)
+    else:
+        from clbench.render.leaderboards import as_text
+
+        sys.stdout.write(as_text(boards, found, form.value))
+
+
+def load_chosen(
+    paths: Sequence[Path],
+    scenarios: Sequence[str] | None,
+    strategies: Sequence[str] | None,
+    where: Sequence[str] | None,
+    without: Path | None = None,
+    left_out: list[str] | None = None,
+) -> list[Run]:
+    """Load runs and filter them; name what is left out, to a list if one is given. UserError if nothing is left."""
+    from clbench.analysis import runs
+    from clbench.errors import UserError
+
+    found, absent = runs.load(paths, without)
+    if left_out is not None:
+        left_out += absent
+    for sentence in absent[:SHOWN_NOTES]:
         note(f"Left out: {sentence}")
-    if len(left_out) > SHOWN_NOTES:
-        note(f"Left out: {len(left_out) - SHOWN_NOTES} more files.")
-    chosen = [result for result in results if fnmatch.fnmatch(result.scenario_name, scenario)]
+    if len(absent) > SHOWN_NOTES:
+        note(f"Left out: {len(absent) - SHOWN_NOTES} more files.")
+    chosen = runs.chosen(found, scenarios or (), strategies or (), where or ())
     if not chosen:
-        names = sorted({result.scenario_name for result in results})
-        there = f"There are {', '.join(names)}." if names else "'clbench run --strategy ewc-fixed' makes one."
-        raise UserError(f"No Results of scenario '{scenario}' under {', '.join(map(str, where))}. {there}")
-    boards = analysis.leaderboards(chosen, columns)
-    match form:
-        case Format.terminal:
-            console = for_tables()
-            for board in boards:
-                tables.print_table(tables.leaderboard(board), console)
-            console.print(tables.CAPTION, style="dim", markup=False, highlight=False)
-        case Format.markdown:
-            sys.stdout.write(tables.leaderboards_markdown(boards))
-        case Format.csv:
-            sys.stdout.write(tables.leaderboards_csv(boards))
-        case Format.json:
-            sys.stdout.write(tables.leaderboards_json(boards))
+        there = " ".join(
+            f"There are {kind} {', '.join(sorted(names))}."
+            for kind, names in (("scenarios", {r.scenario for r in found}), ("strategies", {r.strategy for r in found}))
+            if names
+        )
+        filtered = " that match" if found else ""
+        raise UserError(
+            f"No Results{filtered} under {', '.join(map(str, paths))}. "
+            + (there or "'clbench run --strategy ewc-fixed' makes one.")
+        )
+    return chosen
+
+
+def _print(boards: Sequence[Leaderboard], found: Ranking | None) -> None:
+    from clbench.render import leaderboards, tables
+
+    console = for_tables()
+    for board in boards:
+        tables.print_table(leaderboards.leaderboard(board, wide=console.width >= WIDE), console)
+    console.print(leaderboards.caption(boards), style="dim", markup=False, highlight=False)
+    if found is not None:
+        console.print()
+        tables.print_table(leaderboards.ranks(found), console)
+        console.print(leaderboards.ranks_caption(found), style="dim", markup=False, highlight=False)
+
+
+def _draw(file: Path, picture: str, boards: Sequence[Leaderboard], found: Ranking | None, runs: Sequence[Run]) -> None:
+    from clbench.render.plots import Scene, draw
+
+    for path in draw(file, picture, Scene(boards, found, runs)):
+        note(f"wrote {path}")

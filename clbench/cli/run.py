@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,8 @@ clbench run --strategy ewc+er --scenario split-cifar10 --set scenario.incrementa
 
 clbench run --strategy avalanche.training.plugins.EWCPlugin --set strategy.ewc_lambda=1
 
+clbench run --strategy si --logger tensorboard
+
 clbench run --config experiment.yaml --json > results.json"""
 
 
@@ -40,6 +43,15 @@ class Device(str, Enum):
     cpu = "cpu"
     cuda = "cuda"
     mps = "mps"
+
+
+class Logger(str, Enum):
+    """Experiment trackers."""
+
+    csv = "csv"
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+    mlflow = "mlflow"
 
 
 class Precision(str, Enum):
@@ -73,6 +85,10 @@ def run(
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
     plugin: Annotated[list[Path] | None, typer.Option(help="Python file with strategies, scenarios or models.")] = None,
+    logger: Annotated[
+        list[Logger] | None, typer.Option(help="Also tell a tracker, while training; repeatable.")
+    ] = None,
+    log_dir: Annotated[Path, typer.Option(help="Folder for what trackers write on this machine.")] = Path("logs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the Results as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -104,9 +120,14 @@ def run(
 
         from clbench.data.sources import DataPlace
         from clbench.engine.run import Machine
+        from clbench.engine.trackers import check_installed
 
+    trackers = [one.value for one in logger or []]
+    for name in trackers:
+        check_installed(name)
     machine = Machine(DataPlace.default(data_root, offline), device.value, threads)
-    done = [_one(one, machine, results, quiet=quiet or as_json) for one in configs]
+    telling = Telling(quiet or as_json, trackers, log_dir, offline)
+    done = [_one(one, machine, results, telling) for one in configs]
     if as_json:
         json.dump([result.model_dump(mode="json") for result, _ in done], sys.stdout, indent=1)
         sys.stdout.write("\n")
@@ -126,20 +147,33 @@ def _imports_uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def _one(config: RunConfig, machine: Machine, results: Path, quiet: bool) -> tuple[Result, Path]:
-    """Run one seed, with progress for people, and write its Result."""
+@dataclass(frozen=True)
+class Telling:
+    """Who hears of a run: people, unless it is quiet, and trackers."""
+
+    quiet: bool
+    trackers: list[str]
+    log_dir: Path
+    offline: bool
+
+
+def _one(config: RunConfig, machine: Machine, results: Path, telling: Telling) -> tuple[Result, Path]:
+    """Run one seed, with progress for people and trackers, and write its Result."""
     from clbench import store
     from clbench.engine.run import run as run_config
+    from clbench.engine.trackers import open_tracker
+    from clbench.progress import Reporter, Reporters
     from clbench.render.progress import LineProgress, LiveProgress
 
-    if quiet:
-        result = run_config(config, machine)
-    else:
+    listeners: list[Reporter] = [
+        open_tracker(name, config, telling.log_dir, telling.offline) for name in telling.trackers
+    ]
+    if not telling.quiet:
         console = for_people()
         label = f"{config.strategy['name']} on {config.scenario['name']}, seed {config.seed}"
-        kind = LiveProgress if console.is_terminal else LineProgress
-        with closing(kind(console, label)) as progress:
-            result = run_config(config, machine, progress)
+        listeners.append((LiveProgress if console.is_terminal else LineProgress)(console, label))
+    with closing(Reporters(listeners)) as reporter:
+        result = run_config(config, machine, reporter)
     if result.status == "diverged":
         complain(f"Seed {config.seed} diverged: {result.reason}. Lower optimizer.lr, or the strategy's strength.")
     return result, store.write(result, results)
@@ -148,14 +182,17 @@ def _one(config: RunConfig, machine: Machine, results: Path, quiet: bool) -> tup
 def _summary(results: list[Result], paths: list[Path]) -> None:
     """Print R of a single run, or the estimates over seeds, and where the Results are."""
     from clbench.analysis.compare import leaderboards
+    from clbench.analysis.runs import run_of
+    from clbench.render import leaderboards as boards_as
     from clbench.render import tables
 
     console = for_people()
     if len(results) == 1:
         tables.print_table(tables.accuracy_matrix(results[0]), console)
-    for board in leaderboards(results):
-        tables.print_table(tables.leaderboard(board), console)
-    console.print(tables.CAPTION, style="dim", markup=False, highlight=False)
+    boards = leaderboards(map(run_of, results))
+    for board in boards:
+        tables.print_table(boards_as.leaderboard(board, wide=False), console)
+    console.print(boards_as.caption(boards), style="dim", markup=False, highlight=False)
     for path in paths:
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
 

@@ -190,6 +190,10 @@ class ResidentLearner(SupervisedTemplate):
         loss: Tensor = self._criterion(self.mb_output, self.mbatch[1])
         return loss
 
+    def _make_empty_loss(self) -> Tensor:
+        """A scalar, as the loss is: the template's vector of one would cost a broadcast and its gradient each step."""
+        return torch.zeros((), device=self.device)
+
     def make_train_dataloader(self, **kwargs: Any) -> None:
         """Shuffled batches of the stage's tensors, and as many epochs as the budget of steps needs."""
         loader = BatchLoader(self.data, self.train_mb_size, self._shuffle, self._augment)

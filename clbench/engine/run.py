@@ -48,8 +48,8 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
     stages = stages_of(plugins, len(stream.tasks))
     resident = ResidentStream(stream, data, device, config.scenario["normalisation"])
     benchmark = make_benchmark(resident, stages, config.evaluate)
-    watch = DivergenceWatch(device)
     reporter = reporter or Reporter()
+    watch = DivergenceWatch(reporter)
     own: list[SupervisedPlugin] = [watch, ReportSteps(reporter)]
     if config.steps is not None:
         own.append(StepBudget(config.steps))
@@ -68,6 +68,8 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
             reporter.stage_finished(len(costs), rows[-1])
     except DivergedError as error:
         reason = str(error)
+    found = {} if reason else metric_values(rows)
+    reporter.run_finished({name: metric.value for name, metric in found.items()})
     return store.Result(
         run_id=config.run_id,
         status="ok" if reason is None else "diverged",
@@ -89,7 +91,7 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
         ),
         model=model_info,
         accuracy=rows,
-        metrics={} if reason else metric_values(rows),
+        metrics=found,
         seconds=time.perf_counter() - started,
         cost=costs,
         diagnostics={"training_loss": watch.losses},

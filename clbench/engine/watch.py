@@ -36,41 +36,47 @@ class StepBudget(SupervisedPlugin):
 class DivergenceWatch(SupervisedPlugin):
     """Find the first step whose loss is not finite, looking only every WINDOW steps and at a stage's end.
 
-    ``losses`` gets each stage's mean training loss.
+    ``losses`` gets each stage's mean training loss; the reporter hears of each look.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, reporter: Reporter) -> None:
         super().__init__()
-        self.window = torch.zeros(WINDOW, device=device)
+        self.reporter = reporter
+        self.window: list[torch.Tensor] = []
         self.losses: list[float] = []
         self._sum = 0.0
         self._count = 0
 
     def before_training_exp(self, learner: Any, **kwargs: Any) -> None:
         """Start counting."""
-        self._sum, self._count = 0.0, 0
+        self._sum, self._count, self.window = 0.0, 0, []
 
     def after_backward(self, learner: Any, **kwargs: Any) -> None:
         """Note the loss on the device."""
-        self.window[self._count % WINDOW] = learner.loss.detach().reshape(())
+        self.window.append(learner.loss.detach())
         self._count += 1
-        if self._count % WINDOW == 0:
-            self._look(learner, WINDOW)
+        if len(self.window) == WINDOW:
+            self._look(learner)
 
     def after_training_exp(self, learner: Any, **kwargs: Any) -> None:
         """Look at the last losses and at the parameters: a step may spoil them after the last loss."""
-        self._look(learner, self._count % WINDOW)
+        self._look(learner)
         if not all(torch.isfinite(p).all() for p in learner.model.parameters()):
             raise DivergedError(learner.stage + 1, self._count, "a parameter")
         self.losses.append(self._sum / max(self._count, 1))
 
-    def _look(self, learner: Any, count: int) -> None:
-        losses = self.window[:count]
+    def _look(self, learner: Any) -> None:
+        """One look at all losses since the last: they are added up on the device."""
+        if not self.window:
+            return
+        losses = torch.stack(self.window)
+        count, self.window = len(self.window), []
         total = float(losses.sum())
         if not torch.isfinite(losses).all():
             first = int((~torch.isfinite(losses)).nonzero()[0, 0])
             raise DivergedError(learner.stage + 1, self._count - count + first + 1, "the loss")
         self._sum += total
+        self.reporter.losses_seen(self._count, total / count)
 
 
 class ReportSteps(SupervisedPlugin):

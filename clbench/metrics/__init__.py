@@ -4,6 +4,6 @@
 returns None where it is not defined, for instance where one stage trains all tasks at once.
 """
 
-from clbench.metrics.registry import METRICS, Matrix, Metric, compute
+from clbench.metrics.registry import METRICS, Matrix, Metric, compute, discover
 
-__all__ = ["METRICS", "Matrix", "Metric", "compute"]
+__all__ = ["METRICS", "Matrix", "Metric", "compute", "discover"]

@@ -1,22 +1,15 @@
-"""Tables: the same rows for a terminal, markdown, CSV or JSON."""
+"""Tables of text: the same rows for a terminal, markdown, LaTeX or HTML."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import html as escaping
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
-from rich.text import Text
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clbench.analysis.compare import Entry, Leaderboard
-    from clbench.analysis.statistics import Estimate
+    from rich.console import Console
+
     from clbench.store import Result
 
 
@@ -33,7 +26,15 @@ class Table:
 
 def print_table(table: Table, console: Console) -> None:
     """Print a table on a terminal; long texts wrap, numbers never do."""
-    rich = RichTable(title=escape(table.title) if table.title else None, title_justify="left", title_style="bold")
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    title = escape(table.title) if table.title else None
+    rich = RichTable(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
     for column, name in enumerate(table.header):
         number = column in table.right
         rich.add_column(escape(name), justify="right" if number else "left", no_wrap=False, overflow="fold")
@@ -65,76 +66,52 @@ def markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def heading(column: str) -> str:
-    """Name of a metric column, with its unit."""
-    name = column.replace("_", " ")
-    return f"{name} s" if column == "seconds" and name != "seconds" else name
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "±": r"$\pm$", "≈": r"$\approx$", "Δ": r"$\Delta$", "λ": r"$\lambda$", "≤": r"$\le$", "×": r"$\times$",
+    "–": "--", "·": r"$\cdot$", "◆": r"$\blacklozenge$", "\n": " ",
+}  # fmt: skip
 
 
-def number(estimate: Estimate | None, column: str) -> str:
-    """An estimate in per cent (or seconds) as 'mean ± half width'; a dash where there is none."""
-    if estimate is None:
-        return "–"
-    factor, digits = (1.0, 1) if column == "seconds" else (100.0, 1)
-    mean = f"{estimate.mean * factor:.{digits}f}"
-    mean = mean.replace("-0.0", "0.0") if float(mean) == 0 else mean
-    return mean if estimate.half_width is None else f"{mean} ± {estimate.half_width * factor:.{digits}f}"
+def latex(table: Table) -> str:
+    """Return a table in LaTeX with booktabs' rules."""
+
+    def cell(text: str, strong: bool = False) -> str:
+        text = "".join(LATEX.get(letter, letter) for letter in text)
+        return rf"\textbf{{{text}}}" if strong and text else text
+
+    columns = "".join("r" if column in table.right else "l" for column in range(len(table.header)))
+    lines = [r"\begin{table}", r"\centering"]
+    lines += [rf"\caption{{{cell(table.title)}}}"] if table.title else []
+    lines += [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(map(cell, table.header)) + r" \\",
+        r"\midrule",
+    ]
+    for index, row in enumerate(table.rows):
+        lines.append(" & ".join(cell(t, (index, c) in table.strong) for c, t in enumerate(row)) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
 
-def leaderboard(board: Leaderboard) -> Table:
-    """A leaderboard as a table; the best entry stands out."""
-    title = f"{board.scenario} · {board.setting}" if board.setting else board.scenario
-    return Table(
-        title,
-        ["#", "strategy", "n", *(heading(metric) for metric in board.metrics)],
-        [_cells(entry, board.metrics) for entry in board.entries],
-        right=frozenset({0, 2, *range(3, 3 + len(board.metrics))}),
-        strong=frozenset((i, c) for i, entry in enumerate(board.entries) if entry.rank == 1 for c in (1, 3)),
-    )
+def html(table: Table) -> str:
+    """Return a table in HTML; everything in it is shown as text."""
 
+    def cell(tag: str, column: int, text: str, strong: bool = False) -> str:
+        kind = ' class="number"' if column in table.right else ""
+        scope = ' scope="col"' if tag == "th" else ""
+        text = escaping.escape(text)
+        return f"<{tag}{scope}{kind}>{f'<strong>{text}</strong>' if strong and text else text}</{tag}>"
 
-def _cells(entry: Entry, metrics: Sequence[str]) -> list[str]:
-    rank = "" if entry.rank is None else str(entry.rank)
-    if entry.diverged:
-        words = f"diverged {entry.diverged}/{len(entry.seeds)}"
-        return [rank, entry.label, str(len(entry.seeds)), words, *("–" for _ in metrics[1:])]
-    numbers = [number(entry.estimates[metric], metric) for metric in metrics]
-    return [rank, entry.label, str(len(entry.seeds)), *numbers]
-
-
-def leaderboards_csv(boards: Sequence[Leaderboard]) -> str:
-    """One line per entry and metric, with unrounded numbers."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["scenario", "setting", "rank", "strategy", "seeds", "diverged", "metric", "mean", "half_width_95"])
-    for board in boards:
-        for entry in board.entries:
-            for metric in board.metrics:
-                estimate = entry.estimates[metric]
-                numbers = ["", ""] if estimate is None else [estimate.mean, _blank(estimate.half_width)]
-                writer.writerow(
-                    [board.scenario, board.setting, _blank(entry.rank), entry.label, len(entry.seeds)]
-                    + [entry.diverged, metric, *numbers]
-                )
-    return out.getvalue()
-
-
-def _blank(value: Any) -> Any:
-    return "" if value is None else value
-
-
-def leaderboards_json(boards: Sequence[Leaderboard]) -> str:
-    """The leaderboards as they are."""
-    return json.dumps([asdict(board) for board in boards], indent=1, ensure_ascii=False) + "\n"
-
-
-def leaderboards_markdown(boards: Sequence[Leaderboard]) -> str:
-    """All leaderboards, with what their numbers are."""
-    tables = "\n".join(markdown(leaderboard(board)) for board in boards)
-    return f"{tables}\n{CAPTION}\n"
-
-
-CAPTION = "Per cent, mean ± 95 % interval over n seeds (Student's t); 'seconds' is the whole run. – : not defined."
+    lines = ["<table>"]
+    lines += [f"<caption>{escaping.escape(table.title)}</caption>"] if table.title else []
+    lines.append("<thead><tr>" + "".join(cell("th", c, t) for c, t in enumerate(table.header)) + "</tr></thead>")
+    lines.append("<tbody>")
+    for index, row in enumerate(table.rows):
+        cells = "".join(cell("td", c, t, (index, c) in table.strong) for c, t in enumerate(row))
+        lines.append(f"<tr>{cells}</tr>")
+    return "\n".join([*lines, "</tbody>", "</table>"]) + "\n"
 
 
 def accuracy_matrix(result: Result) -> Table:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from clbench import registry, store
 from clbench.analysis.compare import leaderboards
+from clbench.analysis.ranking import ranking
+from clbench.analysis.runs import load
 from clbench.cli.run import run
-from clbench.render import tables
+from clbench.render.leaderboards import as_text
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "baseline"
 SCENARIOS = ("split-digits", "permuted-digits")
@@ -28,9 +30,15 @@ def main() -> None:
             shutil.rmtree(FOLDER / scenario / name, ignore_errors=True)
             run(strategy=name, scenario=scenario, seeds="5", results=FOLDER, quiet=True)
             print(f"{scenario} {name}", flush=True)
-    results, left_out = store.read_all([FOLDER])
+    write_leaderboard()
+
+
+def write_leaderboard() -> None:
+    """What 'clbench compare results/baseline --format markdown' prints."""
+    runs, left_out = load([FOLDER])
     assert not left_out, left_out
-    store.write_text(FOLDER / "leaderboard.md", tables.leaderboards_markdown(leaderboards(results)))
+    boards = leaderboards(runs)
+    store.write_text(FOLDER / "leaderboard.md", as_text(boards, ranking(boards), "markdown"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,52 @@
+"""Accuracy matrices of a leaderboard's rows: the mean R over seeds, its interval, and forgetting as it grows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from clbench import store
+from clbench.analysis.compare import Leaderboard
+from clbench.analysis.runs import Run
+from clbench.analysis.statistics import Estimate, estimate
+from clbench.metrics import Matrix
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """One row of a leaderboard: R[stage][task] over seeds, row 0 before training.
+
+    ``forgetting`` has, for each stage from the second on, the mean over earlier tasks of how far each has fallen below
+    its best; empty where a stage trains several tasks.
+    """
+
+    label: str
+    accuracy: list[list[Estimate]]
+    forgetting: list[Estimate]
+
+
+def matrices(board: Leaderboard, runs: Iterable[Run]) -> list[Matrices]:
+    """Read R of every run of a board's rows that did not diverge; rows in the board's order."""
+    groups: dict[tuple[str, str], list[Matrix]] = defaultdict(list)
+    for run in runs:
+        if run.path is not None and run.status == "ok":
+            groups[run.setup, run.source].append(store.read(run.path).accuracy)
+    return [
+        _of(entry.label, groups[entry.setup, entry.source])
+        for entry in board.entries
+        if not entry.diverged and groups[entry.setup, entry.source]
+    ]
+
+
+def _of(label: str, found: list[Matrix]) -> Matrices:
+    stages, tasks = len(found[0]), len(found[0][0])
+    accuracy = [[estimate([R[stage][task] for R in found]) for task in range(tasks)] for stage in range(stages)]
+    grown = range(2, stages) if stages == tasks + 1 else range(0)
+    return Matrices(label, accuracy, [estimate([_forgotten(R, stage) for R in found]) for stage in grown])
+
+
+def _forgotten(R: Matrix, stage: int) -> float:
+    """Mean over the tasks before a stage of their best accuracy so far minus that after it (Chaudhry et al. 2018)."""
+    falls = [max(R[t][task] for t in range(task + 1, stage)) - R[stage][task] for task in range(stage - 1)]
+    return sum(falls) / len(falls)

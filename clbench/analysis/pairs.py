@@ -1,0 +1,66 @@
+"""Which cell of a candidate belongs to which cell of a baseline. A cell is one configuration over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from clbench.analysis.compare import cells
+from clbench.analysis.labels import labels
+from clbench.analysis.runs import Run, flat_setup, short
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A baseline's cell and the candidate's that belongs to it; either may be absent."""
+
+    scenario: str
+    label: str
+    baseline: list[Run]
+    candidate: list[Run]
+    changed: str = ""  # settings that differ, where no candidate has the baseline's
+
+
+def pairs(baseline: Iterable[Run], candidate: Iterable[Run]) -> list[Pair]:
+    """Match cells by configuration; else by scenario and strategy, where only one on each side is left."""
+    mine = {setup: group for (setup, _), group in cells(candidate).items()}
+    theirs = {setup: group for (setup, _), group in cells(baseline).items()}
+    matches = {setup: setup for setup in theirs if setup in mine}
+    for setup, group in theirs.items():
+        rivals = [s for s in theirs if s not in mine and _same_method(theirs[s][0], group[0])]
+        free = [s for s in mine if s not in theirs and _same_method(mine[s][0], group[0])]
+        if setup not in mine and len(rivals) == len(free) == 1:
+            matches[setup] = free[0]
+    names = _names(theirs)
+    found = [
+        Pair(
+            group[0].scenario,
+            names[setup],
+            group,
+            mine.get(matches.get(setup, ""), []),
+            _changes(setup, matches.get(setup, setup)),
+        )
+        for setup, group in theirs.items()
+    ]
+    new = [setup for setup in mine if setup not in matches.values()]
+    found += [Pair(mine[setup][0].scenario, mine[setup][0].strategy, [], mine[setup]) for setup in new]
+    return found
+
+
+def _names(groups: Mapping[str, Sequence[Run]]) -> dict[str, str]:
+    """A label for each configuration, as short as its scenario allows."""
+    found: dict[str, str] = {}
+    for scenario in {group[0].scenario for group in groups.values()}:
+        setups = [setup for setup, group in groups.items() if group[0].scenario == scenario]
+        found |= zip(setups, labels(setups, [""] * len(setups)), strict=True)
+    return found
+
+
+def _same_method(one: Run, other: Run) -> bool:
+    return (one.scenario, one.strategy) == (other.scenario, other.strategy)
+
+
+def _changes(old: str, new: str) -> str:
+    before, after = flat_setup(old), flat_setup(new)
+    keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+    return ", ".join(f"{key} {short(before.get(key, '–'))} → {short(after.get(key, '–'))}" for key in keys)

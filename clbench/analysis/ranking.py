@@ -1,0 +1,99 @@
+"""Across scenarios: mean ranks, and how far apart they must be to mean something."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clbench.analysis.compare import Leaderboard, better
+from clbench.analysis.significance import ALPHA
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Mean ranks over leaderboards, best first.
+
+    ``critical`` is Nemenyi's critical difference at 5 %: methods whose mean ranks are closer are not told apart.
+    ``groups`` are the largest sets of neighbours that are not told apart. ``p`` is Friedman's test that all are alike.
+    """
+
+    scenarios: list[str]
+    ranks: dict[str, float]
+    critical: float
+    groups: list[list[str]]
+    p: float
+
+
+def ranking(boards: Sequence[Leaderboard]) -> Ranking | None:
+    """Rank the methods that are in every board (Demšar 2006, JMLR 7); None with fewer than two of either.
+
+    A board counts once, by its means over seeds; equal means share their rank; a method that diverged comes last.
+    """
+    names = [{entry.label for entry in board.entries} for board in boards]
+    shared = sorted(set.intersection(*names)) if names else []
+    k, n = len(shared), len(boards)
+    if k < 2 or n < 2:
+        return None
+    sums = dict.fromkeys(shared, 0.0)
+    for board in boards:
+        for label, rank in _board_ranks(board, shared).items():
+            sums[label] += rank
+    ranks = {label: total / n for label, total in sorted(sums.items(), key=lambda pair: (pair[1], pair[0]))}
+    critical = studentized_range(1 - ALPHA, k) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
+    return Ranking([board.title for board in boards], ranks, critical, _groups(ranks, critical), _friedman(ranks, n))
+
+
+def _board_ranks(board: Leaderboard, labels: Sequence[str]) -> dict[str, float]:
+    """Ranks among the given labels."""
+    wanted = set(labels)
+    sign = 1 if better(board.metrics[0]) == "lower" else -1
+    scores = {}
+    for entry in board.entries:
+        if entry.label in wanted:
+            found = entry.estimates[board.metrics[0]]
+            scores[entry.label] = math.inf if found is None else sign * found.mean
+    return {
+        label: 0.5 + sum((other < mine) + 0.5 * (other == mine) for other in scores.values())
+        for label, mine in scores.items()
+    }
+
+
+def _groups(ranks: dict[str, float], critical: float) -> list[list[str]]:
+    """Runs of neighbours within the critical difference that are not part of a longer one."""
+    labels = list(ranks)
+    groups: list[list[str]] = []
+    reached = 0
+    for start in range(len(labels)):
+        end = max(i for i in range(start, len(labels)) if ranks[labels[i]] - ranks[labels[start]] <= critical) + 1
+        if end > reached and end - start > 1:
+            groups.append(labels[start:end])
+            reached = end
+    return groups
+
+
+def _friedman(ranks: dict[str, float], n: int) -> float:
+    """p of Friedman's chi-squared (Demšar 2006, section 3.2.2; ties are not corrected for)."""
+    from scipy.special import chdtrc
+
+    k = len(ranks)
+    chi = 12 * n / (k * (k + 1)) * (sum(rank**2 for rank in ranks.values()) - k * (k + 1) ** 2 / 4)
+    return float(chdtrc(k - 1, max(chi, 0.0)))
+
+
+def studentized_range(share: float, groups: int) -> float:
+    """Return a quantile of the range of so many standard normal variables, by bisection.
+
+    P(range ≤ q) = k ∫ φ(z) (Φ(z) − Φ(z−q))^(k−1) dz. SciPy's own, for any degrees of freedom, takes seconds.
+    """
+    import numpy as np
+    from scipy.special import ndtr
+
+    z, step = np.linspace(-9, 9, 3601, retstep=True)
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    low, high = 0.0, 20.0
+    for _ in range(60):
+        q = (low + high) / 2
+        inside = groups * float((density * (ndtr(z) - ndtr(z - q)) ** (groups - 1)).sum()) * step
+        low, high = (q, high) if inside < share else (low, q)
+    return (low + high) / 2

@@ -1,0 +1,187 @@
+"""What the telling half needs of each Result, small enough to hold a hundred thousand of them."""
+
+from __future__ import annotations
+
+import fnmatch
+import gc
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from clbench import metrics, store
+from clbench.errors import UserError
+from clbench.store import Result, canonical
+
+# What two machines must share for their R to agree bit for bit.
+ENVIRONMENT = ("torch", "avalanche", "system", "device", "device_name", "threads", "precision", "memory_format")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One Result, without its matrix. Texts that many runs share are shared in memory.
+
+    ``setup`` is the canonical config without the seed; ``kind`` is what must be equal for two runs to be compared;
+    ``accuracy`` is a hash of R; ``source`` is the folder it was read from, where several stand side by side.
+    """
+
+    run_id: str
+    path: Path | None
+    source: str
+    created: str
+    status: str
+    seed: int
+    scenario: str
+    strategy: str
+    setup: str
+    kind: str
+    environment: str
+    accuracy: str
+    seconds: float
+    metrics: dict[str, float | None]
+
+    def value(self, column: str) -> float | None:
+        """A metric's value, or the seconds of the whole run; None where it is not defined."""
+        return self.seconds if column == "seconds" else self.metrics.get(column)
+
+
+def run_of(result: Result, path: Path | None = None, source: str = "") -> Run:
+    """Return what is needed of a Result."""
+    environment = {key: result.environment.get(key) for key in ENVIRONMENT}
+    return Run(
+        run_id=result.run_id,
+        path=path,
+        source=source,
+        created=result.created,
+        status=result.status,
+        seed=result.seed,
+        scenario=_shared(result.scenario_name),
+        strategy=_shared(result.strategy),
+        setup=_shared(canonical({key: value for key, value in result.config.items() if key != "seed"})),
+        kind=_shared(canonical(_comparable(result))),
+        environment=_shared(canonical(environment)),
+        accuracy=store.digest(result.accuracy),
+        seconds=result.seconds,
+        metrics={_shared(name): found.value for name, found in result.metrics.items()},
+    )
+
+
+def load(paths: Sequence[Path], without: Path | None = None) -> tuple[list[Run], list[str]]:
+    """Read the runs of files, folders and patterns; return them and a sentence for each file that is left out.
+
+    Several folders stand side by side: each run remembers its own as ``source``. Of several Results of the same run
+    (same run id) within a folder the newest counts. A folder ``without`` that lies inside another is passed over.
+    Raises UserError for a path that does not exist.
+    """
+    metrics.discover()
+    places = store.expand(paths)
+    folders = sum(place.is_dir() for place in places)
+    newest: dict[tuple[str, str], Run] = {}
+    left_out: list[str] = []
+    with _uncollected():
+        for place, file in store.find(places, without):
+            try:
+                source = str(place) if folders > 1 and place.is_dir() else ""
+                run = run_of(store.read(file), file, _shared(source))
+            except UserError as error:
+                left_out.append(str(error))
+                continue
+            known = newest.get((source, run.run_id))
+            if known is not None:
+                older, run = sorted((known, run), key=lambda one: one.created)
+                left_out.append(f"{older.path} is the same run as {run.path}, which is newer and counts.")
+            newest[source, run.run_id] = run
+    return list(newest.values()), left_out
+
+
+def chosen(
+    runs: Iterable[Run], scenarios: Sequence[str] = (), strategies: Sequence[str] = (), where: Sequence[str] = ()
+) -> list[Run]:
+    """Return the runs whose scenario and strategy match a pattern each, and whose config matches all of ``where``.
+
+    ``where`` has texts such as ``optimizer.lr=0.05`` or ``model.name=cnn*``. Raises UserError for a text without '='.
+    """
+    wanted = []
+    for text in where:
+        key, equals, pattern = text.partition("=")
+        if not equals:
+            raise UserError(f"--where {text}: expected KEY=VALUE, for instance --where optimizer.lr=0.05.")
+        wanted.append((key.strip(), pattern.strip()))
+    return [
+        run
+        for run in runs
+        if _matches(run.scenario, scenarios)
+        and _matches(run.strategy, strategies)
+        and all(fnmatch.fnmatchcase(setting(run.setup, key), pattern) for key, pattern in wanted)
+    ]
+
+
+def setting(setup: str, key: str) -> str:
+    """Return a key of a config as text, a section by its name, and '–' where the config has no such key."""
+    found = flat_setup(setup)
+    value = found.get(key, found.get(f"{key}.name", "–"))
+    return short(value)
+
+
+def short(value: Any) -> str:
+    """A value of a config as text."""
+    return value if isinstance(value, str) else canonical(value)
+
+
+@lru_cache(maxsize=4096)
+def flat_setup(setup: str) -> dict[str, Any]:
+    """Return a canonical config as dotted keys."""
+    return flat(json.loads(setup))
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested sections as dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _comparable(result: Result) -> dict[str, Any]:
+    """What must be equal for two Results to be ranked together."""
+    options = {f"scenario.{key}": value for key, value in result.config["scenario"].items() if key != "name"}
+    # A diverged run has no metrics; it belongs beside those that this version of clbench computes.
+    measured = result.metrics or metrics.METRICS
+    versions = {f"{name} version": metric.version for name, metric in measured.items()}
+    return {
+        **options,
+        **versions,
+        "scenario version": result.scenario.version,
+        "data": result.data.fingerprint[:12],
+        "evaluate": result.config.get("evaluate", "test"),
+    }
+
+
+_texts: dict[str, str] = {}
+
+
+def _shared(text: str) -> str:
+    """One object for equal texts."""
+    return _texts.setdefault(text, text)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection: it would look again and again at objects that all stay."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

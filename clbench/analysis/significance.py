@@ -1,0 +1,208 @@
+"""Is the difference between two methods more than the luck of their seeds?
+
+Seeds that both methods share are compared in pairs: the same seed means the same stream and the same first weights.
+Without shared seeds the groups are compared as they are. Every test is two-sided.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal
+
+from clbench.analysis.statistics import t_below
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Test = Literal["permutation", "wilcoxon", "t"]
+Values = Mapping[int, float]  # by seed
+ALPHA = 0.05
+POWER = 0.8
+EXACT = 2**16  # arrangements that are all counted; beyond, as many are drawn
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Method against reference: mean difference, p-value, standardised effect, and on how many seeds.
+
+    ``p`` is None where a side has too few seeds for any test. ``smallest_p`` is the least that the test could have
+    said with so many seeds. ``effect`` is Hedges' g (paired: of the differences); None without spread.
+    """
+
+    difference: float
+    p: float | None
+    smallest_p: float
+    effect: float | None
+    n: int
+    paired: bool
+
+
+def compare(mine: Values, reference: Values, test: Test = "permutation") -> Comparison:
+    """Compare two methods over their seeds.
+
+    'permutation' swaps the labels within each pair (or between groups) and counts how often the mean difference is as
+    large; 'wilcoxon' does the same with ranks (signed-rank, or rank-sum between groups), zero differences left out;
+    't' is Student's paired test, or Welch's between groups. All arrangements are counted up to 65,536 of them.
+    """
+    shared = sorted(mine.keys() & reference.keys())
+    if len(shared) >= 2 or (shared and len(mine) == len(reference) == 1):
+        return _paired([mine[seed] - reference[seed] for seed in shared], test)
+    return _groups(sorted(mine.values()), sorted(reference.values()), test)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number by Holm's step-down method (Holm 1979)."""
+    adjusted = [0.0] * len(ps)
+    highest = 0.0
+    for place, index in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
+        highest = max(highest, min(1.0, (len(ps) - place) * ps[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def enough_seeds(comparisons: int, test: Test) -> int:
+    """Return the least number of paired seeds with which a test can say p ≤ 0.05 after Holm's correction."""
+    return 2 if test == "t" else math.ceil(1 - math.log2(ALPHA / max(comparisons, 1)))
+
+
+def seeds_needed(found: Comparison, comparisons: int, test: Test) -> int | None:
+    """Return how many seeds would tell the two apart, were the difference and its spread as they look now.
+
+    Enough for the test to be able to say p ≤ 0.05 after Holm's correction over so many comparisons, and for a power of
+    80 % by the normal approximation. None where no number would do: the difference looks like none at all.
+    """
+    from scipy.special import ndtri
+
+    if found.difference == 0:
+        return None
+    alpha = ALPHA / max(comparisons, 1)
+    able = enough_seeds(comparisons, test)
+    if found.effect is None:
+        return able
+    reach = float(ndtri(1 - alpha / 2))
+    both = 1 if found.paired else 2
+    powerful = both * ((reach + float(ndtri(POWER))) / found.effect) ** 2 + reach**2 / 2
+    return max(able, math.ceil(min(powerful, 1e6)))
+
+
+def _paired(differences: list[float], test: Test) -> Comparison:
+    n = len(differences)
+    mean = statistics.fmean(differences)
+    effect = None
+    if n > 1 and (spread := statistics.stdev(differences)) > ROUNDING:
+        effect = mean / spread * _small_sample(n - 1)
+    p, smallest = None, 1.0
+    if n > 1 and test == "t":
+        smallest = 0.0
+        p = _t_paired(differences)
+    elif n > 1:
+        kept = differences if test == "permutation" else _signed_ranks(differences)
+        smallest = 2.0 ** (1 - n)
+        p = _sign_flips(kept)
+    return Comparison(mean, p, smallest, effect, n, paired=True)
+
+
+def _groups(mine: list[float], reference: list[float], test: Test) -> Comparison:
+    a, b = len(mine), len(reference)
+    difference = statistics.fmean(mine) - statistics.fmean(reference)
+    effect, p, smallest = None, None, 1.0
+    if a > 1 and b > 1:
+        pooled = math.sqrt(
+            ((a - 1) * statistics.variance(mine) + (b - 1) * statistics.variance(reference)) / (a + b - 2)
+        )
+        if pooled > ROUNDING:
+            effect = difference / pooled * _small_sample(a + b - 2)
+        if test == "t":
+            smallest = 0.0
+            p = _t_welch(mine, reference)
+        else:
+            smallest = (2 if a == b else 1) / math.comb(a + b, a)
+            both = mine + reference
+            p = _relabellings(both if test == "permutation" else _ranks(both), a)
+    return Comparison(difference, p, smallest, effect, min(a, b), paired=False)
+
+
+def _small_sample(freedom: int) -> float:
+    """Hedges' correction of a standardised difference."""
+    return 1 - 3 / (4 * freedom - 1)
+
+
+def _sign_flips(differences: Sequence[float]) -> float:
+    """Share of all choices of signs whose sum is at least as far from 0."""
+    import numpy as np
+
+    values = np.asarray([d for d in differences if d != 0])
+    n = len(values)
+    if n == 0:
+        return 1.0
+    if 2**n <= EXACT:
+        signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+        return _share(np.abs(signs @ values), abs(values.sum()))
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(EXACT, n))
+    return _share_drawn(np.abs(signs @ values), abs(values.sum()))
+
+
+def _relabellings(values: Sequence[float], first: int) -> float:
+    """Share of all ways to choose the first group whose mean difference is at least as large."""
+    import numpy as np
+
+    pool = np.asarray(values)
+    n, total = len(pool), float(np.sum(pool))
+
+    def differences(sums: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        found: np.ndarray[Any, Any] = np.abs(sums / first - (total - sums) / (n - first))
+        return found
+
+    observed = float(differences(pool[:first].sum(keepdims=True))[0])
+    if math.comb(n, first) <= EXACT:
+        sums = np.asarray([pool[list(chosen)].sum() for chosen in combinations(range(n), first)])
+        return _share(differences(sums), observed)
+    random = np.random.default_rng(0)
+    sums = random.permuted(np.tile(pool, (EXACT // 8, 1)), axis=1)[:, :first].sum(1)
+    return _share_drawn(differences(sums), observed)
+
+
+def _share(found: Any, observed: float) -> float:
+    """Equal up to rounding counts as equal."""
+    return float((found >= observed * (1 - 1e-9) - ROUNDING).mean())
+
+
+def _share_drawn(found: Any, observed: float) -> float:
+    """The arrangement that was observed is one of those drawn, so that p is never 0."""
+    return float(((found >= observed * (1 - 1e-9) - ROUNDING).sum() + 1) / (len(found) + 1))
+
+
+def _t_paired(differences: Sequence[float]) -> float:
+    n = len(differences)
+    error = statistics.stdev(differences) / math.sqrt(n)
+    mean = abs(statistics.fmean(differences))
+    if error <= ROUNDING:
+        return 1.0 if mean <= ROUNDING else 0.0
+    return 2 * t_below(-mean / error, n - 1)
+
+
+def _t_welch(mine: Sequence[float], reference: Sequence[float]) -> float:
+    a, b = statistics.variance(mine) / len(mine), statistics.variance(reference) / len(reference)
+    difference = abs(statistics.fmean(mine) - statistics.fmean(reference))
+    if a + b <= ROUNDING**2:
+        return 1.0 if difference <= ROUNDING else 0.0
+    freedom = (a + b) ** 2 / (a**2 / (len(mine) - 1) + b**2 / (len(reference) - 1))
+    return 2 * t_below(-difference / math.sqrt(a + b), freedom)
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """Ranks from 1, equal values sharing their mean."""
+    order = sorted(values)
+    return [(2 * order.index(value) + order.count(value) + 1) / 2 for value in values]
+
+
+def _signed_ranks(differences: Sequence[float]) -> list[float]:
+    # Differences that are equal but for rounding share a rank.
+    kept = [float(f"{d:.12g}") for d in differences if abs(d) > ROUNDING]
+    ranks = _ranks([abs(d) for d in kept])
+    return [math.copysign(rank, d) for rank, d in zip(ranks, kept, strict=True)]

@@ -1,0 +1,49 @@
+"""``clbench report``: one HTML file with everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clbench.cli.compare import Interval, Paths, Scenarios, Strategies, Test, Where, load_chosen
+from clbench.cli.output import for_people, note
+
+EXAMPLES = """[bold]Examples[/bold]
+
+clbench report
+
+clbench report results/baseline mine -o report.html --scenario 'split-*'"""
+
+
+def report(
+    paths: Paths = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("report.html"),
+    scenario: Scenarios = None,
+    strategy: Strategies = None,
+    where: Where = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Column, repeatable; the first one ranks. See 'clbench list metrics'.")
+    ] = None,
+    interval: Annotated[Interval, typer.Option(help="Student's t, or bootstrap.")] = Interval.t,
+    test: Annotated[Test, typer.Option(help="Test against the best, paired by seed.")] = Test.permutation,
+) -> None:
+    """Write leaderboards, pictures, cost and the provenance of every number as one HTML file without network."""
+    from clbench.analysis.compare import DEFAULT_METRICS, Method, check_metrics, leaderboards
+    from clbench.analysis.ranking import ranking
+    from clbench.errors import UserError
+    from clbench.render.report import build
+    from clbench.store import write_text
+
+    columns = check_metrics(metric or DEFAULT_METRICS)
+    left_out: list[str] = []
+    runs = load_chosen(paths or [Path("results")], scenario, strategy, where, left_out=left_out)
+    boards = leaderboards(runs, Method(columns, interval.value, test.value))
+    with for_people().status("making the report") as status:
+        page = build(boards, ranking(boards), runs, left_out, lambda doing: status.update(f"report: {doing}"))
+    try:
+        write_text(output, page)
+    except OSError as error:
+        raise UserError(f"--output {output} cannot be written ({error.strerror}). Name another file.") from None
+    note(f"wrote {output} ({len(page.encode()) / 2**20:.1f} MiB)")

@@ -1,0 +1,108 @@
+"""One figure for each picture and leaderboard, to a file or as SVG text."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clbench.analysis.compare import Leaderboard
+from clbench.analysis.matrices import Matrices, matrices
+from clbench.analysis.ranking import Ranking
+from clbench.analysis.runs import Run
+from clbench.errors import UserError
+from clbench.render.plots import grids, points
+from clbench.render.plots.ranks import ranks
+from clbench.render.plots.style import INK, WIDTH, shortened, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANELS: dict[str, Callable[[Axes, Leaderboard], None]] = {
+    "leaderboard": points.leaderboard,
+    "plane": points.plane,
+    "pareto": points.pareto,
+}
+GRIDS: dict[str, Callable[[str, Sequence[Matrices]], Figure]] = {"curves": grids.curves, "matrix": grids.matrix}
+PICTURES = (*PANELS, *GRIDS, "ranks")
+FORMATS = (".pdf", ".svg", ".png")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a picture may show."""
+
+    boards: Sequence[Leaderboard]
+    ranking: Ranking | None
+    runs: Sequence[Run]
+
+
+def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
+    """Return one picture: of a leaderboard, or ('ranks') over all of them.
+
+    Raises UserError if there is nothing to show.
+    """
+    if picture == "ranks":
+        if scene.ranking is None:
+            raise UserError("--picture ranks needs two strategies that are in two or more leaderboards each.")
+        return ranks(scene.ranking)
+    assert board is not None
+    if picture in GRIDS:
+        found = matrices(board, scene.runs)
+        if not found:
+            raise UserError(f"--picture {picture}: every run of {board.title} has diverged.")
+        return GRIDS[picture](board.title, found)
+    from matplotlib.figure import Figure
+
+    rows = len(board.entries)
+    height = 0.9 + 0.22 * rows if picture == "leaderboard" else max(3.2, 0.6 + 0.16 * rows)
+    drawn = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = drawn.subplots()
+    axes.set_title(shortened(board.title, 80))
+    PANELS[picture](axes, board)
+    return drawn
+
+
+def draw(file: Path, picture: str, scene: Scene) -> list[Path]:
+    """Write a picture; with several leaderboards a file for each, numbered. Return the files.
+
+    Raises UserError for another format than PDF, SVG or PNG, or a folder that cannot be written.
+    """
+    if file.suffix.lower() not in FORMATS:
+        raise UserError(f"--plot {file}: expected a file that ends in {', '.join(FORMATS)}.")
+    boards: Sequence[Leaderboard | None] = [None] if picture == "ranks" else scene.boards
+    files = [file if len(boards) == 1 else file.with_stem(f"{file.stem}-{n}") for n in range(1, len(boards) + 1)]
+    for target, board in zip(files, boards, strict=True):
+        with styled():
+            buffer = io.BytesIO()
+            metadata = {"Date": None} if file.suffix.lower() == ".svg" else None
+            figure(picture, board, scene).savefig(buffer, format=file.suffix[1:].lower(), metadata=metadata)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(buffer.getvalue())
+        except OSError as error:
+            raise UserError(f"--plot {target} cannot be written ({error.strerror}). Name another file.") from None
+    return files
+
+
+def svg(picture: str, board: Leaderboard | None, scene: Scene, name: str, alternative: str) -> str:
+    """Return a picture as an SVG element for a page: ink in the page's colour, a text alternative, ids of its own."""
+    buffer = io.StringIO()
+    with styled(**{"svg.hashsalt": name}):
+        drawn = figure(picture, board, scene)
+        drawn.patch.set_alpha(0)
+        for axes in drawn.axes:
+            axes.patch.set_alpha(0)
+        drawn.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # Ids such as figure_1 are the same in every picture.
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
+    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(alternative)}" ', 1)

@@ -1,0 +1,174 @@
+"""Put the page together: numbers from the analysis, pictures from matplotlib, words from the template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import clbench
+from clbench import store
+from clbench.analysis.compare import Entry, Leaderboard
+from clbench.analysis.provenance import command
+from clbench.analysis.ranking import Ranking
+from clbench.analysis.runs import Run
+from clbench.errors import UserError
+from clbench.render import leaderboards as texts
+from clbench.render.plots import Scene, svg
+from clbench.render.tables import Table
+from clbench.store import Result
+
+PICTURES = {
+    "leaderboard": "Means and 95 % intervals",
+    "plane": "Stability–plasticity plane",
+    "pareto": "Accuracy against cost",
+    "curves": "Accuracy and forgetting over stages",
+    "matrix": "Accuracy matrices",
+}
+Told = Callable[[str], None]
+
+
+def build(
+    boards: Sequence[Leaderboard], found: Ranking | None, runs: Sequence[Run], left_out: Sequence[str], tell: Told
+) -> str:
+    """Return the page. ``tell`` hears what is being done; everything that comes from Results is shown as text."""
+    tell("reading Results")
+    results = [(run, store.read(run.path)) for run in runs if run.path is not None]
+    scene = Scene(boards, found, runs)
+    sections = [_section(number, board, results, scene, tell) for number, board in enumerate(boards, start=1)]
+    pages = Environment(loader=PackageLoader("clbench.render.report"), autoescape=True, undefined=StrictUndefined)
+    pages.trim_blocks = pages.lstrip_blocks = True
+    return pages.get_template("page.html").render(
+        version=clbench.__version__,
+        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        sections=sections,
+        ranks=_ranks(found, scene),
+        runs=[_provenance(run, result) for run, result in sorted(results, key=_place)],
+        left_out=left_out,
+        caption=texts.caption(boards),
+    )
+
+
+def _place(pair: tuple[Run, Result]) -> tuple[str, str, int]:
+    return pair[0].scenario, pair[0].strategy, pair[0].seed
+
+
+def _section(
+    number: int, board: Leaderboard, results: Sequence[tuple[Run, Result]], scene: Scene, tell: Told
+) -> dict[str, Any]:
+    """A leaderboard with its pictures, cost and diagnostics."""
+    groups = {
+        (entry.setup, entry.source): [r for run, r in results if (run.setup, run.source) == (entry.setup, entry.source)]
+        for entry in board.entries
+    }
+    pictures = []
+    for picture, title in PICTURES.items():
+        tell(f"drawing {title.lower()} of {board.title}")
+        alternative = f"{title} of {board.title}. {_in_words(board)}"
+        try:
+            drawn = svg(picture, board, scene, f"board{number}-{picture}", alternative)
+        except UserError:
+            continue  # every run has diverged: the table says so
+        pictures.append({"name": picture, "title": title, "svg": Markup(drawn)})  # made by matplotlib, which escapes
+    return {
+        "id": f"board{number}",
+        "title": board.title,
+        "table": _sortable(texts.leaderboard(board), board),
+        "pictures": pictures,
+        "cost": _cost(board.entries, groups),
+        "diagnostics": _diagnostics(board.entries, groups),
+    }
+
+
+def _in_words(board: Leaderboard) -> str:
+    """The picture for those who cannot see it: the best three; the table has all numbers."""
+    best = [e for e in board.entries if e.rank is not None][:3]
+    metric = board.metrics[0]
+    told = "; ".join(f"{e.rank}. {e.label} {texts.number(e.estimates[metric], metric, board.interval)}" for e in best)
+    return f"Best by {texts.heading(metric)}: {told}. All numbers are in the table above."
+
+
+def _sortable(table: Table, board: Leaderboard) -> dict[str, Any]:
+    """Cells with the unrounded values that columns are sorted by."""
+    rows = []
+    for entry, cells in zip(board.entries, table.rows, strict=True):
+        found = entry.against_best
+        keys: list[Any] = [entry.rank, entry.label, len(entry.seeds)]
+        keys += [one.mean if (one := entry.estimates[metric]) else None for metric in board.metrics]
+        keys += [found and found.difference, entry.p, found and found.effect, entry.seeds_needed]
+        rows.append({"verdict": entry.verdict or "diverged", "cells": list(zip(cells, keys, strict=True))})
+    return {"header": table.header, "right": table.right, "rows": rows}
+
+
+def _cost(entries: Sequence[Entry], groups: dict[tuple[str, str], list[Result]]) -> list[list[str]]:
+    """Mean seconds of each phase, samples per second and peak memory of each row."""
+    rows = []
+    for entry in entries:
+        stages = [stage for result in groups[entry.setup, entry.source] for stage in result.cost]
+        n = len(entry.seeds)
+        if not stages:
+            continue
+        prepare = [stage.prepare_seconds for stage in stages if stage.prepare_seconds is not None]
+        rows.append([
+            entry.label,
+            f"{sum(prepare) / n:.2f}" if prepare else "–",
+            f"{sum(stage.train_seconds for stage in stages) / n:.2f}",
+            f"{sum(stage.evaluate_seconds for stage in stages) / n:.2f}",
+            f"{sum(stage.samples_per_second for stage in stages) / len(stages):,.0f}",
+            f"{max(stage.peak_memory_mib for stage in stages):,.0f}",
+        ])  # fmt: skip
+    return rows
+
+
+def _diagnostics(entries: Sequence[Entry], groups: dict[tuple[str, str], list[Result]]) -> list[list[str]]:
+    """Numbers per stage that runs have noted, meaned over seeds."""
+    rows = []
+    for entry in entries:
+        noted: dict[str, list[list[float]]] = {}
+        for result in groups[entry.setup, entry.source]:
+            for name, values in result.diagnostics.items():
+                if isinstance(values, list) and values and all(isinstance(v, float | int) for v in values):
+                    noted.setdefault(name, []).append(values)
+        for name, found in sorted(noted.items()):
+            means = [sum(stage) / len(stage) for stage in zip(*found, strict=False)]
+            shown = [f"{value:.3g}" for value in means]
+            text = ", ".join(shown) if len(shown) <= 10 else f"{', '.join(shown[:5])}, …, {', '.join(shown[-5:])}"
+            rows.append([entry.label, name.replace("_", " "), text])
+    return rows
+
+
+def _ranks(found: Ranking | None, scene: Scene) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    best, rank = next(iter(found.ranks.items()))
+    words = f"Critical-difference diagram of {len(found.ranks)} strategies. Best mean rank: {best}, {rank:.2f}."
+    return {
+        "table": texts.ranks(found),
+        "caption": texts.ranks_caption(found),
+        "svg": Markup(svg("ranks", None, scene, "ranks", words)),
+    }
+
+
+def _provenance(run: Run, result: Result) -> dict[str, Any]:
+    """One run: what it was, on what, and how to make it again."""
+    environment = result.environment
+    place = " ".join(str(environment[key]) for key in ("device_name", "precision") if environment.get(key))
+    threads = environment.get("threads")
+    return {
+        "id": result.run_id[:12],
+        "scenario": run.scenario,
+        "strategy": run.strategy,
+        "seed": run.seed,
+        "status": run.status if result.reason is None else f"{run.status}: {result.reason}",
+        "accuracy": "–" if (value := run.value("average_accuracy")) is None else f"{100 * value:.2f}",
+        "created": result.created,
+        "software": ", ".join(f"{k} {environment[k]}" for k in ("clbench", "commit", "torch") if environment.get(k)),
+        "machine": f"{place}, {threads} thread{'s' * (threads != 1)}" if threads else place,
+        "data": f"{result.data.name} {result.data.fingerprint[:12]}"
+        + {True: " (official)", False: " (not the official release)", None: ""}[result.data.official],
+        "file": str(run.path),
+        "command": command(result),
+    }

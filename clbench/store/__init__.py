@@ -1,0 +1,33 @@
+"""Result ⇄ JSON: the only door between training and telling. Imports no torch."""
+
+from clbench.store.files import expand, find, path_of, read, unwritable, write, write_text
+from clbench.store.schema import (
+    SCHEMA_VERSION,
+    DataInfo,
+    MetricValue,
+    ModelInfo,
+    Result,
+    ScenarioInfo,
+    StageCost,
+    canonical,
+    digest,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "DataInfo",
+    "MetricValue",
+    "ModelInfo",
+    "Result",
+    "ScenarioInfo",
+    "StageCost",
+    "canonical",
+    "digest",
+    "expand",
+    "find",
+    "path_of",
+    "read",
+    "unwritable",
+    "write",
+    "write_text",
+]

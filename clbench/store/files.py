@@ -1,0 +1,142 @@
+"""Results on disk: written whole or not at all, verified when read."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from clbench.errors import UserError
+from clbench.store.migrations import migrate
+from clbench.store.schema import SCHEMA_VERSION, Result, digest
+
+
+def path_of(result: Result, folder: Path) -> Path:
+    """Return where a Result belongs: ``<folder>/<scenario>/<strategy>/s<seed>-<run id>.json``."""
+    safe = "".join(c if c.isalnum() or c in "+-_." else "_" for c in result.strategy)[:80]
+    return folder / result.scenario_name / safe / f"s{result.seed}-{result.run_id[:12]}.json"
+
+
+def write(result: Result, folder: Path) -> Path:
+    """Write a Result atomically, with a checksum, and return its path.
+
+    Raises UserError if the folder cannot be written.
+    """
+    content = result.model_dump(mode="json")
+    text = json.dumps(content | {"checksum": digest(content)}, indent=1, ensure_ascii=False, allow_nan=False)
+    path = path_of(result, folder)
+    try:
+        write_text(path, _short_rows(text) + "\n")
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    return path
+
+
+def unwritable(folder: Path, error: OSError) -> UserError:
+    """Return the error for a results folder that cannot be written."""
+    reason = error.strerror or str(error)
+    return UserError(
+        f"The results folder {folder} cannot be written ({reason}). Name another with --results, or make it writable."
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees all of it or none; make its folder if needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.chmod(scratch, 0o666 & ~_umask())
+        os.replace(scratch, path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _short_rows(text: str) -> str:
+    """Put each list of numbers on one line, so that a committed R reads as a matrix."""
+    return re.sub(r"\[\n\s*([-\d.e+,\s]+?)\n\s*\]", lambda m: "[" + re.sub(r"\s+", " ", m[1]) + "]", text)
+
+
+def read(path: Path) -> Result:
+    """Read and verify a Result; older schema versions are brought up to date.
+
+    Raises UserError if the file is missing, damaged, edited by hand or of a newer schema version.
+    """
+    try:
+        with open(path, "rb") as stream:
+            content = json.loads(stream.read(), parse_constant=_no_constant)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}). Check the path.") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not a whole JSON file ({error}). Delete it and run again.") from None
+    if not isinstance(content, dict) or "schema_version" not in content:
+        raise UserError(f"{path} is not a Result: it has no 'schema_version'. Leave it out of the paths.")
+    version = content["schema_version"]
+    if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema version {version!r}; this clbench reads versions 1 to {SCHEMA_VERSION}. "
+            "Use the clbench that wrote it, or run again."
+        )
+    checksum = content.pop("checksum", None)
+    if checksum != digest(content):
+        raise UserError(f"{path} does not match its checksum: it was damaged or edited. Delete it and run again.")
+    try:
+        return Result.model_validate(migrate(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: '{where}' is wrong: {first['msg']}. Delete the file and run again.") from None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
+
+
+def expand(paths: Iterable[Path]) -> list[Path]:
+    """Return paths with patterns such as ``results/*/ewc*`` expanded.
+
+    Raises UserError for a path or pattern that names nothing.
+    """
+    found: list[Path] = []
+    for path in paths:
+        here = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+        if not here:
+            raise UserError(f"{path}: there is no such file or folder. 'clbench run' writes Results; see --results.")
+        found += here
+    return found
+
+
+def find(places: Iterable[Path], without: Path | None = None) -> Iterator[tuple[Path, Path]]:
+    """Yield the JSON files of files and folders, folders searched whole, in order and without repeats.
+
+    Each comes with the place that it was found in. A folder ``without`` that lies inside a place is passed over.
+    """
+    seen: set[str] = set()
+    passed_over = os.path.realpath(without) if without else None
+    for place in places:
+        for file in _json_files(place, passed_over) if place.is_dir() else [str(place)]:
+            real = os.path.realpath(file)
+            if real not in seen:
+                seen.add(real)
+                yield place, Path(file)
+
+
+def _json_files(folder: Path, without: str | None) -> Iterator[str]:
+    """The folder's JSON files in order, those of its folders after its own; hidden ones left out."""
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(n for n in folders if n[0] != "." and os.path.realpath(os.path.join(where, n)) != without)
+        yield from (os.path.join(where, n) for n in sorted(names) if n.endswith(".json") and n[0] != ".")

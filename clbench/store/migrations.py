@@ -1,0 +1,24 @@
+"""Older Results, brought up to date one schema version at a time; their checksums have been verified before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Content = dict[str, Any]
+
+
+def migrate(content: Content) -> Content:
+    """Return a Result's content in the newest schema version."""
+    while content["schema_version"] in STEPS:
+        content = STEPS[content["schema_version"]](content)
+    return content
+
+
+def _to_2(content: Content) -> Content:
+    """Version 1 began without the time that a stage's tensors take; unknown is not 0."""
+    cost = [{"prepare_seconds": None} | stage for stage in content["cost"]]
+    return content | {"schema_version": 2, "cost": cost}
+
+
+STEPS: dict[int, Callable[[Content], Content]] = {1: _to_2}

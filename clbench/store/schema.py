@@ -1,0 +1,105 @@
+"""What a Result is: one self-describing run. The only thing that training hands to telling."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 2
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class MetricValue(_Part):
+    """A metric's value, with the version of its definition. None: not defined for this run."""
+
+    value: float | None
+    version: int
+
+
+class DataInfo(_Part):
+    """The data of a run. ``official``: equal to the official release, or None where that cannot be told."""
+
+    name: str
+    fingerprint: str
+    official: bool | None
+    train_samples: list[int]
+    test_samples: list[int]
+
+
+class ScenarioInfo(_Part):
+    """The stream of a run: family version, a hash of class order, permutations and samples, and each task's classes."""
+
+    version: int
+    stream: str
+    classes: list[list[int]]
+
+
+class ModelInfo(_Part):
+    """The network of a run."""
+
+    parameters: int
+    classifier: str
+
+
+class StageCost(_Part):
+    """What one stage cost: seconds for making its tensors, training (with what the strategy measures at its end) and
+    evaluating every task; samples per second in training; peak memory so far in MiB. ``prepare_seconds`` is None where
+    an older clbench did not measure it.
+    """
+
+    tasks: list[int]
+    prepare_seconds: float | None
+    train_seconds: float
+    evaluate_seconds: float
+    samples_per_second: float
+    peak_memory_mib: float
+
+
+class Result(_Part):
+    """One run. ``accuracy`` is R: row t has the accuracy on every task after stage t; row 0 is before training.
+
+    A diverged run has the rows that it finished, ``reason``, and no metrics.
+    """
+
+    schema_version: Literal[2] = 2
+    run_id: str
+    status: Literal["ok", "diverged"]
+    reason: str | None = None
+    created: str
+    seed: int
+    config: dict[str, Any]
+    scenario: ScenarioInfo
+    data: DataInfo
+    model: ModelInfo
+    accuracy: list[list[float]] = Field(description="R[t][j], in [0, 1]")
+    metrics: dict[str, MetricValue]
+    seconds: float
+    cost: list[StageCost]
+    diagnostics: dict[str, Any]
+    environment: dict[str, Any]
+
+    @property
+    def strategy(self) -> str:
+        """The strategy's name, components joined by '+'."""
+        return str(self.config["strategy"]["name"])
+
+    @property
+    def scenario_name(self) -> str:
+        """The scenario's name."""
+        return str(self.config["scenario"]["name"])
+
+
+def canonical(value: Any) -> str:
+    """Return JSON that is the same for equal values: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()

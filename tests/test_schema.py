@@ -1,0 +1,80 @@
+"""Published schemas accept what the tool writes and takes, and refuse what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
+
+from clbench import registry, store
+from clbench.cli import app
+from tests.helpers import make_result
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def schema(kind: str) -> Draft202012Validator:
+    done = CliRunner().invoke(app, ["schema", kind])
+    assert done.exit_code == 0
+    content = json.loads(done.stdout)
+    Draft202012Validator.check_schema(content)
+    return Draft202012Validator(content)
+
+
+def test_result_files_fit_their_schema(tmp_path: Path) -> None:
+    validator = schema("result")
+    content = json.loads(store.write(make_result(), tmp_path).read_text())
+    assert list(validator.iter_errors(content)) == []
+    assert list(validator.iter_errors(content | {"seed": "x"}))
+    assert list(validator.iter_errors(content | {"more": 1}))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"strategy": "ewc-fixed"},
+        {"strategy": {"name": "ewc", "lam": 3, "fisher": "argmax", "fisher_samples": None}, "seeds": [1, 2]},
+        {"strategy": "ewc+er", "scenario": {"name": "split-cifar10", "tasks": 5, "validation": 0.1}, "seeds": 3},
+        {"strategy": {"name": "avalanche.training.plugins.EWCPlugin", "ewc_lambda": 1}, "epochs": None, "steps": 9},
+        {"strategy": "l2", "model": {"name": "mlp", "widths": [10, 10]}, "optimizer": {"name": "adam", "lr": 0.1}},
+    ],
+)
+def test_configs_fit(content: dict[str, Any]) -> None:
+    assert list(schema("config").iter_errors(content)) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"strategy": "ewc", "epoch": 3},
+        {"strategy": {"name": "ewc", "lambda": 3}},
+        {"strategy": {"name": "ewc", "lam": -1}},
+        {"strategy": {"name": "ewc", "fisher": "magic"}},
+        {"strategy": "ewc", "scenario": {"name": "split-digits", "task": 3}},
+        {"strategy": "ewc", "batch_size": 0},
+    ],
+)
+def test_mistakes_do_not_fit(content: dict[str, Any]) -> None:
+    assert list(schema("config").iter_errors(content))
+
+
+def test_every_option_of_every_strategy_has_a_type() -> None:
+    from clbench.schema import _type
+
+    for unit in registry.strategy.listed.values():
+        for option in unit.options:
+            assert _type(option.type), f"{unit.name}.{option.name}: {option.type}"
+
+
+def test_results_of_the_previous_version_are_read() -> None:
+    old = json.loads((GOLDEN / "result-v1.json").read_text())
+    assert old["schema_version"] == 1
+    result = store.read(GOLDEN / "result-v1.json")
+    assert result.schema_version == store.SCHEMA_VERSION == 2
+    assert result.accuracy == old["accuracy"]
+    assert [stage.prepare_seconds for stage in result.cost] == [None] * len(old["cost"])
