@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from clbench import store
 from clbench.analysis.compare import leaderboards
+from clbench.analysis.load import load
 from clbench.analysis.provenance import command
 from clbench.analysis.ranking import ranking
-from clbench.analysis.runs import load
 from clbench.cli import app
 from clbench.config import resolve
 from clbench.errors import UserError

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from clbench import store
 from clbench.analysis.compare import leaderboards
-from clbench.analysis.runs import load
+from clbench.analysis.load import load
 from clbench.errors import UserError
 from tests.helpers import make_result
 

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import le
 from typing import Literal
 
 from clbench import metrics
@@ -174,7 +175,8 @@ def _ranked(entries: Sequence[tuple[Entry, list[Run]]], method: Method) -> list[
             )
         )
     verdicts += [entry for entry, _ in ordered if entry.estimates[column] is None]
-    return [replace(entry, front=_on_front(entry, verdicts)) for entry in verdicts]
+    front = _front(verdicts)
+    return [replace(entry, front=True) if place in front else entry for place, entry in enumerate(verdicts)]
 
 
 def _verdict(p: float | None, found: Comparison, comparisons: int) -> Verdict:
@@ -187,23 +189,20 @@ def _verdict(p: float | None, found: Comparison, comparisons: int) -> Verdict:
     return "level" if able else "unclear"
 
 
-def _on_front(entry: Entry, entries: Iterable[Entry]) -> bool:
-    mine = _costs(entry.estimates)
-    rivals = [costs for other in entries if (costs := _costs(other.estimates)) is not None]
-    return mine is not None and not any(
-        all(a <= b for a, b in zip(theirs, mine, strict=True)) and theirs != mine for theirs in rivals
-    )
+def _front(entries: Sequence[Entry]) -> set[int]:
+    """Places of the entries that no other one is as good as in all of accuracy, forgetting and seconds, and better."""
+    costs = {place: cost for place, entry in enumerate(entries) if (cost := _costs(entry.estimates)) is not None}
+    front: dict[int, tuple[float, ...]] = {}
+    # In this order nothing that comes later can dominate what came before.
+    for place, mine in sorted(costs.items(), key=lambda pair: pair[1]):
+        if not any(rival != mine and all(map(le, rival, mine)) for rival in front.values()):
+            front[place] = mine
+    return set(front)
 
 
-def _costs(estimates: Mapping[str, Estimate | None]) -> list[float] | None:
+def _costs(estimates: Mapping[str, Estimate | None]) -> tuple[float, ...] | None:
     """Accuracy, forgetting and seconds, the lower the better; None where one is not defined."""
-    found = [estimates[column] for column in FRONT]
-    return (
-        [
-            one.mean if better(column) == "lower" else -one.mean
-            for column, one in zip(FRONT, found, strict=True)
-            if one is not None
-        ]
-        if all(one is not None for one in found)
-        else None
-    )
+    accuracy, forgetting, seconds = (estimates[column] for column in FRONT)
+    if accuracy is None or forgetting is None or seconds is None:
+        return None
+    return -accuracy.mean, forgetting.mean, seconds.mean

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-import gc
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -58,43 +56,15 @@ def run_of(result: Result, path: Path | None = None, source: str = "") -> Run:
         created=result.created,
         status=result.status,
         seed=result.seed,
-        scenario=_shared(result.scenario_name),
-        strategy=_shared(result.strategy),
-        setup=_shared(canonical({key: value for key, value in result.config.items() if key != "seed"})),
-        kind=_shared(canonical(_comparable(result))),
-        environment=_shared(canonical(environment)),
+        scenario=shared(result.scenario_name),
+        strategy=shared(result.strategy),
+        setup=shared(canonical({key: value for key, value in result.config.items() if key != "seed"})),
+        kind=shared(canonical(_comparable(result))),
+        environment=shared(canonical(environment)),
         accuracy=store.digest(result.accuracy),
         seconds=result.seconds,
-        metrics={_shared(name): found.value for name, found in result.metrics.items()},
+        metrics={shared(name): found.value for name, found in result.metrics.items()},
     )
-
-
-def load(paths: Sequence[Path], without: Path | None = None) -> tuple[list[Run], list[str]]:
-    """Read the runs of files, folders and patterns; return them and a sentence for each file that is left out.
-
-    Several folders stand side by side: each run remembers its own as ``source``. Of several Results of the same run
-    (same run id) within a folder the newest counts. A folder ``without`` that lies inside another is passed over.
-    Raises UserError for a path that does not exist.
-    """
-    metrics.discover()
-    places = store.expand(paths)
-    folders = sum(place.is_dir() for place in places)
-    newest: dict[tuple[str, str], Run] = {}
-    left_out: list[str] = []
-    with _uncollected():
-        for place, file in store.find(places, without):
-            try:
-                source = str(place) if folders > 1 and place.is_dir() else ""
-                run = run_of(store.read(file), file, _shared(source))
-            except UserError as error:
-                left_out.append(str(error))
-                continue
-            known = newest.get((source, run.run_id))
-            if known is not None:
-                older, run = sorted((known, run), key=lambda one: one.created)
-                left_out.append(f"{older.path} is the same run as {run.path}, which is newer and counts.")
-            newest[source, run.run_id] = run
-    return list(newest.values()), left_out
 
 
 def chosen(
@@ -170,18 +140,6 @@ def _comparable(result: Result) -> dict[str, Any]:
 _texts: dict[str, str] = {}
 
 
-def _shared(text: str) -> str:
-    """One object for equal texts."""
+def shared(text: str) -> str:
+    """Return one object for equal texts."""
     return _texts.setdefault(text, text)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without garbage collection: it would look again and again at objects that all stay."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -78,6 +78,8 @@ def check(
     gated = check_metrics(metric or analysis.DEFAULT_METRICS)
     if "seconds" in gated:
         raise UserError("--metric seconds: time depends on the machine and cannot be gated. Name metrics of accuracy.")
+    if update and not baseline.is_dir():
+        raise UserError(f"--update: {baseline} is not a folder. Name the folder of the baseline with --baseline.")
     rules = analysis.Rules(mode.value, gated, _margins(margin or [], gated), alpha, strict)
     before = load_chosen([baseline], scenario, strategy, where)
     after = load_chosen(paths or [Path("results")], scenario, strategy, where, without=baseline)
@@ -152,10 +154,7 @@ def _update(folder: Path, before: Sequence[Run], after: Sequence[Run]) -> None:
     """
     from clbench import store
     from clbench.analysis.pairs import pairs
-    from clbench.errors import UserError
 
-    if not folder.is_dir():
-        raise UserError(f"--update: {folder} is not a folder. Name the folder of the baseline with --baseline.")
     cells = seeds = 0
     for pair in pairs(before, after):
         if not pair.candidate:

@@ -135,17 +135,18 @@ def load_chosen(
     left_out: list[str] | None = None,
 ) -> list[Run]:
     """Load runs and filter them; name what is left out, to a list if one is given. UserError if nothing is left."""
-    from clbench.analysis import runs
+    from clbench.analysis.load import load
+    from clbench.analysis.runs import chosen as matching
     from clbench.errors import UserError
 
-    found, absent = runs.load(paths, without)
+    found, absent = load(paths, without)
     if left_out is not None:
         left_out += absent
     for sentence in absent[:SHOWN_NOTES]:
         note(f"Left out: {sentence}")
     if len(absent) > SHOWN_NOTES:
         note(f"Left out: {len(absent) - SHOWN_NOTES} more files.")
-    chosen = runs.chosen(found, scenarios or (), strategies or (), where or ())
+    chosen = matching(found, scenarios or (), strategies or (), where or ())
     if not chosen:
         there = " ".join(
             f"There are {kind} {', '.join(sorted(names))}."

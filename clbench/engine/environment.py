@@ -47,7 +47,7 @@ def peak_memory_mib(device: torch.device) -> float:
 
 @cache
 def _commit() -> str | None:
-    """The commit of a source checkout, with '+' if files have changed; None for an installed package."""
+    """The commit of a source checkout, with '+' if its code has changed; None for an installed package."""
     root = Path(clbench.__file__).parent.parent
     if not (root / ".git").exists():
         return None
@@ -56,7 +56,7 @@ def _commit() -> str | None:
             subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout
             for words in (
                 ["rev-parse", "--short=12", "HEAD"],
-                ["status", "--porcelain", "--untracked-files=no"],
+                ["status", "--porcelain", "--untracked-files=no", "--", "clbench", "strategies", "scenarios"],
             )
         )
     except (OSError, subprocess.CalledProcessError):

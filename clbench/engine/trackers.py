@@ -1,8 +1,8 @@
 """Experiment trackers: what a run tells, told on to TensorBoard, W&B, MLflow or a CSV file.
 
 Each gets the mean training loss every few hundred steps, the accuracy on every task after each stage, and the metrics
-at the end; the x axis is the number of training steps since the run began. TensorBoard goes through Avalanche's logger. A tracker is fed from outside the
-training loop and costs no synchronisation.
+at the end; the x axis is the number of training steps since the run began. TensorBoard goes through Avalanche's logger.
+A tracker is fed from outside the training loop and costs no synchronisation.
 """
 
 from __future__ import annotations

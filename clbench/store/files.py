@@ -126,17 +126,22 @@ def find(places: Iterable[Path], without: Path | None = None) -> Iterator[tuple[
     Each comes with the place that it was found in. A folder ``without`` that lies inside a place is passed over.
     """
     seen: set[str] = set()
+    places = list(places)
     passed_over = os.path.realpath(without) if without else None
     for place in places:
         for file in _json_files(place, passed_over) if place.is_dir() else [str(place)]:
-            real = os.path.realpath(file)
-            if real not in seen:
+            if len(places) > 1:  # within one folder no file comes twice
+                real = os.path.realpath(file)
+                if real in seen:
+                    continue
                 seen.add(real)
-                yield place, Path(file)
+            yield place, Path(file)
 
 
 def _json_files(folder: Path, without: str | None) -> Iterator[str]:
     """The folder's JSON files in order, those of its folders after its own; hidden ones left out."""
     for where, folders, names in os.walk(folder):
-        folders[:] = sorted(n for n in folders if n[0] != "." and os.path.realpath(os.path.join(where, n)) != without)
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        if without is not None:
+            folders[:] = [name for name in folders if os.path.realpath(os.path.join(where, name)) != without]
         yield from (os.path.join(where, n) for n in sorted(names) if n.endswith(".json") and n[0] != ".")

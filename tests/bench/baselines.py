@@ -13,8 +13,8 @@ from pathlib import Path
 
 from clbench import registry, store
 from clbench.analysis.compare import leaderboards
+from clbench.analysis.load import load
 from clbench.analysis.ranking import ranking
-from clbench.analysis.runs import load
 from clbench.cli.run import run
 from clbench.render.leaderboards import as_text
 

@@ -105,8 +105,5 @@ def _factor(column: str) -> float:
 
 def _axis(column: str) -> str:
     unit = " of the whole run" if column == "seconds" else PER_CENT
-    return (
-        (heading(column) if column != "learning_accuracy" else "learning accuracy")
-        + unit
-        + (", lower is better" if better(column) == "lower" else "")
-    )
+    name = "learning accuracy" if column == "learning_accuracy" else heading(column)
+    return name + unit + (", lower is better" if better(column) == "lower" else "")

@@ -1,0 +1,90 @@
+"""Reading the runs of many files: verified each, by several processes where there are thousands."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from clbench import metrics, store
+from clbench.analysis.runs import Run, run_of, shared
+from clbench.errors import UserError
+
+MANY = 4000  # files from which further processes are worth their start
+CHUNK = 500
+Job = list[tuple[str, Path]]  # source and file
+
+
+def load(paths: Sequence[Path], without: Path | None = None) -> tuple[list[Run], list[str]]:
+    """Read the runs of files, folders and patterns; return them and a sentence for each file that is left out.
+
+    Several folders stand side by side: each run remembers its own as ``source``. Of several Results of the same run
+    (same run id) within a folder the newest counts. A folder ``without`` that lies inside another is passed over.
+    Raises UserError for a path that does not exist.
+    """
+    metrics.discover()
+    places = store.expand(paths)
+    several = sum(place.is_dir() for place in places) > 1
+    files = [(str(place) if several and place.is_dir() else "", file) for place, file in store.find(places, without)]
+    newest: dict[tuple[str, str], Run] = {}
+    left_out: list[str] = []
+    with _uncollected():
+        for run in _read_all(files):
+            if isinstance(run, str):
+                left_out.append(run)
+                continue
+            known = newest.get((run.source, run.run_id))
+            if known is not None:
+                older, run = sorted((known, run), key=lambda one: one.created)
+                left_out.append(f"{older.path} is the same run as {run.path}, which is newer and counts.")
+            newest[run.source, run.run_id] = run
+    return list(newest.values()), left_out
+
+
+def _read_all(files: Job) -> Iterator[Run | str]:
+    """Each file's run, or why it is left out; in the order of the files."""
+    processes = os.cpu_count() or 1
+    if len(files) < MANY or processes == 1 or sys.platform != "linux":
+        yield from _read(files)
+        return
+    jobs = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
+    # Forked, since a fresh process would take as long to import as it takes to read a thousand files.
+    with multiprocessing.get_context("fork").Pool(min(processes, 8)) as pool:
+        for run in chain.from_iterable(pool.imap(_read, jobs)):
+            yield run if isinstance(run, str) else _with_shared_texts(run)
+
+
+def _read(files: Job) -> list[Run | str]:
+    found: list[Run | str] = []
+    for source, file in files:
+        try:
+            found.append(run_of(store.read(file), file, shared(source)))
+        except UserError as error:
+            found.append(str(error))
+    return found
+
+
+def _with_shared_texts(run: Run) -> Run:
+    """A run that came from another process, its texts shared with those that are here."""
+    values = {field.name: getattr(run, field.name) for field in fields(run)}
+    texts: dict[str, Any] = {name: shared(value) for name, value in values.items() if isinstance(value, str)}
+    return replace(run, **texts, metrics={shared(name): value for name, value in run.metrics.items()})
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection: it would look again and again at objects that all stay."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
