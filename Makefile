@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test check bench baselines readme clean
+.PHONY: install run test check gate bench baselines leaderboard readme clean
 
 install: $(VENV)/.installed
 
@@ -15,7 +15,7 @@ $(VENV)/.installed: pyproject.toml
 run: install                 ## the main job on the bundled digits
 	$(BIN)/clbench run --strategy ewc-fixed
 
-test: install check          ## lint, types and the whole test suite
+test: install check gate     ## lint, types, the whole test suite, and clbench's own regression gate
 	$(BIN)/python -m pytest -n auto
 
 check: install
@@ -23,11 +23,23 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy clbench strategies scenarios tests
 
+GATED := naive ewc ewc-fixed er
+
+gate: install                ## a handful of strategies against the committed baseline
+	rm -rf build/gate
+	for name in $(GATED); do \
+		$(BIN)/clbench run --strategy $$name --seeds 5 --results build/gate --offline --quiet || exit 1; \
+	done
+	$(BIN)/clbench check --baseline results/baseline build/gate --scenario split-digits $(GATED:%=--strategy %)
+
 bench: install               ## speed against stock Avalanche and a bare loop (about 20 minutes)
 	$(BIN)/python -m tests.bench.speed
 
 baselines: install           ## rewrite results/baseline and its leaderboard (about 15 minutes)
 	$(BIN)/python -m tests.bench.baselines
+
+leaderboard: install         ## rewrite the committed leaderboard from the committed Results
+	$(BIN)/python -m tests.bench.baselines --leaderboard-only
 
 readme: install              ## rewrite the tables of the README that the catalogue makes
 	$(BIN)/python -m tests.readme

@@ -15,6 +15,7 @@ from clbench.analysis.check import Check, Rules, check
 from clbench.analysis.noninferiority import drop
 from clbench.analysis.runs import Run, run_of
 from clbench.render import checks
+from tests.bench.gate import failing
 from tests.helpers import make_result
 
 EXACT = Rules(mode="exact")
@@ -147,38 +148,12 @@ def test_drop_agrees_with_scipy() -> None:
     assert apart.at_least == pytest.approx(low)
 
 
-def alarms(shift: float, checks_: int, seeds: int = 5, cells: int = 4, spread: float = 0.01) -> float:
-    """Share of checks that fail, when every cell's accuracy has moved by ``shift``; accuracies of 200 test images."""
-    rng = np.random.default_rng(int(1000 * (1 + shift)) + seeds)
-    failed = 0
-    for _ in range(checks_):
-        before: dict[str, list[float]] = {}
-        after: dict[str, list[float]] = {}
-        for cell in range(cells):
-            level = rng.normal(0.85, spread, seeds)
-            before[str(cell)] = list(rng.binomial(200, np.clip(level, 0, 1)) / 200)
-            after[str(cell)] = list(rng.binomial(200, np.clip(level + shift, 0, 1)) / 200)
-        old = [run for name, values in before.items() for run in synthetic(name, values)]
-        new = [run for name, values in after.items() for run in synthetic(name, values)]
-        failed += not check(old, new, Rules(metrics=["average_accuracy"])).passed
-    return failed / checks_
-
-
-def synthetic(strategy: str, values: Sequence[float]) -> list[Run]:
-    """Runs that have a metric and nothing else."""
-    setup = json.dumps({"strategy": {"name": strategy}})
-    return [
-        Run("", None, "", "", "ok", seed, "s", strategy, setup, "{}", "{}", "", 1.0, {"average_accuracy": value})
-        for seed, value in enumerate(values)
-    ]
-
-
 def test_false_alarms_stay_below_alpha_and_real_drops_are_found() -> None:
     n = 400
     limit = 0.05 + 3 * (0.05 * 0.95 / n) ** 0.5
-    assert alarms(0.0, n) <= limit
-    assert alarms(-0.01, n) <= limit, "also at the margin's edge"
-    assert alarms(-0.15, 100) >= 0.9
+    assert failing(0.0, n, 5) <= limit
+    assert failing(-0.01, n, 5) <= limit, "also at the margin's edge"
+    assert failing(-0.15, 100, 5) >= 0.9
 
 
 def test_junit_is_xml_whatever_the_names() -> None:

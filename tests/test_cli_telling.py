@@ -10,8 +10,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from click.testing import Result as Done
 from typer.testing import CliRunner
+from typer.testing import Result as Done
 
 from clbench import store
 from clbench.analysis import load as loading

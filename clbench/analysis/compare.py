@@ -83,7 +83,6 @@ def better(metric: str) -> str:
 
 def check_metrics(names: Sequence[str]) -> list[str]:
     """Return the columns; UserError with the nearest name for an unknown one."""
-    metrics.discover()
     known = [*sorted(metrics.METRICS), "seconds"]
     for name in names:
         if name not in known:

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from clbench import metrics, store
+from clbench import store
 from clbench.analysis.runs import Run, run_of, shared
 from clbench.errors import UserError
 
@@ -29,7 +29,6 @@ def load(paths: Sequence[Path], without: Path | None = None) -> tuple[list[Run],
     (same run id) within a folder the newest counts. A folder ``without`` that lies inside another is passed over.
     Raises UserError for a path that does not exist.
     """
-    metrics.discover()
     places = store.expand(paths)
     several = sum(place.is_dir() for place in places) > 1
     files = [(str(place) if several and place.is_dir() else "", file) for place, file in store.find(places, without)]

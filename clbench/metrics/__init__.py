@@ -6,4 +6,6 @@ returns None where it is not defined, for instance where one stage trains all ta
 
 from clbench.metrics.registry import METRICS, Matrix, Metric, compute, discover
 
-__all__ = ["METRICS", "Matrix", "Metric", "compute", "discover"]
+__all__ = ["METRICS", "Matrix", "Metric", "compute"]
+
+discover()

@@ -62,5 +62,4 @@ def discover() -> None:
 
 def compute(R: Matrix) -> dict[str, float | None]:
     """Return every metric of an accuracy matrix."""
-    discover()
     return {name: metric.compute(R) for name, metric in sorted(METRICS.items())}

@@ -31,7 +31,6 @@ def table(kind: str) -> Table:
             header = ["scenario", "tasks", "kind", "model", "optimiser", "epochs", "batch"]
             return Table("", header, rows, right=frozenset({1, 5, 6}))
         case "metrics":
-            metrics.compute([[0.0], [0.0]])
             rows = [[m.name, str(m.version), m.better, m.summary] for _, m in sorted(metrics.METRICS.items())]
             return Table("", ["metric", "version", "better", "definition"], rows)
         case "datasets":
@@ -44,7 +43,6 @@ def table(kind: str) -> Table:
 def description(kind: str, name: str) -> tuple[str, Table | None]:
     """Return a unit's documentation and its table of options; UserError for an unknown name."""
     if kind == "metric":
-        metrics.compute([[0.0], [0.0]])
         if name not in metrics.METRICS:
             raise UserError(
                 f"Unknown metric '{name}'.{did_you_mean(name, metrics.METRICS)} See 'clbench list metrics'."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ PANELS: dict[str, Callable[[Axes, Leaderboard], None]] = {
 }
 GRIDS: dict[str, Callable[[str, Sequence[Matrices]], Figure]] = {"curves": grids.curves, "matrix": grids.matrix}
 PICTURES = (*PANELS, *GRIDS, "ranks")
+SHOWN_ROWS, SHOWN_PANELS = 40, 24
 FORMATS = (".pdf", ".svg", ".png")
 
 
@@ -52,6 +53,7 @@ def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
             raise UserError("--picture ranks needs two strategies that are in two or more leaderboards each.")
         return ranks(scene.ranking)
     assert board is not None
+    board = _best(board, SHOWN_PANELS if picture in GRIDS else SHOWN_ROWS)
     if picture in GRIDS:
         found = matrices(board, scene.runs)
         if not found:
@@ -66,6 +68,15 @@ def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
     axes.set_title(shortened(board.title, 80))
     PANELS[picture](axes, board)
     return drawn
+
+
+def _best(board: Leaderboard, count: int) -> Leaderboard:
+    """A board that a picture can hold; its title says what is left out."""
+    if len(board.entries) <= count:
+        return board
+    setting = f"{board.setting}, " if board.setting else ""
+    words = f"{setting}best {count} of {len(board.entries)}"
+    return replace(board, setting=words, entries=board.entries[:count])
 
 
 def draw(file: Path, picture: str, scene: Scene) -> list[Path]:
