@@ -3,8 +3,8 @@
     python -m tests.bench.gate [--checks 2000]
 
 Each check has 4 cells of 200 test images. A seed's true accuracy is drawn around 85 % with a spread of 1 point (heavy
-tails: by Student's t with 3 degrees of freedom); baseline and candidate measure it on images of their own, the candidate
-after a shift. What the table gives is the share of checks that fail.
+tails: by Student's t with 3 degrees of freedom); baseline and candidate measure it on images of their own, the
+candidate after a shift. What the table gives is the share of checks that fail.
 """
 
 from __future__ import annotations

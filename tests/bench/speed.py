@@ -3,8 +3,9 @@
     python -m tests.bench.speed [--rounds 3] [--tasks 10] [--without-avalanche]
 
 MLP 784-256-256-10, SGD 0.05, batch 128, one epoch, all tasks evaluated after each. Every measurement is a process of
-its own with two threads; rounds alternate between the candidates and the table shows medians. EWC is the same work:
-the squared mini-batch gradients of all weights. Needs the real MNIST images (CLBENCH_TEST_DATA or ../shared/data).
+its own with two threads; rounds go through the candidates in either order by turns, and the table shows medians. EWC is
+the same work: the squared mini-batch gradients of all weights. Needs the real MNIST images (CLBENCH_TEST_DATA or
+../shared/data).
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def table(found: dict[tuple[str, str], list[Measured]]) -> str:
         "| peak memory, MiB | average accuracy, % |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for key in found:
+    for key in [key for key in CANDIDATES + STOCK if key in found]:
         base = ("bare", "naive" if key[1] == "naive" else "ewc")
         rate_base = ("bare", "ewc" if key[1] == "ewc" else "naive")
         lines.append(
@@ -194,7 +195,9 @@ def main() -> None:
     found: dict[tuple[str, str], list[Measured]] = defaultdict(list)
     for number in range(options.rounds):
         stock = STOCK if number == 0 and not options.without_avalanche else []
-        for candidate, method in CANDIDATES + stock:
+        # Every other round goes backwards, so that nobody always runs on a machine warmed up by the same other.
+        ordered = CANDIDATES[::-1] if number % 2 else CANDIDATES
+        for candidate, method in ordered + stock:
             one = measure(candidate, method, options.tasks, root)
             found[candidate, method].append(one)
             words = ", ".join(f"{key} {value:,.3g}" for key, value in one.items())
