@@ -33,6 +33,7 @@ gate: install                ## a handful of strategies against the committed ba
 	$(BIN)/clbench check --baseline results/baseline build/gate --scenario split-digits $(GATED:%=--strategy %)
 
 bench: install               ## speed against stock Avalanche and a bare loop (about 20 minutes)
+	$(BIN)/python -m tests.bench.stages
 	$(BIN)/python -m tests.bench.speed
 
 baselines: install           ## rewrite results/baseline and its leaderboard (about 15 minutes)

@@ -1,0 +1,78 @@
+"""Training rate against the bare loop, stage by stage in one process: what a noisy machine disturbs least.
+
+    python -m tests.bench.stages [--tasks 12]
+
+The work is that of ``tests.bench.speed``. A stage of the bare loop and one of clbench's learner take turns on the same
+machine; the ratio of their seconds is taken stage by stage, and the median reported. ``ewc-fixed`` is compared with the
+bare naive loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from clbench.config import resolve
+from clbench.data.benchmark import make_benchmark
+from clbench.data.sources import DataPlace
+from clbench.data.tensors import ResidentStream
+from clbench.engine.assemble import learner_of, plugins_of, stages_of, stream_of
+from clbench.engine.seeding import prepare_process, seed_everything
+from clbench.engine.watch import DivergenceWatch, ReportSteps
+from clbench.progress import Reporter
+from tests.bench.bare import Bare, permuted
+from tests.bench.speed import EWC, THREADS
+from tests.real_data import prepared
+
+
+def ratios(method: str, tasks: int, root: Path) -> list[float]:
+    """clbench's rate ÷ the bare loop's, for each stage but the first, which warms both up."""
+    strategy = EWC if method == "ewc" else {"name": method}
+    (config,) = resolve({"strategy": strategy, "scenario": {"name": "permuted-mnist", "tasks": tasks}})
+    prepare_process()
+    seed_everything(0)
+    cpu = torch.device("cpu")
+    data, stream = stream_of(config, DataPlace.default(root, offline=True))
+    plugins = plugins_of(config)
+    resident = ResidentStream(stream, data, cpu, config.scenario["normalisation"])
+    benchmark = make_benchmark(resident, stages_of(plugins, tasks), config.evaluate)
+    own = [DivergenceWatch(Reporter()), ReportSteps(Reporter())]
+    learner, _ = learner_of(config, stream, data, cpu, plugins + own)
+    torch.set_num_threads(THREADS)
+    bare = Bare("ewc" if method == "ewc" else "naive")
+    images = torch.tensor(data.train_images)[:, 0]
+    labels = torch.tensor(data.train_labels).long()
+    found = []
+    for experience in benchmark.streams["train"]:
+        (inputs,) = permuted(images, [torch.randperm(784)])
+        theirs = bare.stage(inputs, labels)
+        assert len(experience.data) == len(labels)  # made before the clock starts, as the inputs above
+        begun = time.perf_counter()
+        learner.fit(experience)
+        found.append(theirs / (time.perf_counter() - begun))
+        experience.release()
+    return found[1:]
+
+
+def main() -> None:
+    """Measure and print the README's table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", type=int, default=12)
+    tasks = parser.parse_args().tasks
+    root = prepared()
+    if root is None:
+        sys.exit("This benchmark needs the real MNIST images: set CLBENCH_TEST_DATA or provide ../shared/data.")
+    print("| strategy | rate ÷ bare loop, median | quartiles | stages |\n|---|---:|---:|---:|")
+    for method in ("naive", "ewc", "ewc-fixed"):
+        found = ratios(method, tasks, root)
+        low, median, high = statistics.quantiles(found, n=4)
+        print(f"| {method} | {median:.2f} | {low:.2f} to {high:.2f} | {len(found)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
