@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -96,6 +97,18 @@ def test_other_data_or_versions_are_not_comparable() -> None:
         found = check(runs(BASE), runs(BASE, **change), Rules())
         assert only(found).verdict == "not comparable"
         assert not found.passed
+
+
+def test_mixed_versions_within_a_cell_are_not_comparable() -> None:
+    mixed = runs(BASE)[:3] + runs(BASE, scenario_version=2)[3:]
+    assert only(check(runs(BASE), mixed, Rules())).verdict == "not comparable"
+
+
+def test_seeds_in_several_folders_are_one_cell() -> None:
+    parts = [replace(run, source=str(run.seed % 2)) for run in runs(BASE)]
+    assert only(check(runs(BASE), parts, EXACT)).verdict == "same"
+    again = [replace(run, created="2027", accuracy="changed") for run in runs(BASE)[:1]]
+    assert only(check(runs(BASE), [*again, *runs(BASE)], EXACT)).verdict == "worse", "the newest of two counts"
 
 
 def test_changed_settings_are_matched_by_strategy_and_named() -> None:

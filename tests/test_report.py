@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from clbench import store
 from clbench.analysis.compare import leaderboards
 from clbench.analysis.load import load
+from clbench.analysis.matrices import matrices
 from clbench.analysis.provenance import command
 from clbench.analysis.ranking import ranking
 from clbench.cli import app
@@ -146,6 +147,15 @@ def test_picture_problems(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         draw(tmp_path / "file" / "x.svg", "plane", shown)
+
+
+def test_boards_of_different_data_do_not_mix_their_matrices(tmp_path: Path) -> None:
+    for value, mark in ((0.25, "a"), (0.75, "b")):
+        rows = [[0.5, 0.5], [1.0, 0.5], [value, value]]
+        store.write(make_result("ewc", 0, rows, fingerprint=mark * 64), tmp_path / mark)
+    runs, _ = load([tmp_path / "a", tmp_path / "b"])
+    found = [matrices(board, runs)[0].accuracy[2][0].mean for board in leaderboards(runs)]
+    assert sorted(found) == [0.25, 0.75]
 
 
 def test_command_line_writes_one_file(folder: Path, tmp_path: Path) -> None:

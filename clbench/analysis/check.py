@@ -114,9 +114,14 @@ def _without_statistics(pair: Pair) -> tuple[Verdict, str] | None:
         return "failed", f"{after} of {len(pair.candidate)} seeds diverged"
     if before:
         return ("same", "both diverged") if after else ("better", "the baseline diverged")
-    kinds = [json.loads(group[0].kind) for group in (pair.baseline, pair.candidate)]
-    if kinds[0] != kinds[1]:
-        return "not comparable", f"baseline: {differences(kinds[0], kinds)}; candidate: {differences(kinds[1], kinds)}"
+    kinds = {run.kind: json.loads(run.kind) for run in pair.baseline + pair.candidate}
+    if len(kinds) > 1:
+        every = list(kinds.values())
+        old, new = (
+            " and ".join(differences(kinds[kind], every) for kind in dict.fromkeys(run.kind for run in group))
+            for group in (pair.baseline, pair.candidate)
+        )
+        return "not comparable", f"baseline: {old}; candidate: {new}"
     return None
 
 

@@ -50,11 +50,13 @@ class Entry:
 class Leaderboard:
     """Entries that may be compared: one scenario, one version, one set of data, one set of metric versions.
 
-    ``setting`` says what tells this board from others of the same scenario; empty if there is only one.
+    ``setting`` says what tells this board from others of the same scenario; empty if there is only one. ``kind`` is
+    what its runs have in common.
     """
 
     scenario: str
     setting: str
+    kind: str
     metrics: list[str]
     entries: list[Entry]
     interval: Interval = "t"
@@ -64,6 +66,11 @@ class Leaderboard:
     def title(self) -> str:
         """Scenario and setting."""
         return f"{self.scenario} · {self.setting}" if self.setting else self.scenario
+
+    def runs_by_entry(self, runs: Iterable[Run]) -> list[list[Run]]:
+        """Return each entry's runs, in the entries' order."""
+        mine = cells(run for run in runs if (run.scenario, run.kind) == (self.scenario, self.kind))
+        return [mine[entry.setup, entry.source] for entry in self.entries]
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,8 @@ def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Lead
             parts += [differences(kinds[kind], list(kinds.values()))] if len(kinds) > 1 else []
             entries = _ranked(_entries(group, method), method)
             told_by = ", ".join(parts)
-            boards.append(Leaderboard(scenario, told_by, list(method.columns), entries, method.interval, method.test))
+            columns = list(method.columns)
+            boards.append(Leaderboard(scenario, told_by, kind, columns, entries, method.interval, method.test))
     return boards
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -28,14 +27,10 @@ class Matrices:
 
 def matrices(board: Leaderboard, runs: Iterable[Run]) -> list[Matrices]:
     """Read R of every run of a board's rows that did not diverge; rows in the board's order."""
-    groups: dict[tuple[str, str], list[Matrix]] = defaultdict(list)
-    for run in runs:
-        if run.path is not None and run.status == "ok":
-            groups[run.setup, run.source].append(store.read(run.path).accuracy)
     return [
-        _of(entry.label, groups[entry.setup, entry.source])
-        for entry in board.entries
-        if not entry.diverged and groups[entry.setup, entry.source]
+        _of(entry.label, [store.read(run.path).accuracy for run in group if run.path is not None])
+        for entry, group in zip(board.entries, board.runs_by_entry(runs), strict=True)
+        if not entry.diverged and all(run.path is not None for run in group)
     ]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from clbench.analysis.compare import cells
 from clbench.analysis.labels import labels
 from clbench.analysis.runs import Run, flat_setup, short
 
@@ -23,8 +22,7 @@ class Pair:
 
 def pairs(baseline: Iterable[Run], candidate: Iterable[Run]) -> list[Pair]:
     """Match cells by configuration; else by scenario and strategy, where only one on each side is left."""
-    mine = {setup: group for (setup, _), group in cells(candidate).items()}
-    theirs = {setup: group for (setup, _), group in cells(baseline).items()}
+    mine, theirs = _by_setup(candidate), _by_setup(baseline)
     matches = {setup: setup for setup in theirs if setup in mine}
     for setup, group in theirs.items():
         rivals = [s for s in theirs if s not in mine and _same_method(theirs[s][0], group[0])]
@@ -45,6 +43,17 @@ def pairs(baseline: Iterable[Run], candidate: Iterable[Run]) -> list[Pair]:
     new = [setup for setup in mine if setup not in matches.values()]
     found += [Pair(mine[setup][0].scenario, mine[setup][0].strategy, [], mine[setup]) for setup in new]
     return found
+
+
+def _by_setup(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Runs of each configuration in order of seeds, wherever they lie; of two of one seed the newest counts."""
+    newest: dict[tuple[str, int], Run] = {}
+    for run in sorted(runs, key=lambda run: run.created):
+        newest[run.setup, run.seed] = run
+    groups: dict[str, list[Run]] = {}
+    for (setup, _), run in sorted(newest.items()):
+        groups.setdefault(setup, []).append(run)
+    return groups
 
 
 def _names(groups: Mapping[str, Sequence[Run]]) -> dict[str, str]:

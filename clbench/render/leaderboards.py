@@ -190,6 +190,7 @@ def _json(boards: Sequence[Leaderboard], found: Ranking | None) -> str:
     """Everything that is known, unrounded."""
     made = [asdict(board) for board in boards]
     for board in made:
+        board["kind"] = json.loads(board["kind"])
         for entry in board["entries"]:
             entry["config"] = json.loads(entry.pop("setup"))
     content = {"leaderboards": made, "ranking": asdict(found) if found else None}

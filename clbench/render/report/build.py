@@ -60,10 +60,8 @@ def _section(
     number: int, board: Leaderboard, results: Sequence[tuple[Run, Result]], scene: Scene, tell: Told
 ) -> dict[str, Any]:
     """A leaderboard with its pictures, cost and diagnostics."""
-    groups = {
-        (entry.setup, entry.source): [r for run, r in results if (run.setup, run.source) == (entry.setup, entry.source)]
-        for entry in board.entries
-    }
+    by_file = {run.path: result for run, result in results}
+    groups = [[by_file[run.path] for run in group] for group in board.runs_by_entry(scene.runs)]
     pictures = []
     for picture, title in PICTURES.items():
         tell(f"drawing {title.lower()} of {board.title}")
@@ -103,11 +101,11 @@ def _sortable(table: Table, board: Leaderboard) -> dict[str, Any]:
     return {"header": table.header, "right": table.right, "rows": rows}
 
 
-def _cost(entries: Sequence[Entry], groups: dict[tuple[str, str], list[Result]]) -> list[list[str]]:
+def _cost(entries: Sequence[Entry], groups: Sequence[list[Result]]) -> list[list[str]]:
     """Mean seconds of each phase, samples per second and peak memory of each row."""
     rows = []
-    for entry in entries:
-        stages = [stage for result in groups[entry.setup, entry.source] for stage in result.cost]
+    for entry, group in zip(entries, groups, strict=True):
+        stages = [stage for result in group for stage in result.cost]
         n = len(entry.seeds)
         if not stages:
             continue
@@ -123,12 +121,12 @@ def _cost(entries: Sequence[Entry], groups: dict[tuple[str, str], list[Result]])
     return rows
 
 
-def _diagnostics(entries: Sequence[Entry], groups: dict[tuple[str, str], list[Result]]) -> list[list[str]]:
+def _diagnostics(entries: Sequence[Entry], groups: Sequence[list[Result]]) -> list[list[str]]:
     """Numbers per stage that runs have noted, meaned over seeds."""
     rows = []
-    for entry in entries:
+    for entry, group in zip(entries, groups, strict=True):
         noted: dict[str, list[list[float]]] = {}
-        for result in groups[entry.setup, entry.source]:
+        for result in group:
             for name, values in result.diagnostics.items():
                 if isinstance(values, list) and values and all(isinstance(v, float | int) for v in values):
                     noted.setdefault(name, []).append(values)

@@ -1,0 +1,53 @@
+"""Layers and fresh weights, for methods that act on the network itself."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from clbench.strategy import Learner
+
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+
+
+def weight_layers(model: nn.Module, include_head: bool = True) -> list[nn.Linear | nn.Conv2d]:
+    """Return the linear and convolutional layers, in the model's order."""
+    return [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d) and (include_head or not name.startswith("classifier"))
+    ]
+
+
+def norm_parameters(model: nn.Module) -> set[int]:
+    """Return the ids of normalisation layers' parameters."""
+    return {id(p) for module in model.modules() if isinstance(module, NORMS) for p in module.parameters(recurse=False)}
+
+
+def as_matrix(weight: Tensor) -> Tensor:
+    """A layer's weight as [out, in], a convolution's kernels laid out along the inputs."""
+    return weight.flatten(1)
+
+
+def fresh_copy(learner: Learner, purpose: str) -> nn.Module:
+    """Return a copy of the model with newly drawn weights and unused statistics; the model's own draws go on as before.
+
+    The draw depends on the run's seed, the stage and the purpose alone.
+    """
+    fresh = copy.deepcopy(learner.model)
+    seed = learner.random(f"{purpose} of stage {learner.stage}").initial_seed()
+    with torch.random.fork_rng(devices=[learner.device] if learner.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        for module in fresh.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+    return fresh
+
+
+def forget_optimizer(learner: Learner) -> None:
+    """Drop momentum and other state of every weight."""
+    learner.optimizer.state.clear()

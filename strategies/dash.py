@@ -1,0 +1,78 @@
+"""DASH: shrink each group of weights by how little it points along the descent direction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clbench.registry import Count, UnitInterval, strategy
+from clbench.strategy import Learner, Strategy
+
+from ._layers import forget_optimizer, weight_layers
+
+
+@strategy("dash")
+class Dash(Strategy):
+    """Direction-aware shrinking: before each later stage w ← clamp(cos(−∇L, w), λ, 1)·w for each group of weights.
+
+    Shin et al. 2024 (arXiv:2410.23495). G ← (1−α)G + α(−∇L) over one pass through the stage's data, oldest
+    first, in batches of ``batch_size``, in evaluation mode. A group is a linear layer's output row, a convolution's
+    kernel for one (output, input) pair, or a whole bias; layers of normalisation are left alone, and so are heads that
+    the data do not use. A 1×1 convolution has groups of one weight, whose cosine is ±1. The optimiser's state is kept
+    unless ``reset_optimizer``.
+    """
+
+    def __init__(
+        self,
+        *,
+        alpha: UnitInterval = 0.3,
+        floor: UnitInterval = 0.3,
+        batch_size: Count = 1000,
+        reset_optimizer: bool = False,
+    ) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.floor = floor
+        self.batch_size = batch_size
+        self.reset_optimizer = reset_optimizer
+
+    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Shrink, but not before the first stage."""
+        if learner.stage == 0:
+            return
+        parameters = [p for layer in weight_layers(learner.model) for p in layer.parameters(recurse=False)]
+        for parameter, direction in zip(parameters, self._directions(learner, parameters), strict=True):
+            if direction is not None:
+                shrink(parameter, direction, self.floor)
+        if self.reset_optimizer:
+            forget_optimizer(learner)
+
+    def _directions(self, learner: Learner, parameters: list[nn.Parameter]) -> list[Tensor | None]:
+        """Smoothed −∇L of each parameter; None where the loss does not depend on it."""
+        model, data = learner.model, learner.data
+        was_training = model.training
+        model.eval()
+        smoothed: list[Tensor | None] = [None] * len(parameters)
+        for x, labels, heads in data.batches(self.batch_size):
+            loss = functional.cross_entropy(learner.logits(x, heads if data.head is None else data.head), labels)
+            for index, found in enumerate(torch.autograd.grad(loss, parameters, allow_unused=True)):
+                if found is not None:
+                    before = smoothed[index]
+                    # G ← (1−α)G + α(−∇L), from 0
+                    old = torch.zeros_like(found) if before is None else before
+                    smoothed[index] = old.mul_(1 - self.alpha).sub_(found, alpha=self.alpha)
+        model.train(was_training)
+        return smoothed
+
+
+@torch.no_grad()
+def shrink(parameter: Tensor, direction: Tensor, floor: float) -> None:
+    """Scale each group of a parameter by clamp(cos(direction, parameter), floor, 1), in place."""
+    # [rows, in] → [rows, in]; [out, in, k, k] → [out, in, k·k]; a bias [n] is one group
+    shape = {1: (1, -1), 2: parameter.shape, 4: (*parameter.shape[:2], -1)}[parameter.dim()]
+    groups, directions = parameter.reshape(shape), direction.reshape(shape)
+    scale = functional.cosine_similarity(directions, groups, dim=-1).clamp(floor, 1.0)
+    parameter.copy_((groups * scale.unsqueeze(-1)).reshape(parameter.shape))

@@ -1,0 +1,48 @@
+"""L2 towards the initial weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clbench.registry import NonNegative, strategy
+from clbench.strategy import Learner, Strategy, gradients, named_weights
+
+from ._layers import norm_parameters
+
+
+@strategy("l2-init")
+class L2Init(Strategy):
+    """Regenerative regularisation: (λ/2)‖θ − θ_0‖² towards the initial weights keeps them able to learn.
+
+    Kumar et al. 2023 (arXiv:2308.11958), with the ½ of our penalties; every weight but those of normalisation
+    layers. New rows of a growing classifier are pulled towards what they were when they came.
+    """
+
+    def __init__(self, *, lam: NonNegative = 0.001) -> None:
+        super().__init__()
+        self.lam = lam
+        self.initial: dict[str, Tensor] = {}
+
+    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Remember weights that are new."""
+        norms = norm_parameters(learner.model)
+        named = {n: w for n, w in named_weights(learner.model, include_head=True).items() if id(w) not in norms}
+        for name, weight in named.items():
+            known = self.initial.get(name)
+            if known is None or known.shape != weight.shape:
+                start = weight.detach().clone()
+                if known is not None:
+                    start[: len(known)] = known
+                self.initial[name] = start
+        self.weights = list(named.values())
+        self.anchors = [self.initial[name] for name in named]
+
+    @torch.no_grad()
+    def before_update(self, learner: Learner, **kwargs: Any) -> None:
+        """Add λ(θ − θ_0) to the gradient of weights that have one."""
+        found = gradients(self.weights)
+        torch._foreach_add_(found, self.weights, alpha=self.lam)  # type: ignore[arg-type]
+        torch._foreach_sub_(found, self.anchors, alpha=self.lam)

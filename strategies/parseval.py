@@ -1,0 +1,80 @@
+"""Regularisers of a layer's singular values: Parseval and spectral."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clbench.registry import Count, NonNegative, strategy
+from clbench.strategy import Learner, Strategy
+
+from ._layers import as_matrix, weight_layers
+
+
+@strategy("parseval")
+class Parseval(Strategy):
+    """Parseval regularisation: λ‖WWᵀ − I‖²_F for every layer but the classifier keeps its rows orthonormal.
+
+    Chung et al. 2024 (arXiv:2412.07224), after Cisse et al. 2017 (arXiv:1704.08847). Kernels of a convolution
+    are laid out as rows.
+    """
+
+    def __init__(self, *, lam: NonNegative = 0.001) -> None:
+        super().__init__()
+        self.lam = lam
+
+    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Collect the layers."""
+        self.layers = weight_layers(learner.model, include_head=False)
+
+    @torch.no_grad()
+    def before_update(self, learner: Learner, **kwargs: Any) -> None:
+        """Add 4λ(WWᵀ − I)W to the gradient."""
+        for layer in self.layers:
+            if layer.weight.grad is not None:
+                layer.weight.grad.add_(gradient(layer.weight, self.lam))
+
+
+def gradient(weight: Tensor, lam: float) -> Tensor:
+    """∇ λ‖WWᵀ − I‖²_F = 4λ(WWᵀ − I)W."""
+    rows = as_matrix(weight)
+    gram = rows @ rows.T
+    gram.diagonal().sub_(1.0)
+    return (4 * lam * gram @ rows).view_as(weight)
+
+
+@strategy("spectral-reg")
+class SpectralReg(Strategy):
+    """Spectral regularisation: λ·Σ_l (σ_max(W_l)^k − 1)² keeps every layer's largest singular value near 1.
+
+    Lewandowski et al. 2024 (arXiv:2406.06811). σ_max by one step of power iteration for each training step, as
+    there. Every linear and convolutional layer; the bias term of the paper is left out.
+    """
+
+    def __init__(self, *, lam: NonNegative = 0.001, k: Count = 2) -> None:
+        super().__init__()
+        self.lam = lam
+        self.k = k
+
+    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Collect the layers and start the power iteration."""
+        random = learner.random("power iteration")
+        self.layers = weight_layers(learner.model)
+        rows = [len(layer.weight) for layer in self.layers]
+        self.left = [torch.randn(count, generator=random).to(learner.device) for count in rows]
+
+    @torch.no_grad()
+    def before_update(self, learner: Learner, **kwargs: Any) -> None:
+        """Add 2λ(σ^k − 1)kσ^(k−1)·uvᵀ to the gradient."""
+        for index, layer in enumerate(self.layers):
+            if layer.weight.grad is not None:
+                rows = as_matrix(layer.weight)
+                v = torch.nn.functional.normalize(rows.T @ self.left[index], dim=0)
+                u = rows @ v
+                sigma = u.norm()
+                u = u / (sigma + 1e-12)
+                self.left[index] = u
+                slope = 2 * self.lam * (sigma**self.k - 1) * self.k * sigma ** (self.k - 1)
+                layer.weight.grad.add_((slope * torch.outer(u, v)).view_as(layer.weight))

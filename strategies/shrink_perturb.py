@@ -1,0 +1,66 @@
+"""Shrink and perturb: start each stage from smaller, noisier weights."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from clbench.registry import NonNegative, UnitInterval, strategy
+from clbench.strategy import Learner, Strategy
+
+from ._layers import NORMS, forget_optimizer, fresh_copy, weight_layers
+
+Noise = Literal["fresh-init", "gaussian"]
+
+
+@strategy("shrink-perturb")
+class ShrinkPerturb(Strategy):
+    """Shrink and perturb: before each later stage θ ← s·θ + p·θ', θ' newly drawn.
+
+    Ash and Adams 2020 (arXiv:1910.08475). noise 'fresh-init': θ' is a new initialisation, on every parameter,
+    and statistics of normalisation layers start anew. 'gaussian': θ' ~ N(0, 1) on weights and biases of linear and
+    convolutional layers alone, the variant that DASH (arXiv:2410.23495) compares with, at shrink 0.3 and perturb
+    0.01. The optimiser's state is dropped.
+    """
+
+    def __init__(self, *, shrink: UnitInterval = 0.4, perturb: NonNegative = 0.1, noise: Noise = "fresh-init") -> None:
+        super().__init__()
+        self.shrink = shrink
+        self.perturb = perturb
+        self.noise = noise
+
+    @torch.no_grad()
+    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Shrink and perturb, but not before the first stage."""
+        if learner.stage == 0:
+            return
+        if self.noise == "fresh-init":
+            self._towards(learner.model, fresh_copy(learner, "shrink-perturb"))
+        else:
+            random = learner.random(f"shrink-perturb of stage {learner.stage}")
+            for layer in weight_layers(learner.model):
+                for parameter in layer.parameters(recurse=False):
+                    # θ ← s·θ + p·ε
+                    noise = torch.randn(parameter.shape, generator=random)
+                    parameter.mul_(self.shrink).add_(noise.to(parameter.device), alpha=self.perturb)
+        forget_optimizer(learner)
+
+    def _towards(self, model: nn.Module, fresh: nn.Module) -> None:
+        # θ ← s·θ + p·θ_fresh
+        for parameter, new in zip(model.parameters(), fresh.parameters(), strict=True):
+            parameter.mul_(self.shrink).add_(new, alpha=self.perturb)
+        for module, other in zip(model.modules(), fresh.modules(), strict=True):
+            if isinstance(module, NORMS):
+                for buffer, unused in zip(module.buffers(recurse=False), other.buffers(recurse=False), strict=True):
+                    buffer.copy_(unused)
+
+
+@strategy("shrink-only")
+def shrink_only(*, shrink: UnitInterval = 0.4) -> ShrinkPerturb:
+    """Shrink without noise: before each later stage θ ← s·θ on every parameter.
+
+    The control for shrink and perturb (Ash and Adams 2020, arXiv:1910.08475).
+    """
+    return ShrinkPerturb(shrink=shrink, perturb=0.0)

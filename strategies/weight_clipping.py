@@ -1,0 +1,39 @@
+"""Weight clipping."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from clbench.registry import Positive, strategy
+from clbench.strategy import Learner, Strategy
+
+from ._layers import as_matrix, weight_layers
+
+
+@strategy("weight-clipping")
+class WeightClipping(Strategy):
+    """Weight clipping: after each step every weight is held within ±ζ/√fan_in.
+
+    Elsayed et al. 2024 (arXiv:2407.01704): the bound is ζ times that of the uniform initialisation. Weights
+    and biases of linear and convolutional layers.
+    """
+
+    def __init__(self, *, zeta: Positive = 2.0) -> None:
+        super().__init__()
+        self.zeta = zeta
+
+    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Collect the bounds."""
+        self.bounds = [
+            (layer, self.zeta / math.sqrt(as_matrix(layer.weight).shape[1])) for layer in weight_layers(learner.model)
+        ]
+
+    @torch.no_grad()
+    def after_update(self, learner: Learner, **kwargs: Any) -> None:
+        """Clamp to ±ζ/√fan_in."""
+        for layer, bound in self.bounds:
+            for parameter in layer.parameters(recurse=False):
+                parameter.clamp_(-bound, bound)
