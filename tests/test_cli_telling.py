@@ -171,3 +171,13 @@ def test_committed_leaderboard_is_what_the_tool_writes() -> None:
     folder = Path(__file__).resolve().parents[1] / "results" / "baseline"
     done = clbench("compare", folder, "--format", "markdown")
     assert done.stdout == (folder / "leaderboard.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [("run", "split-digits"), ("compare", "results"), ("check", "average_accuracy"), ("report", "report.html")],
+)
+def test_help_names_the_defaults(command: str, default: str) -> None:
+    """Square brackets are rich's markup: unescaped, the defaults would vanish."""
+    done = clbench(command, "--help", env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
+    assert f"[default: {default}" in done.stdout

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clbench.cli.compare import Paths, Scenarios, Strategies, Where, load_chosen
+from clbench.cli.compare import WIDE, Paths, Scenarios, Strategies, Where, load_chosen
 from clbench.cli.output import for_people, for_tables, note
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ def check(
     where: Where = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="Metric to gate, repeatable. [default: average_accuracy, forgetting, learning_accuracy]"),
+        typer.Option(help="Metric to gate, repeatable. \\[default: average_accuracy, forgetting, learning_accuracy]"),
     ] = None,
     margin: Annotated[
         list[str] | None,
-        typer.Option(metavar="[METRIC=]X", help="How much worse is allowed: 0.01 is a point. [default: 0.01]"),
+        typer.Option(metavar="[METRIC=]X", help="How much worse is allowed: 0.01 is a point. \\[default: 0.01]"),
     ] = None,
     alpha: Annotated[float, typer.Option(min=0.0001, max=0.5, help="False-alarm rate of the whole check.")] = 0.05,
     strict: Annotated[bool, typer.Option("--strict", help="Fail also where the margin is not shown to hold.")] = False,
@@ -125,8 +125,9 @@ def _print(found: Check) -> None:
     from clbench.render import checks, tables
 
     console = for_tables()
-    tables.print_table(checks.table(found), console)
-    console.print(checks.caption(found), style="dim", markup=False, highlight=False)
+    wide = console.width >= WIDE
+    tables.print_table(checks.table(found, wide), console)
+    console.print(checks.caption(found, wide), style="dim", markup=False, highlight=False)
     console.print(checks.summary(found), style="bold green" if found.passed else "bold red", markup=False)
 
 

@@ -71,7 +71,7 @@ class Picture(str, Enum):
 
 Paths = Annotated[
     list[Path] | None,
-    typer.Argument(help="Result files, folders or patterns; several folders stand side by side. [default: results]"),
+    typer.Argument(help="Result files, folders or patterns; several folders stand side by side. \\[default: results]"),
 ]
 Scenarios = Annotated[
     list[str] | None, typer.Option(help="Only scenarios of this name; * and ? stand for anything; repeatable.")
@@ -92,7 +92,7 @@ def compare(
         list[str] | None,
         typer.Option(help="Column, repeatable; the first one ranks. See 'clbench list metrics'."),
     ] = None,
-    sort: Annotated[str | None, typer.Option(help="Column that ranks. [default: the first]")] = None,
+    sort: Annotated[str | None, typer.Option(help="Column that ranks. \\[default: the first]")] = None,
     by: Annotated[
         str | None, typer.Option(metavar="KEY", help="A leaderboard for each value of a key: model, strategy.lam, …")
     ] = None,

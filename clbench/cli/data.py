@@ -10,8 +10,8 @@ import typer
 from clbench.cli.output import for_people, for_tables
 
 app = typer.Typer(help="Datasets: what is there, download, verify.", no_args_is_help=True, rich_markup_mode="rich")
-Root = Annotated[Path | None, typer.Option(help="Folder of datasets. [default: $CLBENCH_DATA or the cache]")]
-Names = Annotated[list[str] | None, typer.Argument(help="Datasets. [default: all that are there]")]
+Root = Annotated[Path | None, typer.Option(help="Folder of datasets. \\[default: $CLBENCH_DATA or the cache]")]
+Names = Annotated[list[str] | None, typer.Argument(help="Datasets. \\[default: all that are there]")]
 
 
 @app.command(epilog="[bold]Example[/bold]\n\nclbench data status --data-root ~/datasets")

@@ -65,23 +65,23 @@ class Precision(str, Enum):
 def run(
     strategy: Annotated[str | None, typer.Option(help="Name, composition (ewc+er) or import path of a method.")] = None,
     scenario: Annotated[
-        str | None, typer.Option(help="<family>-<dataset>, e.g. split-mnist. [default: split-digits]")
+        str | None, typer.Option(help="<family>-<dataset>, e.g. split-mnist. \\[default: split-digits]")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="How many (3: seeds 0, 1, 2) or which (0,4,7). [default: 1]")
+        str | None, typer.Option(help="How many (3: seeds 0, 1, 2) or which (0,4,7). \\[default: 1]")
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set any key, e.g. strategy.lam=50; repeatable."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with the same keys; flags and --set win.")] = None,
-    model: Annotated[str | None, typer.Option(help="Network. [default: the scenario's recipe]")] = None,
+    model: Annotated[str | None, typer.Option(help="Network. \\[default: the scenario's recipe]")] = None,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
-    precision: Annotated[Precision | None, typer.Option(help="auto: bf16 where it is faster. [default: auto]")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. [default: all, or 1 for small work]")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="auto: bf16 where faster. \\[default: auto]")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. \\[default: all, 1 if small]")] = None,
     results: Annotated[Path, typer.Option(help="Folder for Results.")] = Path("results"),
     data_root: Annotated[
-        Path | None, typer.Option(help="Folder of datasets. [default: $CLBENCH_DATA or the cache]")
+        Path | None, typer.Option(help="Folder of datasets. \\[default: $CLBENCH_DATA or the cache]")
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
     plugin: Annotated[list[Path] | None, typer.Option(help="Python file with strategies, scenarios or models.")] = None,

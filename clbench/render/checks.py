@@ -21,13 +21,13 @@ def summary(check: Check) -> str:
     return f"{'Passed' if check.passed else 'FAILED'} ({check.rules.mode}): {words}."
 
 
-def table(check: Check) -> Table:
-    """A row per cell, the gravest first; in statistical mode with each metric's change."""
+def table(check: Check, wide: bool = True) -> Table:
+    """A row per cell, the gravest first; in statistical mode with each metric's change, if wide with its bound."""
     names = list(check.rules.metrics) if check.rules.mode == "statistical" else []
     rows = []
     for cell in check.cells:
         found = {one.metric: one for one in cell.metrics}
-        changes = [_change(found[name]) if name in found else "–" for name in names]
+        changes = [_change(found[name], wide) if name in found else "–" for name in names]
         verdict = cell.verdict.upper() if cell.fails else cell.verdict
         rows.append([verdict, cell.scenario, cell.label, *changes, cell.reason])
     header = ["verdict", "scenario", "strategy", *(f"Δ {heading(name)}" for name in names), "remark"]
@@ -35,23 +35,25 @@ def table(check: Check) -> Table:
     return Table("", header, rows, right=frozenset(range(3, 3 + len(names))), strong=strong)
 
 
-def caption(check: Check) -> str:
+def caption(check: Check, wide: bool = True) -> str:
     """What the gate asked."""
     rules = check.rules
     if rules.mode == "exact":
         return "Exact: the same R, bit for bit, for every seed of the baseline."
     margins = ", ".join(f"{100 * rules.margin(name):g} in {heading(name)}" for name in rules.metrics)
     return (
-        f"Mean change over seeds in {POINTS}, and what at {1 - rules.alpha:.0%} confidence is ruled out below it. "
-        f"Worse: below the baseline by more than {margins} (one-sided t-test, paired by seed, Holm's correction over "
+        f"Mean change over seeds in {POINTS}"
+        + (f", and its lower bound at {1 - rules.alpha:.0%} confidence. " if wide else ". ")
+        + f"Worse: below the baseline by more than {margins} (one-sided t-test, paired by seed, Holm's correction over "
         f"all tests, {rules.alpha:.0%}). Unclear: neither that nor its contrary is shown"
         + ("; --strict makes it fail." if rules.strict else ".")
     )
 
 
-def _change(found: MetricCheck) -> str:
+def _change(found: MetricCheck, with_bound: bool = True) -> str:
     change = f"{100 * found.drop.difference:+.1f}"
-    return change if found.drop.at_least is None else f"{change} ≥ {100 * found.drop.at_least:+.1f}"
+    bound = found.drop.at_least
+    return f"{change} ≥ {100 * bound:+.1f}" if with_bound and bound is not None else change
 
 
 def as_json(check: Check) -> str:
