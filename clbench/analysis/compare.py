@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from operator import le
 from typing import Literal
 
 from clbench import metrics
 from clbench.analysis.labels import differences, labels
+from clbench.analysis.pareto import FRONT, front
 from clbench.analysis.runs import Run, setting
 from clbench.analysis.significance import ALPHA, Comparison, Test, compare, holm, seeds_needed
 from clbench.analysis.statistics import Estimate, Interval, estimate
 from clbench.errors import UserError, did_you_mean
 
 DEFAULT_METRICS = ("average_accuracy", "forgetting", "learning_accuracy", "seconds")
-FRONT = ("average_accuracy", "forgetting", "seconds")
 # best: ranked first; level: not significantly worse; worse: significantly; unclear: too few seeds for the test
 Verdict = Literal["best", "level", "worse", "unclear"]
 
@@ -182,8 +181,8 @@ def _ranked(entries: Sequence[tuple[Entry, list[Run]]], method: Method) -> list[
             )
         )
     verdicts += [entry for entry, _ in ordered if entry.estimates[column] is None]
-    front = _front(verdicts)
-    return [replace(entry, front=True) if place in front else entry for place, entry in enumerate(verdicts)]
+    on_front = front([entry.estimates for entry in verdicts])
+    return [replace(entry, front=True) if place in on_front else entry for place, entry in enumerate(verdicts)]
 
 
 def _verdict(p: float | None, found: Comparison, comparisons: int) -> Verdict:
@@ -194,22 +193,3 @@ def _verdict(p: float | None, found: Comparison, comparisons: int) -> Verdict:
     # Had all seeds agreed, the test could still not have said so.
     able = found.smallest_p * comparisons <= ALPHA or found.difference == 0
     return "level" if able else "unclear"
-
-
-def _front(entries: Sequence[Entry]) -> set[int]:
-    """Places of the entries that no other one is as good as in all of accuracy, forgetting and seconds, and better."""
-    costs = {place: cost for place, entry in enumerate(entries) if (cost := _costs(entry.estimates)) is not None}
-    front: dict[int, tuple[float, ...]] = {}
-    # In this order nothing that comes later can dominate what came before.
-    for place, mine in sorted(costs.items(), key=lambda pair: pair[1]):
-        if not any(rival != mine and all(map(le, rival, mine)) for rival in front.values()):
-            front[place] = mine
-    return set(front)
-
-
-def _costs(estimates: Mapping[str, Estimate | None]) -> tuple[float, ...] | None:
-    """Accuracy, forgetting and seconds, the lower the better; None where one is not defined."""
-    accuracy, forgetting, seconds = (estimates[column] for column in FRONT)
-    if accuracy is None or forgetting is None or seconds is None:
-        return None
-    return -accuracy.mean, forgetting.mean, seconds.mean

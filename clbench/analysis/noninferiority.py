@@ -7,10 +7,9 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from clbench.analysis.statistics import t_below, t_quantile
+from clbench.analysis.statistics import ROUNDING, t_below, t_quantile
 
 Values = Mapping[int, float]  # by seed
-ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)

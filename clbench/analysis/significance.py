@@ -10,20 +10,15 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from clbench.analysis.statistics import t_below
-
-if TYPE_CHECKING:
-    import numpy as np
+from clbench.analysis.permutation import ranks, relabellings, sign_flips, signed_ranks
+from clbench.analysis.statistics import ROUNDING, t_below
 
 Test = Literal["permutation", "wilcoxon", "t"]
 Values = Mapping[int, float]  # by seed
 ALPHA = 0.05
 POWER = 0.8
-EXACT = 2**16  # arrangements that are all counted; beyond, as many are drawn
-ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -101,9 +96,9 @@ def _paired(differences: list[float], test: Test) -> Comparison:
         smallest = 0.0
         p = _t_paired(differences)
     elif n > 1:
-        kept = differences if test == "permutation" else _signed_ranks(differences)
+        kept = differences if test == "permutation" else signed_ranks(differences)
         smallest = 2.0 ** (1 - n)
-        p = _sign_flips(kept)
+        p = sign_flips(kept)
     return Comparison(mean, p, smallest, effect, n, paired=True)
 
 
@@ -123,58 +118,13 @@ def _groups(mine: list[float], reference: list[float], test: Test) -> Comparison
         else:
             smallest = (2 if a == b else 1) / math.comb(a + b, a)
             both = mine + reference
-            p = _relabellings(both if test == "permutation" else _ranks(both), a)
+            p = relabellings(both if test == "permutation" else ranks(both), a)
     return Comparison(difference, p, smallest, effect, min(a, b), paired=False)
 
 
 def _small_sample(freedom: int) -> float:
     """Hedges' correction of a standardised difference."""
     return 1 - 3 / (4 * freedom - 1)
-
-
-def _sign_flips(differences: Sequence[float]) -> float:
-    """Share of all choices of signs whose sum is at least as far from 0."""
-    import numpy as np
-
-    values = np.asarray([d for d in differences if d != 0])
-    n = len(values)
-    if n == 0:
-        return 1.0
-    if 2**n <= EXACT:
-        signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-        return _share(np.abs(signs @ values), abs(values.sum()))
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(EXACT, n))
-    return _share_drawn(np.abs(signs @ values), abs(values.sum()))
-
-
-def _relabellings(values: Sequence[float], first: int) -> float:
-    """Share of all ways to choose the first group whose mean difference is at least as large."""
-    import numpy as np
-
-    pool = np.asarray(values)
-    n, total = len(pool), float(np.sum(pool))
-
-    def differences(sums: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        found: np.ndarray[Any, Any] = np.abs(sums / first - (total - sums) / (n - first))
-        return found
-
-    observed = float(differences(pool[:first].sum(keepdims=True))[0])
-    if math.comb(n, first) <= EXACT:
-        sums = np.asarray([pool[list(chosen)].sum() for chosen in combinations(range(n), first)])
-        return _share(differences(sums), observed)
-    random = np.random.default_rng(0)
-    sums = random.permuted(np.tile(pool, (EXACT // 8, 1)), axis=1)[:, :first].sum(1)
-    return _share_drawn(differences(sums), observed)
-
-
-def _share(found: Any, observed: float) -> float:
-    """Equal up to rounding counts as equal."""
-    return float((found >= observed * (1 - 1e-9) - ROUNDING).mean())
-
-
-def _share_drawn(found: Any, observed: float) -> float:
-    """The arrangement that was observed is one of those drawn, so that p is never 0."""
-    return float(((found >= observed * (1 - 1e-9) - ROUNDING).sum() + 1) / (len(found) + 1))
 
 
 def _t_paired(differences: Sequence[float]) -> float:
@@ -193,16 +143,3 @@ def _t_welch(mine: Sequence[float], reference: Sequence[float]) -> float:
         return 1.0 if difference <= ROUNDING else 0.0
     freedom = (a + b) ** 2 / (a**2 / (len(mine) - 1) + b**2 / (len(reference) - 1))
     return 2 * t_below(-difference / math.sqrt(a + b), freedom)
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    """Ranks from 1, equal values sharing their mean."""
-    order = sorted(values)
-    return [(2 * order.index(value) + order.count(value) + 1) / 2 for value in values]
-
-
-def _signed_ranks(differences: Sequence[float]) -> list[float]:
-    # Differences that are equal but for rounding share a rank.
-    kept = [float(f"{d:.12g}") for d in differences if abs(d) > ROUNDING]
-    ranks = _ranks([abs(d) for d in kept])
-    return [math.copysign(rank, d) for rank, d in zip(ranks, kept, strict=True)]

@@ -10,6 +10,7 @@ from typing import Literal
 
 Interval = Literal["t", "bootstrap"]
 RESAMPLES = 9999
+ROUNDING = 1e-12  # differences below it are those of rounding
 
 
 @dataclass(frozen=True)
