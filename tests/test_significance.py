@@ -93,7 +93,7 @@ def test_degenerate_cases_have_no_wrong_number(test: Test) -> None:
     assert apart.p == pytest.approx(0.0 if test == "t" else 2 / 70)
 
 
-@given(st.lists(st.floats(-1, 1, width=16), min_size=2, max_size=6), st.randoms())
+@given(st.lists(st.floats(-1, 1, width=16, allow_subnormal=False), min_size=2, max_size=6), st.randoms())
 def test_a_test_is_symmetric_and_knows_no_order(values: list[float], shuffler: random.Random) -> None:
     zero = seeded([0.0] * len(values))
     mixed = dict(shuffler.sample(list(seeded(values).items()), len(values)))
