@@ -174,10 +174,14 @@ needs_browser = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import Error, sync_playwright
 
     with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:  # containers have little shared memory and no sandbox of their own
+            switches = ["--no-sandbox", "--disable-dev-shm-usage"]
+            opened = driver.chromium.launch(executable_path=CHROMIUM, args=switches)
+        except Error as error:
+            pytest.skip(f"{CHROMIUM} does not start here: {error}")
         yield opened
         opened.close()
 
