@@ -75,6 +75,11 @@ def options_of_function(file: Path, function: str) -> list[Option]:
     raise LookupError(function)
 
 
+def common_options() -> list[Option]:
+    """Return the options that every scenario has."""
+    return options_of_function(Path(__file__).parent / "data" / "streams.py", "common_options")
+
+
 def options_of(arguments: ast.arguments, file: Path) -> list[Option]:
     """Return keyword-only parameters as options."""
     aliases = _aliases(file)

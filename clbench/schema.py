@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clbench import registry
-from clbench.catalogue import WORDS, Listed, Option
+from clbench.catalogue import WORDS, Listed, Option, common_options
 from clbench.config import RunConfig
 from clbench.store import SCHEMA_VERSION, Result
 
@@ -43,11 +43,10 @@ def config_schema() -> Schema:
     own = RunConfig.model_json_schema()["properties"]
     plain = {key: value for key, value in own.items() if key not in ("strategy", "scenario", "model", "optimizer")}
     seeds = {"description": "how many, or which", "anyOf": [_COUNT, {"type": "array", "items": _SEED}]}
-    names = [f"{family}-{source}" for family in registry.scenario.listed for source in SOURCES]
-    scenarios = {name: registry.scenario.listed[name.partition("-")[0]] for name in names}
+    scenarios = {f"{family}-{source}": unit for family, unit in registry.scenario.listed.items() for source in SOURCES}
     properties = {
         "strategy": _section(registry.strategy.listed, "a name, a composition such as ewc+er, or an import path"),
-        "scenario": _section(scenarios, "<family>-<dataset>", _common_options()),
+        "scenario": _section(scenarios, "<family>-<dataset>", common_options()),
         "model": _section(registry.model.listed, "a network", [Option("classifier", _CLASSIFIERS, "auto")]),
         "optimizer": {"description": "sgd, adam or adamw, with lr and more", "type": ["string", "object"]},
         **{key: value for key, value in plain.items() if key != "seed"},
@@ -66,15 +65,6 @@ def config_schema() -> Schema:
 _COUNT: Schema = {"type": "integer", "minimum": 1}
 _SEED: Schema = {"type": "integer", "minimum": 0}
 _CLASSIFIERS = "auto | single | growing | multi"
-
-
-def _common_options() -> list[Option]:
-    """Options that every scenario has."""
-    from pathlib import Path
-
-    from clbench.catalogue import options_of_function
-
-    return options_of_function(Path(__file__).parent / "data" / "streams.py", "common_options")
 
 
 def _section(units: dict[str, Listed], description: str, common: Sequence[Option] = ()) -> Schema:

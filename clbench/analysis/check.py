@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Literal
 
-from clbench import metrics
-from clbench.analysis.compare import by_seed
+from clbench.analysis.compare import better, by_seed
 from clbench.analysis.labels import differences
 from clbench.analysis.noninferiority import Drop, drop
 from clbench.analysis.pairs import Pair, pairs
@@ -143,7 +142,7 @@ def _exactly(pair: Pair, rules: Rules) -> tuple[Verdict, str]:
         return "not comparable", f"{seeds}, and so does the environment ({what}): use --mode statistical"
     metric = rules.metrics[0]
     means = [fmean(values) if (values := by_seed(g, metric).values()) else 0.0 for g in (pair.candidate, pair.baseline)]
-    higher = metrics.METRICS[metric].better == "higher"
+    higher = better(metric) == "higher"
     return ("better" if (means[0] > means[1]) == higher else "worse"), seeds
 
 
@@ -152,7 +151,7 @@ def _measured(pair: Pair, metric: str, rules: Rules) -> MetricCheck | None:
     mine, theirs = by_seed(pair.candidate, metric), by_seed(pair.baseline, metric)
     if not mine or not theirs:
         return None
-    higher = metrics.METRICS[metric].better == "higher"
+    higher = better(metric) == "higher"
     found = drop(mine, theirs, rules.margin(metric), rules.alpha, higher)
     return MetricCheck(metric, rules.margin(metric), "unclear", found, None)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from clbench import store
 from clbench.analysis.compare import Leaderboard
@@ -25,10 +26,12 @@ class Matrices:
     forgetting: list[Estimate]
 
 
-def matrices(board: Leaderboard, runs: Iterable[Run]) -> list[Matrices]:
+def matrices(
+    board: Leaderboard, runs: Iterable[Run], read: Callable[[Path], store.Result] = store.read
+) -> list[Matrices]:
     """Read R of every run of a board's rows that did not diverge; rows in the board's order."""
     return [
-        _of(entry.label, [store.read(run.path).accuracy for run in group if run.path is not None])
+        _of(entry.label, [read(run.path).accuracy for run in group if run.path is not None])
         for entry, group in zip(board.entries, board.runs_by_entry(runs), strict=True)
         if not entry.diverged and all(run.path is not None for run in group)
     ]

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from clbench.analysis.statistics import ROUNDING, t_below, t_quantile
+from clbench.analysis.statistics import ROUNDING, t_below, t_quantile, welch
 
 Values = Mapping[int, float]  # by seed
 
@@ -44,15 +44,8 @@ def drop(candidate: Values, baseline: Values, margin: float, alpha: float, highe
         n = min(len(candidate), len(baseline))
         if n < 2:
             return Drop(mean, None, None, n, False)
-        parts = [statistics.variance(values.values()) / len(values) for values in (candidate, baseline)]
-        error = math.sqrt(sum(parts))
-        freedom = _welch(parts, [len(candidate), len(baseline)]) if error > ROUNDING else 1.0
+        error, freedom = welch(list(candidate.values()), list(baseline.values()))
     if error <= ROUNDING:
         return Drop(mean, mean, 0.0 if mean < -margin - ROUNDING else 1.0, n, paired)
     p = t_below((mean + margin) / error, freedom)
     return Drop(mean, mean - t_quantile(1 - alpha, freedom) * error, p, n, paired)
-
-
-def _welch(parts: list[float], sizes: list[int]) -> float:
-    """Degrees of freedom of Welch's test, from squared standard errors."""
-    return sum(parts) ** 2 / sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clbench.analysis.permutation import ranks, relabellings, sign_flips, signed_ranks
-from clbench.analysis.statistics import ROUNDING, t_below
+from clbench.analysis.statistics import ROUNDING, t_below, welch
 
 Test = Literal["permutation", "wilcoxon", "t"]
 Values = Mapping[int, float]  # by seed
@@ -129,17 +129,14 @@ def _small_sample(freedom: int) -> float:
 
 def _t_paired(differences: Sequence[float]) -> float:
     n = len(differences)
-    error = statistics.stdev(differences) / math.sqrt(n)
-    mean = abs(statistics.fmean(differences))
-    if error <= ROUNDING:
-        return 1.0 if mean <= ROUNDING else 0.0
-    return 2 * t_below(-mean / error, n - 1)
+    return _t_test(statistics.fmean(differences), statistics.stdev(differences) / math.sqrt(n), n - 1)
 
 
 def _t_welch(mine: Sequence[float], reference: Sequence[float]) -> float:
-    a, b = statistics.variance(mine) / len(mine), statistics.variance(reference) / len(reference)
-    difference = abs(statistics.fmean(mine) - statistics.fmean(reference))
-    if a + b <= ROUNDING**2:
-        return 1.0 if difference <= ROUNDING else 0.0
-    freedom = (a + b) ** 2 / (a**2 / (len(mine) - 1) + b**2 / (len(reference) - 1))
-    return 2 * t_below(-difference / math.sqrt(a + b), freedom)
+    return _t_test(statistics.fmean(mine) - statistics.fmean(reference), *welch(mine, reference))
+
+
+def _t_test(difference: float, error: float, freedom: float) -> float:
+    if error <= ROUNDING:
+        return 1.0 if abs(difference) <= ROUNDING else 0.0
+    return 2 * t_below(-abs(difference) / error, freedom)

@@ -63,6 +63,15 @@ def t_below(t: float, freedom: float) -> float:
     return float(stdtr(freedom, t))
 
 
+def welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
+    """Return the standard error of the difference of two means, and Welch's degrees of freedom (1 without spread)."""
+    a, b = (statistics.variance(values) / len(values) for values in (one, other))
+    error = math.sqrt(a + b)
+    if error <= ROUNDING:
+        return error, 1.0
+    return error, (a + b) ** 2 / (a**2 / (len(one) - 1) + b**2 / (len(other) - 1))
+
+
 def _bootstrap(values: Sequence[float]) -> tuple[float, float]:
     import numpy as np
     from scipy.stats import bootstrap

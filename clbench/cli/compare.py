@@ -82,22 +82,25 @@ Where = Annotated[
     typer.Option(metavar="KEY=VALUE", help="Only runs with this in their config, e.g. optimizer.lr=0.05; repeatable."),
 ]
 
+Columns = Annotated[
+    list[str] | None, typer.Option(help="Column, repeatable; the first one ranks. See 'clbench list metrics'.")
+]
+IntervalKind = Annotated[Interval, typer.Option(help="Student's t, or bootstrap.")]
+TestKind = Annotated[Test, typer.Option(help="Test against the best, paired by seed.")]
+
 
 def compare(
     paths: Paths = None,
     scenario: Scenarios = None,
     strategy: Strategies = None,
     where: Where = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(help="Column, repeatable; the first one ranks. See 'clbench list metrics'."),
-    ] = None,
+    metric: Columns = None,
     sort: Annotated[str | None, typer.Option(help="Column that ranks. \\[default: the first]")] = None,
     by: Annotated[
         str | None, typer.Option(metavar="KEY", help="A leaderboard for each value of a key: model, strategy.lam, …")
     ] = None,
-    interval: Annotated[Interval, typer.Option(help="Student's t, or bootstrap.")] = Interval.t,
-    test: Annotated[Test, typer.Option(help="Test against the best, paired by seed.")] = Test.permutation,
+    interval: IntervalKind = Interval.t,
+    test: TestKind = Test.permutation,
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.terminal,
     plot: Annotated[Path | None, typer.Option(help="Draw a picture instead: a .pdf, .svg or .png file.")] = None,
     picture: Annotated[Picture, typer.Option(help="What --plot draws.")] = Picture.leaderboard,

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from clbench.cli.compare import Interval, Paths, Scenarios, Strategies, Test, Where, load_chosen
+from clbench.cli.compare import (
+    Columns,
+    Interval,
+    IntervalKind,
+    Paths,
+    Scenarios,
+    Strategies,
+    Test,
+    TestKind,
+    Where,
+    load_chosen,
+)
 from clbench.cli.output import for_people, note
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -23,11 +34,9 @@ def report(
     scenario: Scenarios = None,
     strategy: Strategies = None,
     where: Where = None,
-    metric: Annotated[
-        list[str] | None, typer.Option(help="Column, repeatable; the first one ranks. See 'clbench list metrics'.")
-    ] = None,
-    interval: Annotated[Interval, typer.Option(help="Student's t, or bootstrap.")] = Interval.t,
-    test: Annotated[Test, typer.Option(help="Test against the best, paired by seed.")] = Test.permutation,
+    metric: Columns = None,
+    interval: IntervalKind = Interval.t,
+    test: TestKind = Test.permutation,
 ) -> None:
     """Write leaderboards, pictures, cost and the provenance of every number as one HTML file without network."""
     from clbench.analysis.compare import DEFAULT_METRICS, Method, check_metrics, leaderboards

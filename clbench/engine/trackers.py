@@ -58,7 +58,6 @@ class CsvTracker(Tracker):
 
     def __init__(self, config: RunConfig, folder: Path, offline: bool) -> None:
         super().__init__()
-        folder.mkdir(parents=True, exist_ok=True)
         self._file = open(folder / f"{run_name(config)}.csv", "w", encoding="utf-8", newline="", buffering=1)  # noqa: SIM115
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(["step", "name", "value"])
@@ -104,7 +103,6 @@ class WandbTracker(Tracker):
         import wandb
 
         super().__init__()
-        folder.mkdir(parents=True, exist_ok=True)
         self._run = wandb.init(
             project="clbench",
             name=run_name(config),
@@ -135,7 +133,6 @@ class MlflowTracker(Tracker):
         from mlflow import MlflowClient
 
         super().__init__()
-        folder.mkdir(parents=True, exist_ok=True)
         local = f"sqlite:///{(folder / 'mlflow.db').resolve()}"
         place = local if offline else os.environ.get("MLFLOW_TRACKING_URI") or local
         self._client: Any = MlflowClient(place)
@@ -178,6 +175,7 @@ def check_installed(name: str) -> None:
 def open_tracker(name: str, config: RunConfig, folder: Path, offline: bool) -> Tracker:
     """Open a tracker for a run; ``offline`` keeps it on this machine. UserError if its folder cannot be written."""
     try:
+        (folder / name).mkdir(parents=True, exist_ok=True)
         return TRACKERS[name](config, folder / name, offline)  # type: ignore[call-arg]
     except OSError as error:
         raise UserError(f"--log-dir {folder} cannot be written ({error.strerror}). Name another folder.") from None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from clbench import metrics, registry
-from clbench.catalogue import Option, options_of_function
+from clbench.catalogue import Option, common_options
 from clbench.data.sources import SOURCES
 from clbench.errors import UserError, did_you_mean
 from clbench.registry import scenario_parts
@@ -56,11 +55,10 @@ def description(kind: str, name: str) -> tuple[str, Table | None]:
         own = [Option(o.name, o.type, str(chosen.get(o.name, o.default))) for o in unit.options]
         from clbench.data import streams
 
-        common = options_of_function(Path(inspect.getfile(streams)), "common_options")
         shared = inspect.cleandoc(streams.common_options.__doc__ or "").split("\n\n", 1)[1]
         _, _, model, optimiser, epochs, batch = _recipe(family, source)
         standard = f"Standard recipe: {model}; {optimiser}; epochs per task: {epochs}; batch {batch}."
-        return f"{unit.doc}\n\n{shared}\n\n{standard}", _options([*own, *common], "scenario")
+        return f"{unit.doc}\n\n{shared}\n\n{standard}", _options([*own, *common_options()], "scenario")
     registries = {"strategy": registry.strategy, "model": registry.model}
     unit = registries[kind].check(name)
     return unit.doc, _options(unit.options, kind) if unit.options else None

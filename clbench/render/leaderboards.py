@@ -34,11 +34,16 @@ def heading(column: str) -> str:
     return HEADINGS.get(column, column.replace("_", " "))
 
 
+def shown_factor(column: str) -> float:
+    """What a column's values are multiplied by to be shown: shares are shown in per cent."""
+    return 1.0 if column == "seconds" else 100.0
+
+
 def number(estimate: Estimate | None, column: str, interval: Interval = "t") -> str:
     """An estimate in per cent (or seconds) with its interval; a dash where there is none."""
     if estimate is None:
         return "–"
-    factor = 1.0 if column == "seconds" else 100.0
+    factor = shown_factor(column)
     mean = _fixed(estimate.mean * factor)
     if estimate.low is None or estimate.high is None or estimate.half_width is None:
         return mean
@@ -81,7 +86,7 @@ def _against_best(entry: Entry, board: Leaderboard) -> list[str]:
     found = entry.against_best
     if found is None:
         return ["–"] * 4
-    factor = 1.0 if board.metrics[0] == "seconds" else 100.0
+    factor = shown_factor(board.metrics[0])
     return [
         _fixed(found.difference * factor),
         "–" if entry.p is None else p_value(entry.p),

@@ -18,6 +18,7 @@ from clbench.errors import UserError
 from clbench.render.plots import grids, points
 from clbench.render.plots.ranks import ranks
 from clbench.render.plots.style import INK, WIDTH, shortened, styled
+from clbench.store import Result, read
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,11 +37,12 @@ FORMATS = (".pdf", ".svg", ".png")
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture may show."""
+    """What a picture may show, and how a run's Result is come by."""
 
     boards: Sequence[Leaderboard]
     ranking: Ranking | None
     runs: Sequence[Run]
+    read: Callable[[Path], Result] = read
 
 
 def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
@@ -55,7 +57,7 @@ def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
     assert board is not None
     board = _best(board, SHOWN_PANELS if picture in GRIDS else SHOWN_ROWS)
     if picture in GRIDS:
-        found = matrices(board, scene.runs)
+        found = matrices(board, scene.runs, scene.read)
         if not found:
             raise UserError(f"--picture {picture}: every run of {board.title} has diverged.")
         return GRIDS[picture](board.title, found)

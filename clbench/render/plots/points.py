@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clbench.analysis.compare import Entry, Leaderboard, better
-from clbench.render.leaderboards import heading
+from clbench.render.leaderboards import heading, shown_factor
 from clbench.render.plots.style import BLUE, GREY, INK, VERMILION, shortened
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _cross(axes: Axes, entry: Entry, x: str, y: str | None, place: int | None, c
 def _mean(entry: Entry, column: str) -> float:
     found = entry.estimates[column]
     assert found is not None
-    return found.mean * _factor(column)
+    return found.mean * shown_factor(column)
 
 
 def _half(entry: Entry, column: str) -> list[list[float]] | None:
@@ -96,11 +96,7 @@ def _half(entry: Entry, column: str) -> list[list[float]] | None:
     if found is None or found.low is None or found.high is None:
         return None
     low = max(found.low, found.mean * 0.05) if column == "seconds" else found.low  # a logarithm needs more than 0
-    return [[(found.mean - low) * _factor(column)], [(found.high - found.mean) * _factor(column)]]
-
-
-def _factor(column: str) -> float:
-    return 1.0 if column == "seconds" else 100.0
+    return [[(found.mean - low) * shown_factor(column)], [(found.high - found.mean) * shown_factor(column)]]
 
 
 def _axis(column: str) -> str:

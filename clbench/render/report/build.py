@@ -36,9 +36,9 @@ def build(
 ) -> str:
     """Return the page. ``tell`` hears what is being done; everything that comes from Results is shown as text."""
     tell("reading Results")
-    results = [(run, store.read(run.path)) for run in runs if run.path is not None]
-    scene = Scene(boards, found, runs)
-    sections = [_section(number, board, results, scene, tell) for number, board in enumerate(boards, start=1)]
+    results = {run.path: store.read(run.path) for run in runs if run.path is not None}
+    scene = Scene(boards, found, runs, results.__getitem__)
+    sections = [_section(number, board, scene, tell) for number, board in enumerate(boards, start=1)]
     pages = Environment(loader=PackageLoader("clbench.render.report"), autoescape=True, undefined=StrictUndefined)
     pages.trim_blocks = pages.lstrip_blocks = True
     return pages.get_template("page.html").render(
@@ -46,22 +46,21 @@ def build(
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         sections=sections,
         ranks=_ranks(found, scene),
-        runs=[_provenance(run, result) for run, result in sorted(results, key=_place)],
+        runs=[_provenance(run, results[run.path]) for run in sorted(runs, key=_place) if run.path is not None],
         left_out=left_out,
         caption=texts.caption(boards),
     )
 
 
-def _place(pair: tuple[Run, Result]) -> tuple[str, str, int]:
-    return pair[0].scenario, pair[0].strategy, pair[0].seed
+def _place(run: Run) -> tuple[str, str, int]:
+    return run.scenario, run.strategy, run.seed
 
 
-def _section(
-    number: int, board: Leaderboard, results: Sequence[tuple[Run, Result]], scene: Scene, tell: Told
-) -> dict[str, Any]:
+def _section(number: int, board: Leaderboard, scene: Scene, tell: Told) -> dict[str, Any]:
     """A leaderboard with its pictures, cost and diagnostics."""
-    by_file = {run.path: result for run, result in results}
-    groups = [[by_file[run.path] for run in group] for group in board.runs_by_entry(scene.runs)]
+    groups = [
+        [scene.read(run.path) for run in group if run.path is not None] for group in board.runs_by_entry(scene.runs)
+    ]
     pictures = []
     for picture, title in PICTURES.items():
         tell(f"drawing {title.lower()} of {board.title}")
