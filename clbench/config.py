@@ -14,7 +14,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from clbench import registry, store
 from clbench.errors import UserError, did_you_mean
 from clbench.layers import Section, merge, read_seeds
-from clbench.registry import Count, Declared, scenario_parts
+from clbench.registry import Count, Declared, UnitInterval, scenario_parts
+
+# How long a stage lasts: exactly one of these is given.
+LENGTHS = ("epochs", "steps", "until_train_accuracy")
+MAX_EPOCHS = 100  # where no recipe says after how many epochs a stage gives up
+# Keys that came after the first Results, with what they were before they came.
+LATER = {"until_train_accuracy": None, "max_epochs": None, "evaluate_all_every": 1}
 
 
 class RunConfig(BaseModel):
@@ -28,10 +34,13 @@ class RunConfig(BaseModel):
     optimizer: Section
     epochs: Count | None = 1
     steps: Count | None = None
+    until_train_accuracy: UnitInterval | None = None
+    max_epochs: Count | None = None
     batch_size: Count = 32
     logits: Literal["all", "seen", "current"] = "all"
     augment: Literal["none", "flip", "crop", "flip+crop"] = "none"
     evaluate: Literal["test", "validation"] = "test"
+    evaluate_all_every: Count = 1
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: Annotated[int, Ge(0)] = 0
 
@@ -41,14 +50,19 @@ class RunConfig(BaseModel):
             raise ValueError(
                 "evaluate: 'validation' needs held-out images; add for instance --set scenario.validation=0.1"
             )
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("give either epochs or steps, and null for the other")
+        if sum(getattr(self, key) is not None for key in LENGTHS) != 1:
+            raise ValueError("give one of epochs, steps and until_train_accuracy, and null for the others")
+        if (self.until_train_accuracy is None) != (self.max_epochs is None):
+            raise ValueError(
+                "max_epochs belongs to until_train_accuracy: after so many epochs a stage gives up. Give both or none"
+            )
         return self
 
     @property
     def run_id(self) -> str:
-        """sha256 of the canonical config."""
-        return store.digest(self.model_dump(mode="json"))
+        """sha256 of the canonical config, without later keys that say nothing: a run keeps its id."""
+        config = self.model_dump(mode="json")
+        return store.digest({key: config[key] for key in config if key not in LATER or config[key] != LATER[key]})
 
 
 def components(section: Mapping[str, Any]) -> list[tuple[str, Section]]:
@@ -82,8 +96,7 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
     recipe = {"scenario": {"name": scenario_name}} | _recipe(registry.scenario.load(family), source)
     recipe["scenario"] = {"name": scenario_name} | recipe["scenario"]
     merged = merge(recipe, given)
-    if merged.get("steps") is not None and "epochs" not in given:
-        merged["epochs"] = None
+    merged |= _length(given, recipe)
     resolved = merged | {
         "strategy": _strategy_section(merged["strategy"]),
         "scenario": _scenario_section(merged["scenario"], family),
@@ -94,6 +107,16 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
         return [RunConfig.model_validate(resolved | {"seed": seed}) for seed in seeds]
     except ValidationError as error:
         raise _user_error("", error, known) from None
+
+
+def _length(given: Section, recipe: Section) -> Section:
+    """How long a stage lasts, as given, else as in the recipe; what was not given beside it is null."""
+    source = given if any(given.get(key) is not None for key in LENGTHS) else recipe
+    length = {key: source.get(key, given.get(key)) for key in LENGTHS}
+    cap = None
+    if length["until_train_accuracy"] is not None:
+        cap = given.get("max_epochs", recipe.get("max_epochs", MAX_EPOCHS))
+    return length | {"max_epochs": given.get("max_epochs", cap)}
 
 
 def _recipe(scenario: Declared, source: str) -> Section:

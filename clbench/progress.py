@@ -21,8 +21,8 @@ class Reporter:
     def losses_seen(self, step: int, mean: float) -> None:
         """Mean training loss of the steps since it was last told, ``step`` of the stage being the latest."""
 
-    def stage_finished(self, stage: int, row: list[float]) -> None:
-        """The stage is trained and evaluated; ``row`` is its row of R."""
+    def stage_finished(self, stage: int, row: Sequence[float | None]) -> None:
+        """The stage is trained and evaluated; ``row`` is its row of R, None where it was not."""
 
     def run_finished(self, metrics: Mapping[str, float | None]) -> None:
         """The run has ended well, with these metrics, or diverged, with none."""
@@ -57,7 +57,7 @@ class Reporters(Reporter):
         for listener in self.listeners:
             listener.losses_seen(step, mean)
 
-    def stage_finished(self, stage: int, row: list[float]) -> None:
+    def stage_finished(self, stage: int, row: Sequence[float | None]) -> None:
         """Tell all."""
         for listener in self.listeners:
             listener.stage_finished(stage, row)

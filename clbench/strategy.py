@@ -58,9 +58,9 @@ class Learner(Protocol):
 class Strategy(SupervisedPlugin):
     """Base class of strategies: fine-tuning, unless a hook says otherwise."""
 
-    def stages(self, tasks: int) -> list[list[int]]:
-        """Say which tasks' data each training stage uses; by default one stage per task."""
-        return [[task] for task in range(tasks)]
+    def stages(self, tasks: int) -> list[list[int]] | None:
+        """Say which tasks' data each training stage uses; None leaves it to the scenario."""
+        return None
 
 
 def named_weights(model: nn.Module, include_head: bool = False) -> dict[str, nn.Parameter]:

@@ -36,5 +36,8 @@ def permuted(data: Dataset, seed: int, *, tasks: Count = 10, incremental: Increm
     incremental: 'domain' (same labels), 'task' (a head for each task), 'class' (new labels for each task).
     """
     pixels = math.prod(data.shape[1:])
-    orders = [np.random.default_rng([seed, task, 2]).permutation(pixels) for task in range(tasks)]
-    return same_classes_stream(data, [Permutation(order) for order in orders], incremental)
+
+    def order(task: int) -> Permutation:
+        return Permutation(np.random.default_rng([seed, task, 2]).permutation(pixels))
+
+    return same_classes_stream(data, tasks, order, incremental)

@@ -41,4 +41,4 @@ def rotated(
     Lopez-Paz and Ranzato 2017 (arXiv:1706.08840), section 5.1, with evenly spaced instead of random angles.
     incremental: 'domain' (same labels), 'task' (a head for each task), 'class' (new labels for each task).
     """
-    return same_classes_stream(data, [Rotation(degrees * task / tasks) for task in range(tasks)], incremental)
+    return same_classes_stream(data, tasks, lambda task: Rotation(degrees * task / tasks), incremental)

@@ -11,6 +11,8 @@ from clbench.data.streams import Incremental, Stream, Task
 from clbench.errors import UserError
 from clbench.registry import Count, scenario
 
+ClassOrder = Literal["fixed", "random", "coarse"]
+
 _SMALL_CNN = {
     "model": {"name": "lenet"},
     "optimizer": {"name": "sgd", "lr": 0.05},
@@ -52,7 +54,7 @@ def split(
     *,
     tasks: Count = 5,
     incremental: Incremental = "task",
-    class_order: Literal["fixed", "random", "coarse"] = "fixed",
+    class_order: ClassOrder = "fixed",
 ) -> Stream:
     """Divide the classes evenly over tasks, each learnt in turn (split MNIST, split CIFAR).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,19 @@ def fresh_copy(learner: Learner, purpose: str) -> nn.Module:
             if callable(reset):
                 reset()
     return fresh
+
+
+@torch.no_grad()
+def renew(learner: Learner, modules: Sequence[nn.Module], purpose: str) -> None:
+    """Draw the weights of modules anew, with unused statistics, and forget the optimiser's state of them."""
+    chosen = {id(module) for module in modules}
+    for module, fresh in zip(learner.model.modules(), fresh_copy(learner, purpose).modules(), strict=True):
+        if id(module) in chosen:
+            for mine, new in zip(module.parameters(), fresh.parameters(), strict=True):
+                mine.copy_(new)
+                learner.optimizer.state.pop(mine, None)
+            for buffer, unused in zip(module.buffers(), fresh.buffers(), strict=True):
+                buffer.copy_(unused)
 
 
 def forget_optimizer(learner: Learner) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clbench import store
+from clbench import metrics, store
 from clbench.config import RunConfig, resolve
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import TaskData
@@ -30,6 +30,12 @@ def config(strategy: Any, *layers: dict[str, Any], seed: int = 0) -> RunConfig:
 def run_small(strategy: Any, *layers: dict[str, Any], seed: int = 0, root: Path | None = None) -> store.Result:
     """Run it."""
     return run(config(strategy, *layers, seed=seed), Machine(DataPlace.default(root)))
+
+
+def known(row: Sequence[float | None]) -> list[float]:
+    """A row of R in which every task was evaluated."""
+    assert None not in row
+    return [value for value in row if value is not None]
 
 
 def make_result(
@@ -55,7 +61,7 @@ def make_result(
         "evaluate": "test",
         "seed": seed,
     } | (settings or {})
-    rows = [[float(value) for value in row] for row in accuracy]
+    rows: list[list[float | None]] = [[float(value) for value in row] for row in accuracy]
     return store.Result(
         run_id=store.digest(configuration),
         status=status,
@@ -69,7 +75,8 @@ def make_result(
         ),
         model=store.ModelInfo(parameters=10, classifier="multi"),
         accuracy=rows,
-        metrics=metric_values(rows) if status == "ok" else {},
+        online_accuracy=None,
+        metrics=metric_values(metrics.Course(rows)) if status == "ok" else {},
         seconds=seconds,
         cost=[],
         diagnostics={},

@@ -21,7 +21,7 @@ from clbench.engine.run import Machine, run
 from clbench.engine.seeding import available_cores
 from clbench.errors import UserError
 from clbench.models import network
-from tests.helpers import run_small
+from tests.helpers import known, run_small
 
 CLASS: dict[str, Any] = {"scenario": {"incremental": "class"}}
 
@@ -44,7 +44,7 @@ def test_result_describes_the_run() -> None:
 def test_accuracies_are_shares_of_test_images() -> None:
     result = run_small("naive")
     for row in result.accuracy:
-        for value, count in zip(row, result.data.test_samples, strict=True):
+        for value, count in zip(known(row), result.data.test_samples, strict=True):
             assert value * count == pytest.approx(round(value * count))
 
 
@@ -321,7 +321,7 @@ def test_real_mnist_and_cifar(real_data: Path) -> None:
     mnist = {"strategy": "ewc-fixed", "scenario": {"name": "permuted-mnist", "tasks": 2, "samples_per_task": 6000}}
     result = run(resolve(mnist, {"epochs": 2})[0], Machine(place))
     assert result.data.official is True
-    assert result.accuracy[1][0] > 0.8
+    assert known(result.accuracy[1])[0] > 0.8
     cifar = {"strategy": "ewc", "scenario": {"name": "split-cifar10", "samples_per_task": 150, "tasks": 2}}
     small = {"model": {"name": "cnn6", "width": 8, "norm": "batch"}, "epochs": 2, "evaluate": "test"}
     result = run(resolve(cifar, small)[0], Machine(place))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,41 +28,82 @@ BY_HAND = {
     "forgetting_all_tasks": ((0.9 - 0.7) + (0.8 - 0.5) + 0.0) / 3,
     "backward_transfer": ((0.7 - 0.9) + (0.5 - 0.8)) / 2,
     "forward_transfer": ((0.3 - 0.2) + (0.4 - 0.3)) / 2,
+    "final_test_accuracy": None,
+    "mean_test_accuracy": None,
+    "steps_to_threshold": (10 + 20 + 60) / 3,
+    "online_accuracy": (0.5 + 0.7 + 0.6) / 3,
+    "online_trend": 0.1,  # the line through .5, .7, .6 rises by .05 per stage
 }
 
 
+def of(R: Sequence[Sequence[float | None]]) -> dict[str, float | None]:
+    return metrics.compute(metrics.Course(R))
+
+
 def test_every_metric_is_worked_by_hand() -> None:
-    assert metrics.compute(R) == pytest.approx(BY_HAND)
+    course = metrics.Course(R, steps=[10, 20, 60], reached=[True, True, True], online=[0.5, 0.7, 0.6])
+    assert metrics.compute(course) == pytest.approx(BY_HAND)
+
+
+def test_one_test_set_for_all_stages() -> None:
+    found = of([[0.1], [0.4], [0.5], [0.9]])
+    assert found["final_test_accuracy"] == 0.9
+    assert found["mean_test_accuracy"] == pytest.approx(0.6)
+    assert found["forgetting"] is None
+    assert found["learning_accuracy"] is None
+
+
+def test_a_threshold_that_a_stage_missed_has_no_steps() -> None:
+    course = metrics.Course([[0.1], [0.4], [0.5]], steps=[10, 20], reached=[True, False])
+    assert metrics.compute(course)["steps_to_threshold"] is None
+
+
+def test_what_was_not_evaluated_is_unknown_not_zero() -> None:
+    nothing: list[float | None] = [None, None, None]
+    long = [nothing, [0.9, None, None], [None, 0.8, None], [0.7, 0.5, 1.0]]
+    found = of(long)
+    assert found["learning_accuracy"] == pytest.approx(0.9)
+    assert found["average_accuracy"] == pytest.approx(2.2 / 3)
+    assert found["forgetting_first_last"] == pytest.approx((0.2 + 0.3) / 2)
+    assert found["forgetting"] is None
+    assert found["forward_transfer"] is None
+
+
+@given(st.lists(st.floats(0, 1, allow_subnormal=False), min_size=3, max_size=40))
+def test_trend_is_the_least_squares_line(online: list[float]) -> None:
+    trend = metrics.compute(metrics.Course([], online=online))["online_trend"]
+    slope = np.polyfit(range(len(online)), online, 1)[0]
+    assert trend == pytest.approx(slope * (len(online) - 1), abs=1e-9)
 
 
 def test_forgetting_counts_from_the_best_accuracy_not_the_first() -> None:
     rising = [[0.0, 0.0], [0.5, 0.0], [0.9, 0.6]]
-    assert metrics.compute(rising)["forgetting"] == pytest.approx(0.5 - 0.9), "task 2 itself does not count as earlier"
+    assert of(rising)["forgetting"] == pytest.approx(0.5 - 0.9), "task 2 itself does not count as earlier"
     three = [[0.0] * 3, [0.5, 0.0, 0.0], [0.8, 0.6, 0.0], [0.4, 0.6, 0.7]]
-    found = metrics.compute(three)
+    found = of(three)
     assert found["forgetting"] == pytest.approx(((0.8 - 0.4) + 0.0) / 2)
     assert found["forgetting_first_last"] == pytest.approx(((0.5 - 0.4) + 0.0) / 2)
 
 
 def test_joint_run_has_an_average_and_nothing_over_time() -> None:
-    found = metrics.compute([[0.1, 0.1, 0.1], [0.8, 0.9, 1.0]])
+    found = of([[0.1, 0.1, 0.1], [0.8, 0.9, 1.0]])
     assert found.pop("average_accuracy") == pytest.approx(0.9)
     assert set(found.values()) == {None}
 
 
 def test_one_task_cannot_be_forgotten() -> None:
-    found = metrics.compute([[0.1], [0.9]])
+    found = of([[0.1], [0.9]])
     assert found["forgetting"] is None
     assert found["backward_transfer"] is None
     assert found["learning_accuracy"] == 0.9
 
 
 def test_a_run_that_has_not_trained_has_no_metrics() -> None:
-    assert set(metrics.compute([[0.1, 0.2]]).values()) == {None}
+    assert set(of([[0.1, 0.2]]).values()) == {None}
 
 
 def test_each_cites_its_definition_and_has_a_version() -> None:
-    metrics.compute(R)
+    of(R)
     for metric in metrics.METRICS.values():
         assert metric.version >= 1
         assert re.search(r"arXiv:\d{4}\.\d{5}|CoLLAs", metric.compute.__doc__ or "")
@@ -77,7 +120,7 @@ def matrices(draw: st.DrawFn) -> list[list[float]]:
 
 @given(matrices())
 def test_what_holds_for_every_matrix(matrix: list[list[float]]) -> None:
-    found = {name: value for name, value in metrics.compute(matrix).items() if value is not None}
+    found = {name: value for name, value in of(matrix).items() if value is not None}
     assert found["backward_transfer"] == pytest.approx(-found["forgetting_first_last"])
     assert found["forgetting"] >= found["forgetting_first_last"] - 1e-12
     assert found["forgetting_all_tasks"] >= 0

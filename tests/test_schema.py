@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from clbench import registry, store
 from clbench.cli import app
+from clbench.config import RunConfig
 from tests.helpers import make_result
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -71,10 +72,14 @@ def test_every_option_of_every_strategy_has_a_type() -> None:
             assert _type(option.type), f"{unit.name}.{option.name}: {option.type}"
 
 
-def test_results_of_the_previous_version_are_read() -> None:
-    old = json.loads((GOLDEN / "result-v1.json").read_text())
-    assert old["schema_version"] == 1
-    result = store.read(GOLDEN / "result-v1.json")
-    assert result.schema_version == store.SCHEMA_VERSION == 2
+@pytest.mark.parametrize("version", range(1, store.SCHEMA_VERSION))
+def test_results_of_earlier_versions_are_read(version: int) -> None:
+    file = GOLDEN / f"result-v{version}.json"
+    old = json.loads(file.read_text())
+    assert old["schema_version"] == version
+    result = store.read(file)
+    assert result.schema_version == store.SCHEMA_VERSION
     assert result.accuracy == old["accuracy"]
-    assert [stage.prepare_seconds for stage in result.cost] == [None] * len(old["cost"])
+    assert [stage.prepare_seconds for stage in result.cost] == [one.get("prepare_seconds") for one in old["cost"]]
+    assert {stage.steps for stage in result.cost} == {None}
+    assert RunConfig.model_validate(result.config).run_id == result.run_id, "a run keeps its id"

@@ -11,12 +11,21 @@ from typing import Literal
 from clbench import metrics
 from clbench.analysis.labels import differences, labels
 from clbench.analysis.pareto import FRONT, front
+from clbench.analysis.relative import RELATIVE, with_relative
 from clbench.analysis.runs import Run, setting
 from clbench.analysis.significance import ALPHA, Comparison, Test, compare, holm, seeds_needed
 from clbench.analysis.statistics import Estimate, Interval, estimate
 from clbench.errors import UserError, did_you_mean
 
 DEFAULT_METRICS = ("average_accuracy", "forgetting", "learning_accuracy", "seconds")
+# Where all stages share one test set, nothing can be forgotten.
+WARM_START_METRICS = (
+    "final_test_accuracy",
+    "generalisation_gap",
+    "mean_test_accuracy",
+    "steps_to_threshold",
+    "seconds",
+)
 # best: ranked first; level: not significantly worse; worse: significantly; unclear: too few seeds for the test
 Verdict = Literal["best", "level", "worse", "unclear"]
 
@@ -74,9 +83,12 @@ class Leaderboard:
 
 @dataclass(frozen=True)
 class Method:
-    """How leaderboards are made: columns (the first one ranks), interval, test, a key to split by."""
+    """How leaderboards are made: columns (the first one ranks), interval, test, a key to split by.
 
-    columns: Sequence[str] = DEFAULT_METRICS
+    Without columns each board has those that suit its scenario.
+    """
+
+    columns: Sequence[str] = ()
     interval: Interval = "t"
     test: Test = "permutation"
     by: str | None = None
@@ -84,12 +96,14 @@ class Method:
 
 def better(metric: str) -> str:
     """Say whether 'higher' or 'lower' values of a column are better."""
+    if metric in RELATIVE:
+        return RELATIVE[metric].better
     return "lower" if metric == "seconds" else metrics.METRICS[metric].better
 
 
 def check_metrics(names: Sequence[str]) -> list[str]:
     """Return the columns; UserError with the nearest name for an unknown one."""
-    known = [*sorted(metrics.METRICS), "seconds"]
+    known = [*sorted([*metrics.METRICS, *RELATIVE]), "seconds"]
     for name in names:
         if name not in known:
             raise UserError(f"Unknown metric '{name}'.{did_you_mean(name, known)} Metrics are {', '.join(known)}.")
@@ -105,7 +119,7 @@ def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Lead
     method = method or Method()
     method = replace(method, columns=check_metrics(method.columns))
     by_scenario: dict[str, dict[tuple[str, str], list[Run]]] = defaultdict(lambda: defaultdict(list))
-    for run in runs:
+    for run in with_relative(runs):
         value = setting(run.setup, method.by) if method.by else ""
         by_scenario[run.scenario][run.kind, value].append(run)
     boards = []
@@ -114,11 +128,17 @@ def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Lead
         for (kind, value), group in sorted(groups.items()):
             parts = [f"{method.by} {value}"] if method.by else []
             parts += [differences(kinds[kind], list(kinds.values()))] if len(kinds) > 1 else []
-            entries = _ranked(_entries(group, method), method)
-            told_by = ", ".join(parts)
-            columns = list(method.columns)
+            mine = method if method.columns else replace(method, columns=_suitable(group))
+            entries = _ranked(_entries(group, mine), mine)
+            told_by, columns = ", ".join(parts), list(mine.columns)
             boards.append(Leaderboard(scenario, told_by, kind, columns, entries, method.interval, method.test))
     return boards
+
+
+def _suitable(runs: Sequence[Run]) -> Sequence[str]:
+    """The columns that say most of these runs."""
+    one_test = any(run.value("final_test_accuracy") is not None for run in runs)
+    return WARM_START_METRICS if one_test else DEFAULT_METRICS
 
 
 def cells(runs: Iterable[Run]) -> dict[tuple[str, str], list[Run]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from clbench.metrics import Matrix
 
 @dataclass(frozen=True)
 class Matrices:
-    """One row of a leaderboard: R[stage][task] over seeds, row 0 before training.
+    """One row of a leaderboard: R[stage][task] over seeds, row 0 before training; None where it was not evaluated.
 
     ``forgetting`` has, for each stage from the second on, the mean over earlier tasks of how far each has fallen below
-    its best; empty where a stage trains several tasks.
+    its best; empty where a stage trains several tasks or not all were evaluated.
     """
 
     label: str
-    accuracy: list[list[Estimate]]
+    accuracy: list[list[Estimate | None]]
     forgetting: list[Estimate]
 
 
@@ -37,11 +37,18 @@ def matrices(
     ]
 
 
-def _of(label: str, found: list[Matrix]) -> Matrices:
+def _of(label: str, found: list[list[list[float | None]]]) -> Matrices:
     stages, tasks = len(found[0]), len(found[0][0])
-    accuracy = [[estimate([R[stage][task] for R in found]) for task in range(tasks)] for stage in range(stages)]
-    grown = range(2, stages) if stages == tasks + 1 else range(0)
-    return Matrices(label, accuracy, [estimate([_forgotten(R, stage) for R in found]) for stage in grown])
+    accuracy = [[_cell([R[stage][task] for R in found]) for task in range(tasks)] for stage in range(stages)]
+    whole: list[Matrix] = [[[v for v in row if v is not None] for row in R] for R in found]
+    known = all(len(row) == tasks for R in whole for row in R)
+    grown = range(2, stages) if known and stages == tasks + 1 else range(0)
+    return Matrices(label, accuracy, [estimate([_forgotten(R, stage) for R in whole]) for stage in grown])
+
+
+def _cell(values: Sequence[float | None]) -> Estimate | None:
+    known = [value for value in values if value is not None]
+    return estimate(known) if len(known) == len(values) else None
 
 
 def _forgotten(R: Matrix, stage: int) -> float:

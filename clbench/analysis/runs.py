@@ -125,9 +125,9 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 def _comparable(result: Result) -> dict[str, Any]:
     """What must be equal for two Results to be ranked together."""
     options = {f"scenario.{key}": value for key, value in result.config["scenario"].items() if key != "name"}
-    # A diverged run has no metrics; it belongs beside those that this version of clbench computes.
-    measured = result.metrics or metrics.METRICS
-    versions = {f"{name} version": metric.version for name, metric in measured.items()}
+    # Only versions other than today's tell apart: a run that lacks a newer metric, or diverged, has no value for it.
+    today = {name: metric.version for name, metric in metrics.METRICS.items()}
+    versions = {f"{n} version": m.version for n, m in result.metrics.items() if m.version != today.get(n)}
     return {
         **options,
         **versions,

@@ -113,9 +113,9 @@ def compare(
     from clbench.analysis import compare as analysis
     from clbench.analysis.ranking import ranking
 
-    columns = analysis.check_metrics(metric or analysis.DEFAULT_METRICS)
+    columns = analysis.check_metrics(metric or ())
     if sort:
-        columns = analysis.check_metrics([sort, *columns])
+        columns = analysis.check_metrics([sort, *(columns or analysis.DEFAULT_METRICS)])
     runs = load_chosen(paths or [Path("results")], scenario, strategy, where)
     boards = analysis.leaderboards(runs, analysis.Method(columns, interval.value, test.value, by))
     found = ranking(boards)

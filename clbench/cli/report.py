@@ -39,13 +39,13 @@ def report(
     test: TestKind = Test.permutation,
 ) -> None:
     """Write leaderboards, pictures, cost and the provenance of every number as one HTML file without network."""
-    from clbench.analysis.compare import DEFAULT_METRICS, Method, check_metrics, leaderboards
+    from clbench.analysis.compare import Method, check_metrics, leaderboards
     from clbench.analysis.ranking import ranking
     from clbench.errors import UserError
     from clbench.render.report import build
     from clbench.store import write_text
 
-    columns = check_metrics(metric or DEFAULT_METRICS)
+    columns = check_metrics(metric or ())
     left_out: list[str] = []
     runs = load_chosen(paths or [Path("results")], scenario, strategy, where, left_out=left_out)
     boards = leaderboards(runs, Method(columns, interval.value, test.value))

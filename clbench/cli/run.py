@@ -36,6 +36,9 @@ clbench run --strategy si --logger tensorboard
 clbench run --config experiment.yaml --json > results.json"""
 
 
+SHOWN_TASKS = 12  # a wider accuracy matrix says nothing on a terminal; it is in the Result
+
+
 class Device(str, Enum):
     """Devices."""
 
@@ -187,7 +190,7 @@ def _summary(results: list[Result], paths: list[Path]) -> None:
     from clbench.render import tables
 
     console = for_people()
-    if len(results) == 1:
+    if len(results) == 1 and len(results[0].accuracy[0]) <= SHOWN_TASKS:
         tables.print_table(tables.accuracy_matrix(results[0]), console)
     boards = leaderboards(map(run_of, results))
     for board in boards:

@@ -32,10 +32,23 @@ class ResidentExperience(CLExperience):
         self.tasks = list(tasks)
         self.task_labels = sorted(set(heads))
         self.classes_in_this_experience = sorted({c for task in tasks for c in classes[task]})
-        self.previous_classes = sorted({c for task in range(min(tasks)) for c in classes[task]})
-        self.classes_seen_so_far = sorted({*self.previous_classes, *self.classes_in_this_experience})
-        self.future_classes = sorted({c for known in classes for c in known} - {*self.classes_seen_so_far})
+        self._classes = classes
         self._make_data = make_data
+
+    @cached_property
+    def previous_classes(self) -> list[int]:
+        """Classes of the tasks before this experience's first."""
+        return sorted({c for task in range(min(self.tasks)) for c in self._classes[task]})
+
+    @cached_property
+    def classes_seen_so_far(self) -> list[int]:
+        """Those and this experience's own."""
+        return sorted({*self.previous_classes, *self.classes_in_this_experience})
+
+    @cached_property
+    def future_classes(self) -> list[int]:
+        """Classes that have not been seen yet."""
+        return sorted({c for known in self._classes for c in known} - {*self.classes_seen_so_far})
 
     @property
     def task_label(self) -> int:
@@ -77,10 +90,10 @@ def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], pa
     """Return an Avalanche benchmark.
 
     Its train stream has one experience per stage, with the data of that stage's tasks; its test stream has one per
-    task, over the test data or (``part="validation"``) the held-out training data.
+    task that is tested, over the test data or (``part="validation"``) the held-out training data.
     """
-    tasks = resident.stream.tasks
-    classes = [task.classes for task in tasks]
+    known = [(task.classes, task.head) for task in resident.stream.tasks]
+    classes, heads = [one[0] for one in known], [one[1] for one in known]
 
     def training(stage: Sequence[int]) -> Callable[[], TaskData]:
         return lambda: TaskData.concat([resident.train(task) for task in stage])
@@ -89,10 +102,10 @@ def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], pa
         return lambda: resident.evaluation(task, part)
 
     train = [
-        ResidentExperience(index, stage, training(stage), classes, [tasks[t].head for t in stage])
+        ResidentExperience(index, stage, training(stage), classes, [heads[task] for task in stage])
         for index, stage in enumerate(stages)
     ]
     test = [
-        ResidentExperience(index, [index], evaluation(index), classes, [task.head]) for index, task in enumerate(tasks)
+        ResidentExperience(task, [task], evaluation(task), classes, [heads[task]]) for task in resident.stream.tested
     ]
     return CLScenario([EagerCLStream("train", train), EagerCLStream("test", test)])

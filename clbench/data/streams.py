@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -54,7 +55,9 @@ class Task:
 
     ``train``, ``validation`` and ``test`` index the dataset's training and test images (validation images are
     training images that are held out). ``labels[c]`` is the label that the dataset's class c has in this task, −1 if
-    the class does not occur. ``head`` is the task identity given to a multi-head network: 0 unless task-incremental.
+    the class does not occur; ``train_labels``, if given, are the labels of the dataset's training images one by one
+    instead. ``head`` is the task identity given to a multi-head network: 0 unless task-incremental. A ``memorised``
+    task is tested on its training images: there is nothing in its labels that others could share.
     """
 
     train: np.ndarray[Any, Any]
@@ -63,13 +66,15 @@ class Task:
     head: int = 0
     pixels: Pixels | None = None
     validation: np.ndarray[Any, Any] | None = None
+    train_labels: np.ndarray[Any, Any] | None = None
+    memorised: bool = False
 
-    def scored(self, part: str) -> np.ndarray[Any, Any]:
-        """Return the indices that are scored: of test images, or of held-out training images (``validation``)."""
-        if part == "test":
-            return self.test
-        assert self.validation is not None
-        return self.validation
+    def scored(self, part: str) -> tuple[str, np.ndarray[Any, Any]]:
+        """Return which images are scored, and their indices: test images or (``validation``) held-out training ones."""
+        if part == "validation":
+            assert self.validation is not None
+            return "train", self.validation
+        return ("train", self.train) if self.memorised else ("test", self.test)
 
     @property
     def classes(self) -> list[int]:
@@ -82,47 +87,85 @@ class Task:
         return [int(c) for c in np.flatnonzero(self.labels >= 0)]
 
 
+class Tasks(Sequence[Task]):
+    """Tasks that are made when asked for and not kept, so that a stream of hundreds takes no more memory than one."""
+
+    def __init__(self, count: int, make: Callable[[int], Task]) -> None:
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            raise TypeError("tasks are made one by one")
+        if not -self._count <= index < self._count:
+            raise IndexError(index)
+        return self._make(index % self._count)
+
+
 @dataclass(frozen=True)
 class Stream:
-    """Tasks in order. ``outputs`` is the number of labels that one head must tell apart."""
+    """Tasks in order. ``outputs`` is the number of labels that one head must tell apart.
+
+    growing: stage t trains on the data of all tasks up to t. common_test: all tasks have the same test images and
+    labels, which are evaluated once.
+    """
 
     tasks: Sequence[Task]
     outputs: int
     heads: int
     incremental: Incremental
+    growing: bool = False
+    common_test: bool = False
 
     @property
+    def stages(self) -> list[list[int]]:
+        """Which tasks' data each stage trains on, unless the strategy has a say in it."""
+        return [list(range(task + 1)) if self.growing else [task] for task in range(len(self.tasks))]
+
+    @property
+    def tested(self) -> range:
+        """The tasks that are evaluated: R has a column for each."""
+        return range(1 if self.common_test else len(self.tasks))
+
+    @cached_property
     def digest(self) -> str:
         """sha256 (16 hex digits) of everything that makes the stream: indices, label maps, pixel changes."""
         digest = hashlib.sha256(f"{self.outputs} {self.heads} {self.incremental}".encode())
+        if self.growing or self.common_test:
+            digest.update(f"growing {self.growing}, common test {self.common_test}".encode())
         for task in self.tasks:
             for array in (task.train, task.test, task.labels, task.validation):
                 digest.update(b"-" if array is None else array.astype("<i8").tobytes())
+            if task.train_labels is not None:
+                digest.update(f"memorised {task.memorised}".encode() + task.train_labels.astype("<i8").tobytes())
             digest.update(f"{task.head}".encode() + (task.pixels.description if task.pixels else b"as it is"))
         return digest.hexdigest()[:16]
 
 
-def same_classes_stream(data: Dataset, pixels: Sequence[Pixels], incremental: Incremental) -> Stream:
-    """Make a stream in which every task is the whole dataset with its pixels changed.
+def same_classes_stream(data: Dataset, tasks: int, pixels: Callable[[int], Pixels], incremental: Incremental) -> Stream:
+    """Make a stream in which every task is the whole dataset with its pixels changed by ``pixels(task)``.
 
     domain: the labels stay the same. task: they stay the same and each task has its own head. class: task t's class c
     is label t·C + c.
     """
     classes = len(data.classes)
     everything = np.arange(len(data.train_labels)), np.arange(len(data.test_labels))
-    tasks = [
-        Task(
+
+    def make(index: int) -> Task:
+        return Task(
             *everything,
             labels=np.arange(classes) + (index * classes if incremental == "class" else 0),
             head=index if incremental == "task" else 0,
-            pixels=change,
+            pixels=pixels(index),
         )
-        for index, change in enumerate(pixels)
-    ]
+
     return Stream(
-        tasks,
-        outputs=classes * len(tasks) if incremental == "class" else classes,
-        heads=len(tasks) if incremental == "task" else 1,
+        Tasks(tasks, make),
+        outputs=classes * tasks if incremental == "class" else classes,
+        heads=tasks if incremental == "task" else 1,
         incremental=incremental,
     )
 
@@ -149,8 +192,9 @@ def with_common_options(stream: Stream, seed: int, samples_per_task: int | None,
 
     Raises UserError if a task is left without training images, or its validation share is empty.
     """
-    tasks = []
-    for index, task in enumerate(stream.tasks):
+
+    def chosen(index: int) -> Task:
+        task = stream.tasks[index]
         order = np.random.default_rng([seed, index, 1]).permutation(len(task.train))
         held_out = round(validation * len(order))
         if validation > 0 and not 0 < held_out < len(order):
@@ -159,11 +203,14 @@ def with_common_options(stream: Stream, seed: int, samples_per_task: int | None,
                 "leaves nothing on one side. Choose another share."
             )
         kept = order[held_out:][:samples_per_task]
-        tasks.append(
-            replace(
-                task,
-                train=task.train[np.sort(kept)],
-                validation=task.train[np.sort(order[:held_out])] if held_out else None,
-            )
+        return replace(
+            task,
+            train=task.train[np.sort(kept)],
+            validation=task.train[np.sort(order[:held_out])] if held_out else None,
         )
-    return replace(stream, tasks=tasks)
+
+    if samples_per_task is None and validation == 0:
+        return stream
+    for index in range(len(stream.tasks)) if validation > 0 else ():
+        chosen(index)  # so that a wrong share is found before training
+    return replace(stream, tasks=Tasks(len(stream.tasks), chosen))

@@ -156,7 +156,8 @@ class ResidentStream:
         key = (task, part)
         if key not in self._kept:
             chosen = self.stream.tasks[task]
-            data = self._make(chosen, chosen.scored(part), "test" if part == "test" else "train")
+            images, index = chosen.scored(part)
+            data = self._make(chosen, index, images)
             if self._kept_bytes + data.images.nbytes > KEPT_BYTES:
                 return data
             self._kept_bytes += data.images.nbytes
@@ -169,7 +170,9 @@ class ResidentStream:
         images = self._pixels[part]
         if not everything:
             images = images.index_select(0, where.to(self.device))
-        labels = torch.from_numpy(task.labels[self._labels[part][index]]).to(self.device)
+        own = task.train_labels if part == "train" else None
+        chosen = task.labels[self._labels[part][index]] if own is None else own[index]
+        labels = torch.from_numpy(chosen).to(self.device)
         heads = torch.full_like(labels, task.head)
         return TaskData(changed(images, task.pixels), labels, heads, self._scale, self._shift, task.head)
 

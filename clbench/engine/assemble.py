@@ -50,16 +50,15 @@ def plugins_of(config: RunConfig) -> list[SupervisedPlugin]:
     return plugins
 
 
-def stages_of(plugins: list[SupervisedPlugin], tasks: int) -> list[list[int]]:
-    """Return the stages that the strategy asks for; at most one part of a composition may change them."""
-    default = Strategy().stages(tasks)
-    asked = [p.stages(tasks) for p in plugins if isinstance(p, Strategy)]
-    changed = [stages for stages in asked if stages != default]
+def stages_of(plugins: list[SupervisedPlugin], stream: Stream) -> list[list[int]]:
+    """Return the stream's stages, or those that the strategy asks for; at most one part of a composition may."""
+    asked = [p.stages(len(stream.tasks)) for p in plugins if isinstance(p, Strategy)]
+    changed = [stages for stages in asked if stages is not None]
     if len(changed) > 1:
         raise UserError(
             "strategy: at most one part of a composition may change which data a stage uses (joint, cumulative, …)."
         )
-    return changed[0] if changed else default
+    return changed[0] if changed else stream.stages
 
 
 def learner_of(
@@ -100,7 +99,7 @@ def learner_of(
         plugins=plugins,
         training=Training(
             config.batch_size,
-            config.epochs,
+            config.epochs or config.max_epochs,
             config.steps,
             settings["reset"] == "each-task",
             config.logits if stream.incremental == "class" else "all",

@@ -90,6 +90,7 @@ class ResidentLearner(SupervisedTemplate):
         self._seen: set[int] = set()
         self._accuracies: list[float] = []
         self._loaded_heads: Tensor | None = None
+        self.arrived = 0
         self._callbacks: dict[str, list[Callable[..., None]]] = {}
         self._shuffle = generator(seed, "batches")
         self._augment: Augment | None = None
@@ -158,7 +159,7 @@ class ResidentLearner(SupervisedTemplate):
         self.train([experience], eval_streams=[])
 
     def row(self, experiences: Sequence[ResidentExperience]) -> list[float]:
-        """Evaluate every task: one row of R."""
+        """Evaluate tasks: their accuracies, for a row of R."""
         if self.training.logits != "all" and self._seen:
             self._leave_out_all_but(self._seen)
         self._accuracies = []
@@ -236,6 +237,7 @@ class ResidentLearner(SupervisedTemplate):
             self._loaded_heads = self.mbatch[-1]
         else:
             super()._unpack_minibatch()
+        self.arrived = len(self.mbatch[1])  # plugins may add samples behind these
 
     def eval_epoch(self, **kwargs: Any) -> None:
         """Count right answers on the device; one number is read back per task."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
 
 import torch
 
@@ -20,7 +20,7 @@ from clbench.engine.assemble import learner_of, plugins_of, scenario_of, stages_
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.precision import choose_device, choose_threads
 from clbench.engine.seeding import prepare_process, seed_everything
-from clbench.engine.watch import DivergedError, DivergenceWatch, ReportSteps, StepBudget
+from clbench.engine.watch import AnswerWatch, DivergedError, DivergenceWatch, ReportSteps, StepBudget
 from clbench.progress import Reporter
 
 
@@ -45,12 +45,12 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
     seed_everything(config.seed)
     data, stream = stream_of(config, machine.place)
     plugins = plugins_of(config)
-    stages = stages_of(plugins, len(stream.tasks))
+    stages = stages_of(plugins, stream)
     resident = ResidentStream(stream, data, device, config.scenario["normalisation"])
     benchmark = make_benchmark(resident, stages, config.evaluate)
     reporter = reporter or Reporter()
-    watch = DivergenceWatch(reporter)
-    own: list[SupervisedPlugin] = [watch, ReportSteps(reporter)]
+    watch, answers = DivergenceWatch(reporter), AnswerWatch(config.until_train_accuracy)
+    own: list[SupervisedPlugin] = [watch, answers, ReportSteps(reporter)]
     if config.steps is not None:
         own.append(StepBudget(config.steps))
     learner, model_info = learner_of(config, stream, data, device, plugins + own)
@@ -59,17 +59,27 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
 
     reporter.run_started(len(stages))
     tests = list(benchmark.streams["test"])
-    rows = [learner.row(tests)]
+    every = config.evaluate_all_every
+    rows = [_row(learner, tests, tests if every == 1 else [])]
     costs: list[store.StageCost] = []
     reason = None
     try:
-        for experience in benchmark.streams["train"]:
-            costs.append(_stage(learner, experience, tests, rows))
+        for stage, experience in enumerate(benchmark.streams["train"], start=1):
+            whole = stage % every == 0 or stage == len(stages) or stream.common_test
+            own_tests = [test for test in tests if test.tasks[0] in experience.tasks]
+            costs.append(_stage(learner, experience, tests, tests if whole else own_tests, rows, answers))
             reporter.stage_finished(len(costs), rows[-1])
     except DivergedError as error:
         reason = str(error)
-    found = {} if reason else metric_values(rows)
+    course = metrics.Course(
+        rows,
+        [cost.steps for cost in costs if cost.steps is not None],
+        answers.reached if config.until_train_accuracy is not None else None,
+        answers.online,
+    )
+    found = {} if reason else metric_values(course)
     reporter.run_finished({name: metric.value for name, metric in found.items()})
+    known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
     return store.Result(
         run_id=config.run_id,
         status="ok" if reason is None else "diverged",
@@ -80,17 +90,18 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
         scenario=store.ScenarioInfo(
             version=scenario_of(config).attributes["version"],
             stream=stream.digest,
-            classes=[task.source_classes for task in stream.tasks],
+            classes=[one[0] for one in known],
         ),
         data=store.DataInfo(
             name=data.name,
             fingerprint=data.fingerprint,
             official=data.official,
-            train_samples=[len(task.train) for task in stream.tasks],
-            test_samples=[len(task.scored(config.evaluate)) for task in stream.tasks],
+            train_samples=[one[1] for one in known],
+            test_samples=[known[task][2] for task in stream.tested],
         ),
         model=model_info,
         accuracy=rows,
+        online_accuracy=answers.online,
         metrics=found,
         seconds=time.perf_counter() - started,
         cost=costs,
@@ -99,34 +110,50 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
     )
 
 
-def metric_values(accuracy: metrics.Matrix) -> dict[str, store.MetricValue]:
-    """Return every metric of R with its version."""
+def metric_values(course: metrics.Course) -> dict[str, store.MetricValue]:
+    """Return every metric of a run with its version."""
     return {
         name: store.MetricValue(value=value, version=metrics.METRICS[name].version)
-        for name, value in metrics.compute(accuracy).items()
+        for name, value in metrics.compute(course).items()
     }
 
 
+def _row(
+    learner: ResidentLearner, tests: Sequence[ResidentExperience], due: Sequence[ResidentExperience]
+) -> list[float | None]:
+    """A row of R: a value for each test that is due."""
+    found = dict(zip((test.tasks[0] for test in due), learner.row(due) if due else [], strict=True))
+    return [found.get(test.tasks[0]) for test in tests]
+
+
 def _stage(
-    learner: ResidentLearner, experience: ResidentExperience, tests: list[Any], rows: list[list[float]]
+    learner: ResidentLearner,
+    experience: ResidentExperience,
+    tests: Sequence[ResidentExperience],
+    due: Sequence[ResidentExperience],
+    rows: list[list[float | None]],
+    answers: AnswerWatch,
 ) -> store.StageCost:
-    """Train one stage, evaluate every task, and say what it cost."""
+    """Train one stage, evaluate the tasks that are due, and say what it cost."""
     started = time.perf_counter()
     planned = len(experience.data)  # made here, so that training is timed without it
     steps_before = learner.clock.train_iterations
     begun = time.perf_counter()
     learner.fit(experience)
     trained = time.perf_counter()
-    samples = (learner.clock.train_iterations - steps_before) * learner.train_mb_size
+    steps = learner.clock.train_iterations - steps_before
     planned *= learner.train_epochs
     experience.release()
-    rows.append(learner.row(tests))
+    rows.append(_row(learner, tests, due))
     done = time.perf_counter()
     return store.StageCost(
         tasks=experience.tasks,
         prepare_seconds=begun - started,
         train_seconds=trained - begun,
         evaluate_seconds=done - trained,
-        samples_per_second=min(samples, planned) / (trained - begun),
+        samples_per_second=min(steps * learner.train_mb_size, planned) / (trained - begun),
         peak_memory_mib=environment.peak_memory_mib(learner.device),
+        steps=steps,
+        epochs=learner.clock.train_exp_epochs,
+        reached=answers.reached[-1] if answers.reached else None,
     )

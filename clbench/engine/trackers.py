@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ class Tracker(Reporter):
 
     def __init__(self) -> None:
         self._before = 0  # steps of the stages that are finished
-        self._planned = 0
+        self._done = 0  # of the current one
 
     @abstractmethod
     def log(self, name: str, value: float, step: int) -> None:
@@ -34,23 +34,25 @@ class Tracker(Reporter):
 
     def stage_started(self, stage: int, steps: int) -> None:
         """Count the steps of the stages before."""
-        self._before += self._planned
-        self._planned = steps
+        self._before += self._done
+        self._done = 0
 
     def losses_seen(self, step: int, mean: float) -> None:
         """Write the mean training loss of the last steps."""
+        self._done = step
         self.log("training_loss", mean, self._before + step)
 
-    def stage_finished(self, stage: int, row: list[float]) -> None:
+    def stage_finished(self, stage: int, row: Sequence[float | None]) -> None:
         """Write a row of R."""
         for task, accuracy in enumerate(row, start=1):
-            self.log(f"accuracy/task_{task}", accuracy, self._before + self._planned)
+            if accuracy is not None:
+                self.log(f"accuracy/task_{task}", accuracy, self._before + self._done)
 
     def run_finished(self, metrics: Mapping[str, float | None]) -> None:
         """Write the metrics."""
         for name, value in metrics.items():
             if value is not None:
-                self.log(f"metric/{name}", value, self._before + self._planned)
+                self.log(f"metric/{name}", value, self._before + self._done)
 
 
 class CsvTracker(Tracker):

@@ -79,6 +79,60 @@ class DivergenceWatch(SupervisedPlugin):
         self.reporter.losses_seen(self._count, total / count)
 
 
+class AnswerWatch(SupervisedPlugin):
+    """Count right answers on each batch before it is trained on, on the device; samples that plugins add do not count.
+
+    ``online`` gets each stage's share of right answers. With a threshold a stage ends with the first epoch whose share
+    reaches it, and ``reached`` says for each stage whether one did.
+    """
+
+    def __init__(self, threshold: float | None = None) -> None:
+        super().__init__()
+        self.threshold = threshold
+        self.online: list[float] = []
+        self.reached: list[bool] = []
+        self._window: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def before_training_exp(self, learner: Any, **kwargs: Any) -> None:
+        """Start counting."""
+        self._window, self._answers, self._epoch_answers = [], 0, 0
+        self._right = torch.zeros((), dtype=torch.int64, device=learner.device)
+        self._epoch_right = self._right.clone()
+        self._enough = False
+
+    def after_forward(self, learner: Any, **kwargs: Any) -> None:
+        """Keep logits and labels; they are compared for many steps at once."""
+        count = learner.arrived
+        self._window.append((learner.mb_output.detach()[:count], learner.mbatch[1][:count]))
+        self._epoch_answers += count
+        if len(self._window) == WINDOW:
+            self._compare()
+
+    def after_training_epoch(self, learner: Any, **kwargs: Any) -> None:
+        """Add the epoch up; read its share of right answers back if there is a threshold to reach."""
+        self._compare()
+        self._right += self._epoch_right
+        self._answers += self._epoch_answers
+        if self.threshold is not None:
+            self._enough = int(self._epoch_right) >= self.threshold * self._epoch_answers
+            if self._enough:
+                learner.stop_training()
+        self._epoch_right.zero_()
+        self._epoch_answers = 0
+
+    def after_training_exp(self, learner: Any, **kwargs: Any) -> None:
+        """Keep the stage's numbers."""
+        self.online.append(int(self._right) / max(self._answers, 1))
+        if self.threshold is not None:
+            self.reached.append(self._enough)
+
+    def _compare(self) -> None:
+        if self._window:
+            logits, labels = map(torch.cat, zip(*self._window, strict=True))
+            self._epoch_right += (logits.argmax(1) == labels).sum()
+            self._window = []
+
+
 class ReportSteps(SupervisedPlugin):
     """Tell the reporter about steps, ten times a second at most."""
 

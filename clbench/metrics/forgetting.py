@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clbench.metrics.registry import Matrix, metric
+from clbench.metrics.registry import Matrix, highest, metric
 
 
 @metric(better="lower")
@@ -14,7 +14,7 @@ def forgetting(R: Matrix) -> float | None:
     tasks = len(R[0])
     if tasks < 2:
         return None
-    drops = [max(R[stage][j] for stage in range(j + 1, tasks)) - R[tasks][j] for j in range(tasks - 1)]
+    drops = [highest([R[stage][j] for stage in range(j + 1, tasks)]) - R[tasks][j] for j in range(tasks - 1)]
     return sum(drops) / len(drops)
 
 
@@ -37,5 +37,5 @@ def forgetting_all_tasks(R: Matrix) -> float:
     Lubana et al. 2022 (CoLLAs), section 5; the maximum runs over all trained stages, so it is never negative.
     """
     tasks = len(R[0])
-    drops = [max(R[stage][j] for stage in range(1, tasks + 1)) - R[tasks][j] for j in range(tasks)]
+    drops = [highest([R[stage][j] for stage in range(1, tasks + 1)]) - R[tasks][j] for j in range(tasks)]
     return sum(drops) / tasks

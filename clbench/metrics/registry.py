@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Matrix = Sequence[Sequence[float]]
+Unit = Literal["share", "steps"]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a run leaves to be measured.
+
+    accuracy: R, in [0, 1], None where a task was not evaluated. For each stage, if known: steps of the optimiser;
+    whether training accuracy reached its threshold (none: there is no threshold); the share of right answers on
+    batches before they were trained on.
+    """
+
+    accuracy: Sequence[Sequence[float | None]]
+    steps: Sequence[int] | None = None
+    reached: Sequence[bool] | None = None
+    online: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: its name carries the definition, its version the revision of it."""
+    """A metric: its name carries the definition, its version the revision of it. Shares are shown in per cent."""
 
     name: str
     version: int
     better: Literal["higher", "lower"]
-    compute: Callable[[Matrix], float | None]
+    unit: Unit
+    compute: Callable[[Course], float | None]
 
     @property
     def summary(self) -> str:
@@ -27,30 +45,55 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {}
+OfMatrix = Callable[[Matrix], float | None]
+OfCourse = Callable[[Course], float | None]
 
 
 def metric(
     *, version: int = 1, better: Literal["higher", "lower"] = "higher", stage_per_task: bool = True
-) -> Callable[[Callable[[Matrix], float | None]], Callable[[Matrix], float | None]]:
-    """Declare a metric under its function's name.
+) -> Callable[[OfMatrix], OfMatrix]:
+    """Declare a metric of R under its function's name.
 
-    ``stage_per_task`` metrics are defined only where each task has a training stage of its own.
+    ``stage_per_task`` metrics are defined only where each task has a training stage of its own. Where R lacks a value
+    that the function uses, it meets NaN, and a metric that comes out as NaN is None.
     """
 
-    def declare(function: Callable[[Matrix], float | None]) -> Callable[[Matrix], float | None]:
-        def guarded(R: Matrix) -> float | None:
+    def declare(function: OfMatrix) -> OfMatrix:
+        def measured(course: Course) -> float | None:
+            R = [[math.nan if value is None else value for value in row] for row in course.accuracy]
             if len(R) < 2 or (stage_per_task and len(R) != len(R[0]) + 1):
                 return None
-            return function(R)
+            found = function(R)
+            return None if found is None or math.isnan(found) else found
 
-        guarded.__doc__ = function.__doc__
-        name = function.__name__
-        if name in METRICS:
-            raise ValueError(f"metric '{name}' is declared twice")
-        METRICS[name] = Metric(name, version, better, guarded)
-        return guarded
+        measured.__doc__ = function.__doc__
+        _add(function.__name__, Metric(function.__name__, version, better, "share", measured))
+        return function
 
     return declare
+
+
+def course_metric(
+    *, version: int = 1, better: Literal["higher", "lower"] = "higher", unit: Unit = "share"
+) -> Callable[[OfCourse], OfCourse]:
+    """Declare a metric of more than R under its function's name."""
+
+    def declare(function: OfCourse) -> OfCourse:
+        _add(function.__name__, Metric(function.__name__, version, better, unit, function))
+        return function
+
+    return declare
+
+
+def _add(name: str, found: Metric) -> None:
+    if name in METRICS:
+        raise ValueError(f"metric '{name}' is declared twice")
+    METRICS[name] = found
+
+
+def highest(values: Sequence[float]) -> float:
+    """Return the maximum; NaN if any value is unknown."""
+    return math.nan if any(math.isnan(value) for value in values) else max(values)
 
 
 def discover() -> None:
@@ -60,6 +103,6 @@ def discover() -> None:
         importlib.import_module(f"clbench.metrics.{module.name}")
 
 
-def compute(R: Matrix) -> dict[str, float | None]:
-    """Return every metric of an accuracy matrix."""
-    return {name: metric.compute(R) for name, metric in sorted(METRICS.items())}
+def compute(course: Course) -> dict[str, float | None]:
+    """Return every metric of a run."""
+    return {name: metric.compute(course) for name, metric in sorted(METRICS.items())}

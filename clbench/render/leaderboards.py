@@ -13,6 +13,7 @@ from clbench.analysis.compare import Entry, Leaderboard, better
 from clbench.analysis.ranking import Ranking
 from clbench.analysis.significance import enough_seeds
 from clbench.analysis.statistics import Estimate, Interval
+from clbench.metrics import METRICS
 from clbench.render.tables import Table, html, latex, markdown
 
 MARKS = {"best": "", "level": " ≈", "worse": "", "unclear": " ?", None: ""}
@@ -26,6 +27,10 @@ INTERVALS = {"t": "Student's t", "bootstrap": "bootstrap, BCa"}
 HEADINGS = {
     "average_accuracy": "accuracy",
     "learning_accuracy": "learning",
+    "final_test_accuracy": "final accuracy",
+    "mean_test_accuracy": "mean accuracy",
+    "generalisation_gap": "gap to cold",
+    "steps_to_threshold": "steps",
 }
 
 
@@ -36,7 +41,7 @@ def heading(column: str) -> str:
 
 def shown_factor(column: str) -> float:
     """What a column's values are multiplied by to be shown: shares are shown in per cent."""
-    return 1.0 if column == "seconds" else 100.0
+    return 1.0 if column == "seconds" or (column in METRICS and METRICS[column].unit == "steps") else 100.0
 
 
 def number(estimate: Estimate | None, column: str, interval: Interval = "t") -> str:

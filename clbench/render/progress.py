@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -27,12 +28,14 @@ class LineProgress(Reporter):
         """Start the stage's clock."""
         self._begun = time.monotonic()
 
-    def stage_finished(self, stage: int, row: list[float]) -> None:
+    def stage_finished(self, stage: int, row: Sequence[float | None]) -> None:
         """Print the stage's line."""
         seconds = time.monotonic() - self._begun
-        mean = 100 * sum(row) / len(row)
+        known = [value for value in row if value is not None]
+        tasks = "all tasks" if len(known) == len(row) > 1 else "the stage's test"
         self.console.print(
-            f"{self.label}  stage {stage}/{self._stages}  {seconds:.1f} s  mean accuracy over all tasks {mean:.1f} %",
+            f"{self.label}  stage {stage}/{self._stages}  {seconds:.1f} s  "
+            f"mean accuracy over {tasks} {100 * sum(known) / len(known):.1f} %",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -73,7 +76,7 @@ class LiveProgress(Reporter):
         what = f"stage {self._stage}/{self._stages}, epoch {epoch}, {rate:.0f} steps/s"
         self._bar.update(self._task, completed=self._stage - 1 + step / self._steps, what=what)
 
-    def stage_finished(self, stage: int, row: list[float]) -> None:
+    def stage_finished(self, stage: int, row: Sequence[float | None]) -> None:
         """Move the bar to the stage's end."""
         self._bar.update(self._task, completed=stage)
 

@@ -115,10 +115,10 @@ def html(table: Table) -> str:
 
 
 def accuracy_matrix(result: Result) -> Table:
-    """R of one run in per cent: a row per stage, a column per task."""
+    """R of one run in per cent: a row per stage, a column per task; a dash where a task was not evaluated."""
     tasks = len(result.accuracy[0])
     rows = [
-        ["before training" if stage == 0 else f"stage {stage}", *(f"{100 * value:.1f}" for value in row)]
+        ["before training" if stage == 0 else f"stage {stage}", *("–" if v is None else f"{100 * v:.1f}" for v in row)]
         for stage, row in enumerate(result.accuracy)
     ]
     header = ["accuracy after", *(f"task {task + 1}" for task in range(tasks))]

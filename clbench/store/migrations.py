@@ -21,4 +21,11 @@ def _to_2(content: Content) -> Content:
     return content | {"schema_version": 2, "cost": cost}
 
 
-STEPS: dict[int, Callable[[Content], Content]] = {1: _to_2}
+def _to_3(content: Content) -> Content:
+    """Version 2 had no steps and no online accuracy, and its configs none of the keys that came with them."""
+    cost = [{"steps": None, "epochs": None, "reached": None} | stage for stage in content["cost"]]
+    config = {"until_train_accuracy": None, "max_epochs": None, "evaluate_all_every": 1} | content["config"]
+    return content | {"schema_version": 3, "cost": cost, "config": config, "online_accuracy": None}
+
+
+STEPS: dict[int, Callable[[Content], Content]] = {1: _to_2, 2: _to_3}

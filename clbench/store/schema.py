@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class _Part(BaseModel):
@@ -49,8 +49,9 @@ class ModelInfo(_Part):
 
 class StageCost(_Part):
     """What one stage cost: seconds for making its tensors, training (with what the strategy measures at its end) and
-    evaluating every task; samples per second in training; peak memory so far in MiB. ``prepare_seconds`` is None where
-    an older clbench did not measure it.
+    evaluating every task; samples per second in training; peak memory so far in MiB; steps of the optimiser and
+    epochs; whether training accuracy reached the threshold (None: there was none to reach). None, too, where an older
+    clbench did not measure it.
     """
 
     tasks: list[int]
@@ -59,15 +60,19 @@ class StageCost(_Part):
     evaluate_seconds: float
     samples_per_second: float
     peak_memory_mib: float
+    steps: int | None
+    epochs: int | None
+    reached: bool | None
 
 
 class Result(_Part):
-    """One run. ``accuracy`` is R: row t has the accuracy on every task after stage t; row 0 is before training.
+    """One run. ``accuracy`` is R: row t has the accuracy on every task after stage t; row 0 is before training; None
+    where a task was not evaluated.
 
     A diverged run has the rows that it finished, ``reason``, and no metrics.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     run_id: str
     status: Literal["ok", "diverged"]
     reason: str | None = None
@@ -77,7 +82,10 @@ class Result(_Part):
     scenario: ScenarioInfo
     data: DataInfo
     model: ModelInfo
-    accuracy: list[list[float]] = Field(description="R[t][j], in [0, 1]")
+    accuracy: list[list[float | None]] = Field(description="R[t][j], in [0, 1], or null: not evaluated")
+    online_accuracy: list[float] | None = Field(
+        description="per stage, the share of right answers on each batch before it is trained on"
+    )
     metrics: dict[str, MetricValue]
     seconds: float
     cost: list[StageCost]

@@ -35,10 +35,10 @@ def make(count: int, folder: Path) -> None:
         config["optimizer"]["lr"] = 0.01 * (1 + cell // 100 % 10)
         config["scenario"]["name"] = ("split-digits", "split-mnist")[cell // 1000 % 2]
         config["batch_size"] = 16 + cell // 2000
-        rows = [[min(1.0, max(0.0, v + noise.gauss(0, 0.01))) for v in row] for row in template.accuracy]
+        rows = [[min(1.0, max(0.0, (v or 0.0) + noise.gauss(0, 0.01))) for v in row] for row in template.accuracy]
         values = {
             name: store.MetricValue(value=value, version=metrics.METRICS[name].version)
-            for name, value in metrics.compute(rows).items()
+            for name, value in metrics.compute(metrics.Course(rows)).items()
         }
         changed = {"config": config, "seed": seed, "run_id": store.digest(config), "accuracy": rows, "metrics": values}
         store.write(template.model_copy(update=changed), folder)

@@ -40,7 +40,7 @@ def ratios(method: str, tasks: int, root: Path) -> list[float]:
     data, stream = stream_of(config, DataPlace.default(root, offline=True))
     plugins = plugins_of(config)
     resident = ResidentStream(stream, data, cpu, config.scenario["normalisation"])
-    benchmark = make_benchmark(resident, stages_of(plugins, tasks), config.evaluate)
+    benchmark = make_benchmark(resident, stages_of(plugins, stream), config.evaluate)
     own = [DivergenceWatch(Reporter()), ReportSteps(Reporter())]
     learner, _ = learner_of(config, stream, data, cpu, plugins + own)
     torch.set_num_threads(THREADS)

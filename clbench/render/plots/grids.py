@@ -23,7 +23,7 @@ def matrix(title: str, found: Sequence[Matrices]) -> Figure:
     """Mean R in per cent: a row per stage, a column per task."""
 
     def panel(axes: Axes, one: Matrices, first: bool) -> None:
-        means = [[100 * cell.mean for cell in row] for row in one.accuracy]
+        means = [[math.nan if cell is None else 100 * cell.mean for cell in row] for row in one.accuracy]
         tasks = len(means[0])
         axes.imshow(means, cmap=SEQUENTIAL, vmin=0, vmax=100, aspect="auto")
         axes.set_xticks(_ticks(tasks), [str(task + 1) for task in _ticks(tasks)])
@@ -31,6 +31,8 @@ def matrix(title: str, found: Sequence[Matrices]) -> Figure:
         if tasks <= NUMBERED_TASKS:
             for stage, row in enumerate(means):
                 for task, value in enumerate(row):
+                    if math.isnan(value):
+                        continue
                     colour = "black" if value > 55 else "white"
                     axes.text(task, stage, f"{value:.0f}", ha="center", va="center", fontsize=7, color=colour)
         if first:
@@ -49,14 +51,15 @@ def curves(title: str, found: Sequence[Matrices]) -> Figure:
         tasks = len(one.accuracy[0])
         chosen = sorted({round(i * (tasks - 1) / max(SHOWN_TASKS - 1, 1)) for i in range(SHOWN_TASKS)})
         colours = matplotlib.colormaps[SEQUENTIAL]
-        stages = list(range(len(one.accuracy)))
         for task in chosen:
             colour = colours(0.9 * task / max(tasks - 1, 1))
-            _band(axes, stages, [row[task] for row in one.accuracy], colour)
+            known = {stage: row[task] for stage, row in enumerate(one.accuracy)}
+            cells = {stage: cell for stage, cell in known.items() if cell is not None}
+            _band(axes, list(cells), list(cells.values()), colour)
         if one.forgetting:
             _band(axes, range(2, 2 + len(one.forgetting)), one.forgetting, INK, "--")
         axes.set_ylim(-3, 103)
-        axes.set_xticks(_ticks(len(stages)))
+        axes.set_xticks(_ticks(len(one.accuracy)))
         if first:
             axes.set_ylabel("accuracy (%)\nforgetting (dashed)")
             axes.set_xlabel("after stage")

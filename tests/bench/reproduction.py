@@ -1,0 +1,135 @@
+"""Published effects of warm starts and lost plasticity at a scale that fits two cores: results/reproduction.
+
+    python -m tests.bench.reproduction [STUDY…] [--seeds 5] [--jobs 2]
+
+Each study is a folder of Results and their leaderboard. Runs whose Result is there are left alone, so a study that was
+stopped goes on where it was. Needs the real images (CLBENCH_TEST_DATA or ../shared/data).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from clbench import store
+from clbench.analysis.compare import leaderboards
+from clbench.analysis.load import load
+from clbench.config import RunConfig, resolve
+from clbench.render.leaderboards import as_text
+from tests.real_data import prepared
+
+FOLDER = Path(__file__).resolve().parents[2] / "results" / "reproduction"
+Options = dict[str, Any]
+SMALL_CNN: Options = {"name": "lenet", "width": 8, "units": 64, "norm": "batch"}
+SGD: Options = {"name": "sgd", "lr": 0.01, "momentum": 0.9, "reset": "never"}
+# As Shin et al. compare with it: θ ← 0.3θ + N(0, 0.01²), and as Ash and Adams wrote it.
+PERTURBED: Options = {"name": "shrink-perturb", "shrink": 0.3, "perturb": 0.01, "noise": "gaussian"}
+
+
+@dataclass(frozen=True)
+class Study:
+    """Strategies that run under one setting."""
+
+    strategies: list[Options]
+    setting: Options
+    seeds: int = 5
+
+
+STUDIES = {
+    # Shin et al. 2024 (arXiv:2410.23495), table 1: chunks of CIFAR-10 to 99.9 % training accuracy.
+    "warm-start": Study(
+        [
+            {"name": "cold"},
+            {"name": "warm"},
+            {"name": "warm-reset-optimizer"},
+            PERTURBED,
+            {"name": "shrink-perturb"},
+            {"name": "shrink-only", "shrink": 0.3},
+            {"name": "dash", "floor": 0.05, "batch_size": 500},
+            {"name": "dash", "floor": 0.3, "batch_size": 500},
+            {"name": "fire"},
+        ],
+        {
+            "scenario": {"name": "warm-start-cifar10", "tasks": 10, "chunk_size": 500},
+            "model": SMALL_CNN,
+            "optimizer": SGD,
+            "batch_size": 128,
+            "max_epochs": 100,
+        },
+    ),
+    # Ash and Adams 2020 (arXiv:1910.08475), section 2: half of the data first, then all, to 99 % training accuracy.
+    "half-then-all": Study(
+        [{"name": "cold"}, {"name": "warm"}, {"name": "shrink-perturb"}, PERTURBED, {"name": "warm-reset-optimizer"}],
+        {
+            "scenario": {"name": "warm-start-cifar10", "tasks": 2, "chunk_size": 5000},
+            "model": {"name": "mlp", "widths": [100, 100]},
+            "optimizer": {"name": "adam", "lr": 0.001, "reset": "never"},
+            "until_train_accuracy": 0.99,
+            "max_epochs": 200,
+            "batch_size": 128,
+        },
+        seeds=10,
+    ),
+}
+
+
+def configs(names: list[str], seeds: int | None) -> list[tuple[str, RunConfig]]:
+    """Every run of the studies, seed by seed, so that a stopped study has whole seeds."""
+    found = []
+    for name in names:
+        study = STUDIES[name]
+        for seed in range(seeds or study.seeds):
+            for strategy in study.strategies:
+                (config,) = resolve(study.setting, {"strategy": strategy, "seeds": [seed]})
+                found.append((name, config))
+    return found
+
+
+def one(name: str, config: RunConfig, root: Path) -> str:
+    """Run one configuration on one thread and write its Result."""
+    from clbench.data.sources import DataPlace
+    from clbench.engine.run import Machine, run
+
+    result = run(config, Machine(DataPlace.default(root, offline=True), "cpu", threads=1))
+    store.write(result, FOLDER / name)
+    final = [value for value in result.accuracy[-1] if value is not None]
+    words = f"{100 * sum(final) / len(final):.1f} %, {result.seconds:.0f} s"
+    return f"{name} {config.strategy} seed {config.seed}: {result.status}, {words}"
+
+
+def write_leaderboard(name: str) -> None:
+    """What 'clbench compare results/reproduction/NAME --format markdown' prints."""
+    runs, left_out = load([FOLDER / name])
+    assert not left_out, left_out
+    store.write_text(FOLDER / name / "leaderboard.md", as_text(leaderboards(runs), None, "markdown"))
+
+
+def main() -> None:
+    """Run what is missing, then write the leaderboards."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("studies", nargs="*", default=list(STUDIES), choices=list(STUDIES))
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    root = prepared()
+    if root is None:
+        sys.exit("The studies need the real images: set CLBENCH_TEST_DATA or provide ../shared/data.")
+    done = {path.stem.partition("-")[2] for path in FOLDER.rglob("s*-*.json")}
+    missing = [(name, config) for name, config in configs(options.studies, options.seeds)]
+    missing = [(name, config) for name, config in missing if config.run_id[:12] not in done]
+    # Spawned: torch's threads do not survive a fork.
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(one, name, config, root) for name, config in missing]
+        for number, job in enumerate(as_completed(jobs), start=1):
+            print(f"{number}/{len(jobs)} {job.result()}", flush=True)
+    for name in options.studies:
+        write_leaderboard(name)
+
+
+if __name__ == "__main__":
+    main()
