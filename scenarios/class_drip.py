@@ -32,7 +32,7 @@ RECIPES = {
 }
 
 
-@scenario("class-drip", version=1, recipes=RECIPES)
+@scenario("class-drip", version=1, recipes=RECIPES, kind="class, growing")
 def class_drip(data: Dataset, seed: int, *, tasks: Count = 5, class_order: ClassOrder = "random") -> Stream:
     """Add a few classes at each stage and train on all classes so far, with one head for all.
 

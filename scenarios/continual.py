@@ -29,7 +29,7 @@ RECIPES = {
 }
 
 
-@scenario("continual", version=1, recipes=RECIPES)
+@scenario("continual", version=1, recipes=RECIPES, kind="domain")
 def continual(data: Dataset, seed: int, *, tasks: Count = 50, classes: Count = 2) -> Stream:
     """Tell apart two classes drawn anew for each task, always with the same two outputs (continual ImageNet).
 

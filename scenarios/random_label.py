@@ -30,7 +30,7 @@ RECIPES = {
 }
 
 
-@scenario("random-label", version=1, recipes=RECIPES)
+@scenario("random-label", version=1, recipes=RECIPES, kind="domain")
 def random_label(
     data: Dataset, seed: int, *, tasks: Count = 50, images: Count = 1200, last_task: LastTask = "random"
 ) -> Stream:

@@ -33,7 +33,7 @@ RECIPES = {
 }
 
 
-@scenario("warm-start", version=1, recipes=RECIPES)
+@scenario("warm-start", version=1, recipes=RECIPES, kind="growing")
 def warm_start(
     data: Dataset,
     seed: int,

@@ -108,7 +108,7 @@ def test_bad_files_are_named_and_nothing_is_written(
             "truncated": text[:200],
             "nan": text.replace("0.9,", "NaN,"),
             "edited": text.replace("0.9", "0.99"),
-            "newer": text.replace('"schema_version": 2', '"schema_version": 3'),
+            "newer": text.replace(f'"schema_version": {store.SCHEMA_VERSION}', '"schema_version": 99'),
         }[case]
         assert changed != text
         file.write_text(changed)

@@ -51,11 +51,24 @@ def test_contract(family: str, digits: cache.Dataset) -> None:
 @pytest.mark.parametrize("source", [*SOURCES, "some-folder"])
 def test_every_recipe_resolves(family: str, source: str) -> None:
     (config,) = resolve({"strategy": "naive", "scenario": f"{family}-{source}"})
-    assert config.epochs
+    assert config.epochs or config.until_train_accuracy
     assert config.scenario["name"] == f"{family}-{source}"
 
 
+INCREMENTAL = [name for name in FAMILIES if "incremental" in registry.scenario.load(name).schema.model_fields]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
+def test_labels_are_those_that_the_tasks_name(family: str, digits: cache.Dataset) -> None:
+    stream = make(family, digits, tasks=5)
+    resident = ResidentStream(stream, digits, torch.device("cpu"), "unit")
+    for index, task in enumerate(stream.tasks):
+        for data in (resident.train(index), resident.evaluation(index, "test")):
+            assert sorted(set(data.labels.tolist())) == task.classes
+            assert max(task.classes) < stream.outputs
+
+
+@pytest.mark.parametrize("family", INCREMENTAL)
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_heads_and_outputs_fit(family: str, kind: Any, digits: cache.Dataset) -> None:
     stream = make(family, digits, tasks=5, incremental=kind)
@@ -69,6 +82,70 @@ def test_labels_heads_and_outputs_fit(family: str, kind: Any, digits: cache.Data
     if kind == "class":
         everything = [c for task in stream.tasks for c in task.classes]
         assert sorted(everything) == list(range(stream.outputs)), "every class belongs to one task"
+
+
+def test_warm_start_deals_chunks_without_overlap(digits: cache.Dataset) -> None:
+    stream = make("warm-start", digits, tasks=4, chunk_size=100)
+    assert stream.stages == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
+    assert list(stream.tested) == [0]
+    dealt = np.concatenate([task.train for task in stream.tasks])
+    assert len(set(dealt.tolist())) == 400
+    assert make("warm-start", digits, 1, tasks=4, chunk_size=100).digest != stream.digest
+    with pytest.raises(UserError, match=r"4 chunks of 500 images are more than the 1,442.*at most 360"):
+        make("warm-start", digits, tasks=4, chunk_size=500)
+
+
+def test_label_noise_hits_its_share_and_never_the_test(digits: cache.Dataset) -> None:
+    stream = make("warm-start", digits, tasks=2, label_noise=0.25)
+    resident = ResidentStream(stream, digits, torch.device("cpu"), "unit")
+    true = [torch.from_numpy(digits.train_labels[task.train]) for task in stream.tasks]
+    wrong = sum(int((resident.train(i).labels != labels).sum()) for i, labels in enumerate(true))
+    assert wrong == round(0.25 * len(digits.train_labels))
+    assert torch.equal(resident.evaluation(0, "test").labels, torch.from_numpy(np.array(digits.test_labels)))
+
+
+def test_class_drip_keeps_the_old_classes(digits: cache.Dataset) -> None:
+    stream = make("class-drip", digits, tasks=5)
+    assert stream.stages[-1] == [0, 1, 2, 3, 4]
+    assert (stream.outputs, stream.heads) == (10, 1)
+    assert sorted(c for task in stream.tasks for c in task.source_classes) == list(range(10))
+
+
+def test_continual_deals_every_class_once_a_round(digits: cache.Dataset) -> None:
+    stream = make("continual", digits, tasks=10)
+    for start in (0, 5):
+        assert sorted(c for t in range(start, start + 5) for c in stream.tasks[t].source_classes) == list(range(10))
+    assert [stream.tasks[t].source_classes for t in range(5)] != [stream.tasks[t].source_classes for t in range(5, 10)]
+    with pytest.raises(UserError, match="has 10 classes, fewer than 11"):
+        make("continual", digits, classes=11)
+
+
+def test_random_labels_are_new_for_each_task_on_the_same_images(digits: cache.Dataset) -> None:
+    stream = make("random-label", digits, tasks=3, images=300, last_task="true")
+    resident = ResidentStream(stream, digits, torch.device("cpu"), "unit")
+    first, second, last = (resident.train(task) for task in range(3))
+    assert torch.equal(first.images, second.images)
+    assert 0.8 < float((first.labels != second.labels).float().mean()) < 0.97  # 9 of 10 by chance
+    assert torch.equal(resident.evaluation(1, "test").labels, second.labels), "tested on what it memorises"
+    assert torch.equal(last.labels, torch.from_numpy(digits.train_labels[stream.tasks[2].train]))
+    assert len(resident.evaluation(2, "test")) == len(digits.test_labels)
+    with pytest.raises(UserError, match="fewer than 2,000"):
+        make("random-label", digits, images=2000)
+
+
+@pytest.mark.parametrize("family", ["permuted", "random-label", "continual"])
+def test_long_streams_hold_no_tasks(family: str, digits: cache.Dataset) -> None:
+    """What is reachable from a stream of 800 tasks takes no more memory than from one of 2."""
+    import tracemalloc
+
+    sizes = []
+    for tasks in (2, 800):
+        tracemalloc.start()
+        stream = with_common_options(make(family, digits, tasks=tasks), 0, samples_per_task=100, validation=0.0)
+        assert len({len(task.train) for task in stream.tasks}) == 1
+        sizes.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+    assert sizes[1] < sizes[0] + 20_000
 
 
 def test_split_divides_images_without_overlap(digits: cache.Dataset) -> None:

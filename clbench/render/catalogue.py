@@ -57,7 +57,7 @@ def description(kind: str, name: str) -> tuple[str, Table | None]:
 
         shared = inspect.cleandoc(streams.common_options.__doc__ or "").split("\n\n", 1)[1]
         _, _, model, optimiser, epochs, batch = _recipe(family, source)
-        standard = f"Standard recipe: {model}; {optimiser}; epochs per task: {epochs}; batch {batch}."
+        standard = f"Standard recipe: {model}; {optimiser}; epochs per stage: {epochs}; batch {batch}."
         return f"{unit.doc}\n\n{shared}\n\n{standard}", _options([*own, *common_options()], "scenario")
     registries = {"strategy": registry.strategy, "model": registry.model}
     unit = registries[kind].check(name)
@@ -85,10 +85,10 @@ def _recipe(family: str, source: str) -> list[str]:
     chosen = defaults | {key: str(value) for key, value in recipe.get("scenario", {}).items()}
     return [
         chosen.get("tasks", "–"),
-        chosen.get("incremental", "–"),
+        chosen.get("incremental") or registry.scenario.load(family).attributes["kind"],
         _words(recipe["model"]),
         _words(recipe["optimizer"]),
-        str(recipe["epochs"]),
+        str(recipe["epochs"] or f"to {100 * recipe['until_train_accuracy']:g} %"),
         str(recipe["batch_size"]),
     ]
 
