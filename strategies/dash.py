@@ -11,7 +11,7 @@ from torch.nn import functional
 from clbench.registry import Count, UnitInterval, strategy
 from clbench.strategy import Learner, Strategy
 
-from ._layers import forget_optimizer, weight_layers
+from ._layers import evaluating, forget_optimizer, weight_layers
 
 
 @strategy("dash")
@@ -44,7 +44,9 @@ class Dash(Strategy):
         if learner.stage == 0:
             return
         parameters = [p for layer in weight_layers(learner.model) for p in layer.parameters(recurse=False)]
-        for parameter, direction in zip(parameters, self._directions(learner, parameters), strict=True):
+        with evaluating(learner.model):
+            directions = self._directions(learner, parameters)
+        for parameter, direction in zip(parameters, directions, strict=True):
             if direction is not None:
                 shrink(parameter, direction, self.floor)
         if self.reset_optimizer:
@@ -52,9 +54,7 @@ class Dash(Strategy):
 
     def _directions(self, learner: Learner, parameters: list[nn.Parameter]) -> list[Tensor | None]:
         """Smoothed −∇L of each parameter; None where the loss does not depend on it."""
-        model, data = learner.model, learner.data
-        was_training = model.training
-        model.eval()
+        data = learner.data
         smoothed: list[Tensor | None] = [None] * len(parameters)
         for x, labels, heads in data.batches(self.batch_size):
             loss = functional.cross_entropy(learner.logits(x, heads if data.head is None else data.head), labels)
@@ -64,7 +64,6 @@ class Dash(Strategy):
                     # G ← (1−α)G + α(−∇L), from 0
                     old = torch.zeros_like(found) if before is None else before
                     smoothed[index] = old.mul_(1 - self.alpha).sub_(found, alpha=self.alpha)
-        model.train(was_training)
         return smoothed
 
 

@@ -60,7 +60,7 @@ def test_a_threshold_that_a_stage_missed_has_no_steps() -> None:
 
 def test_what_was_not_evaluated_is_unknown_not_zero() -> None:
     nothing: list[float | None] = [None, None, None]
-    long = [nothing, [0.9, None, None], [None, 0.8, None], [0.7, 0.5, 1.0]]
+    long: list[list[float | None]] = [nothing, [0.9, None, None], [None, 0.8, None], [0.7, 0.5, 1.0]]
     found = of(long)
     assert found["learning_accuracy"] == pytest.approx(0.9)
     assert found["average_accuracy"] == pytest.approx(2.2 / 3)

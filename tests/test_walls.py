@@ -29,8 +29,8 @@ ALLOWED = {
     "clbench.analysis": {"analysis", "store", "metrics", "errors"},
     "clbench.metrics": {"metrics"},
     "clbench.data": {"data", "registry", "errors", "avalanche"},
-    "clbench.models": {"models", "registry", "avalanche"},
-    "strategies": {"strategy", "registry", "data"},
+    "clbench.models": {"models", "registry", "avalanche", "errors"},
+    "strategies": {"strategy", "registry", "data", "errors"},
     "scenarios": {"registry", "data", "errors"},
 }  # fmt: skip
 TORCH_FREE = [

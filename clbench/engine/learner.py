@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _NormBase
 
 from clbench.avalanche import MultiTaskModule, SupervisedPlugin, SupervisedTemplate
 from clbench.data.augment import Augment
 from clbench.data.benchmark import ResidentExperience
 from clbench.data.tensors import BatchLoader, TaskData
+from clbench.engine.optimizers import Sam
 from clbench.engine.seeding import generator
 
 Logits = Literal["all", "seen", "current"]
@@ -191,6 +193,21 @@ class ResidentLearner(SupervisedTemplate):
         loss: Tensor = self._criterion(self.mb_output, self.mbatch[1])
         return loss
 
+    def backward(self) -> None:
+        """Gradients of the loss; with a sharpness-aware optimiser those a step uphill, of the same batch and losses."""
+        super().backward()
+        if isinstance(self.optimizer, Sam):
+            output, loss = self.mb_output, self.loss  # type: ignore[has-type]
+            self.optimizer.climb()
+            with statistics_kept(self.model):
+                self.mb_output = self.forward()
+            self.loss = self._make_empty_loss()
+            self.loss += self.criterion()
+            self._before_backward()  # plugins add their losses here
+            super().backward()
+            self.optimizer.descend()
+            self.mb_output, self.loss = output, loss
+
     def _make_empty_loss(self) -> Tensor:
         """A scalar, as the loss is: the template's vector of one would cost a broadcast and its gradient each step."""
         return torch.zeros((), device=self.device)
@@ -253,6 +270,20 @@ class ResidentLearner(SupervisedTemplate):
             self._after_eval_iteration(**kwargs)
         self._accuracies.append(int(right) / len(self.data))
         self.experience.release()  # long streams must not hold every task's test images
+
+
+@contextmanager
+def statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Let normalisation layers use a batch's statistics without remembering them."""
+    layers = [module for module in model.modules() if isinstance(module, _NormBase)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
 
 def _trigger(event: str) -> Callable[..., None]:

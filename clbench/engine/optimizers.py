@@ -68,7 +68,48 @@ def adamw(
     return torch.optim.AdamW(parameters, lr, (beta1, beta2), weight_decay=weight_decay, fused=_fused(device))
 
 
-OPTIMIZERS = {name: Declared(name, make) for name, make in (("sgd", sgd), ("adam", adam), ("adamw", adamw))}
+class Sam(torch.optim.SGD):
+    """SGD whose gradient the learner takes at θ + ρ·g/‖g‖, the highest point nearby."""
+
+    rho: float = 0.05
+
+    @torch.no_grad()
+    def climb(self) -> None:
+        """θ ← θ + ρ·g/‖g‖, and no gradients."""
+        used = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        found = [p.grad for p in used]
+        norm = torch.stack(list(torch._foreach_norm(found))).norm()
+        steps = torch._foreach_mul(found, self.rho / (norm + 1e-12))
+        torch._foreach_add_(used, steps)
+        self._climbed = used, steps
+        self.zero_grad()
+
+    @torch.no_grad()
+    def descend(self) -> None:
+        """Back to where climb began, exactly but for rounding."""
+        torch._foreach_sub_(*self._climbed)
+
+
+def sam(
+    parameters: list[nn.Parameter],
+    device: torch.device,
+    *,
+    lr: Positive = 0.05,
+    rho: Positive = 0.05,
+    momentum: Share = 0.0,
+    weight_decay: NonNegative = 0.0,
+    reset: Reset = "each-task",
+    schedule: Schedule = "constant",
+) -> torch.optim.Optimizer:
+    """Sharpness-aware minimisation over SGD (Foret et al. 2021, arXiv:2010.01412): two passes per step."""
+    made = Sam(parameters, lr, momentum, weight_decay=weight_decay, foreach=True)
+    made.rho = rho
+    return made
+
+
+OPTIMIZERS = {
+    name: Declared(name, make) for name, make in (("sgd", sgd), ("adam", adam), ("adamw", adamw), ("sam", sam))
+}
 
 
 def declared(name: str) -> Declared:

@@ -8,6 +8,7 @@ from typing import Annotated
 from annotated_types import Len
 from torch import nn
 
+from clbench.models._activation import ACTIVATIONS, Activation, units_of
 from clbench.models._norm import Norm, norm_1d
 from clbench.registry import Count, model
 
@@ -18,14 +19,18 @@ def mlp(
     *,
     widths: Annotated[tuple[Count, ...], Len(1)] = (256, 256),
     norm: Norm = "none",
+    activation: Activation = "relu",
 ) -> nn.Module:
-    """Multi-layer perceptron: flattened pixels, then Linear → norm → ReLU per width.
+    """Multi-layer perceptron: flattened pixels, then Linear → norm → activation per width.
 
-    ``widths`` are the hidden layers' units. PyTorch's default initialisation.
+    ``widths`` are the hidden layers' outputs. PyTorch's default initialisation. activation: 'crelu' [relu(z), relu(−z)]
+    (arXiv:2303.07507) and 'deep-fourier' [sin z, cos z] (arXiv:2410.20634) make two outputs of each unit, of which
+    there are half as many.
     """
     layers: list[nn.Module] = [nn.Flatten()]
     features = math.prod(shape)
     for width in widths:
-        layers += [nn.Linear(features, width), norm_1d(norm, width), nn.ReLU()]
+        hidden = units_of(activation, width)
+        layers += [nn.Linear(features, hidden), norm_1d(norm, hidden), ACTIVATIONS[activation]()]
         features = width
     return nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))

@@ -1,0 +1,119 @@
+"""Continual backpropagation: replace the least useful units, a few at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clbench.registry import Count, Share, UnitInterval, strategy
+from clbench.strategy import Learner, Strategy
+
+from ._units import Activity, HiddenLayer, hidden_layers, replace_units
+
+
+class Usefulness:
+    """Running utility of a layer's units, and whose turn it is.
+
+    u ← ηu + (1−η)·(mean|w_out|·mean|h − ĥ| / mean|w_in|), ĥ the running mean of h; both corrected for their start.
+    """
+
+    def __init__(self, units: int, device: torch.device) -> None:
+        self.utility = torch.zeros(units, device=device)
+        self.mean = torch.zeros(units, device=device)
+        self.uncorrected = torch.ones(units, device=device)  # η^age of each unit
+        self.age = torch.zeros(units, device=device)
+        self.due = 0.0  # units to replace, with the fraction left from earlier steps
+        self.young: deque[tuple[int, int]] = deque()  # (step, count) of replacements, to know the old without asking
+        self.steps = 0
+
+    def observe(self, layer: HiddenLayer, h: Tensor, decay: float) -> None:
+        """Take a step's activations [samples, units] in."""
+        self.steps += 1
+        self.age += 1
+        self.uncorrected *= decay
+        self.mean.lerp_(h.mean(0), 1 - decay)
+        centred = (h - self.mean / (1 - self.uncorrected)).abs_().mean(0)
+        out = sum_of_means(layer)
+        weights = out / layer.incoming.weight.abs().flatten(1).mean(1)
+        self.utility.lerp_(centred.mul_(weights), 1 - decay)
+
+    def turn(self, rate: float, maturity: int) -> int:
+        """How many units are to be replaced now; the host knows how many are old enough."""
+        while self.young and self.young[0][0] < self.steps - maturity:
+            self.young.popleft()
+        if self.steps <= maturity:
+            return 0
+        self.due += rate * (len(self.age) - sum(count for _, count in self.young))
+        count = int(self.due)
+        self.due -= count
+        return count
+
+    def least(self, count: int, maturity: int) -> Tensor:
+        """Mask of the old units of lowest corrected utility; they begin anew."""
+        ranked = torch.where(self.age > maturity, self.utility / (1 - self.uncorrected), torch.inf)
+        chosen = torch.zeros_like(self.age, dtype=torch.bool)
+        chosen[ranked.topk(count, largest=False).indices] = True
+        self.young.append((self.steps, count))
+        return chosen
+
+    def begin_anew(self, chosen: Tensor) -> None:
+        """Forget the past of the chosen units."""
+        for values, start in ((self.utility, 0.0), (self.mean, 0.0), (self.age, 0.0), (self.uncorrected, 1.0)):
+            values.masked_fill_(chosen, start)
+
+
+@strategy("continual-backprop")
+class ContinualBackprop(Strategy):
+    """Continual backpropagation: at every step the least useful of the mature units are replaced, a small share.
+
+    Dohare et al. 2024 (arXiv:2306.13812), algorithm 1: new incoming weights, zero bias and outgoing weights; what a
+    unit gave on average goes into the readers' biases. Networks whose layers follow one another.
+    rate: share of the mature units replaced per step. maturity: steps before a unit may be replaced.
+    """
+
+    def __init__(self, *, rate: UnitInterval = 1e-4, maturity: Count = 100, decay: Share = 0.99) -> None:
+        super().__init__()
+        self.rate = rate
+        self.maturity = maturity
+        self.decay = decay
+        self.units: list[Usefulness] = []
+
+    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Find the layers, which a growing classifier changes; utilities go on."""
+        self.layers = hidden_layers(learner.model, "continual-backprop")
+        self.random = learner.random(f"continual backprop of stage {learner.stage}")
+        self.units = self.units or [Usefulness(layer.units, learner.device) for layer in self.layers]
+        self.activity = Activity(self.layers)
+
+    def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Stop watching."""
+        self.activity.off()
+
+    @torch.no_grad()
+    def after_update(self, learner: Learner, **kwargs: Any) -> None:
+        """Watch, and replace whose turn it is."""
+        for layer, units, h in zip(self.layers, self.units, self.activity.outputs, strict=True):
+            units.observe(layer, h, self.decay)
+            count = units.turn(self.rate, self.maturity)
+            if count:
+                chosen = units.least(count, self.maturity)
+                give_to_readers(layer, torch.where(chosen, units.mean / (1 - units.uncorrected), 0.0))
+                replace_units(learner, layer, chosen, self.random, zero_bias=True)
+                units.begin_anew(chosen)
+
+
+def sum_of_means(layer: HiddenLayer) -> Tensor:
+    """mean|w_out| of each unit, over all weights that read it; of several heads, their sum."""
+    means = [reader.weight.abs().transpose(0, 1).reshape(layer.units, -1).mean(1) for reader in layer.outgoing]
+    return torch.stack(means).sum(0)
+
+
+def give_to_readers(layer: HiddenLayer, means: Tensor) -> None:
+    """b_next ← b_next + w_out·ĥ, so that the readers do not notice that a unit is gone."""
+    for reader in layer.outgoing:
+        if reader.bias is not None:
+            # [out, units·spread, …] → [out, units], summed over what one unit feeds
+            reader.bias += reader.weight.reshape(len(reader.weight), layer.units, -1).sum(2) @ means

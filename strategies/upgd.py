@@ -1,0 +1,67 @@
+"""Utility-based perturbed gradient descent."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clbench.registry import NonNegative, Share, strategy
+from clbench.strategy import Learner, Strategy, named_weights
+
+POOL = 2**20
+
+
+@strategy("upgd")
+class Upgd(Strategy):
+    """Perturbed gradient descent by utility: useful weights are held, useless ones moved by gradient and noise.
+
+    Elsayed and Mahmood 2024 (arXiv:2404.00781), algorithm 1, weight-wise with global normalisation:
+    U ← βU + (1−β)(−gθ), g ← (g + σξ)(1 − sigmoid(U/max U)), ξ ~ N(0, 1); the correction of U for its start cancels. The
+    step is the optimiser's: the paper's is plain SGD. Heads that the batch does not use are left alone. Noise is cut
+    from a pool of a million draws at a new place each step, since drawing it each step would cost more than the step.
+    """
+
+    def __init__(self, *, beta: Share = 0.999, noise: NonNegative = 0.001) -> None:
+        super().__init__()
+        self.beta = beta
+        self.noise = noise
+        self.utility: dict[str, Tensor] = {}
+
+    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Collect the weights; utilities go on, from 0 where a growing classifier has new rows."""
+        self.weights = named_weights(learner.model, include_head=True)
+        for name, weight in self.weights.items():
+            known = self.utility.get(name)
+            if known is None or known.shape != weight.shape:
+                grown = torch.zeros_like(weight, memory_format=torch.contiguous_format)
+                if known is not None:
+                    grown[: len(known)] = known
+                self.utility[name] = grown
+        draws = learner.random(f"perturbation of stage {learner.stage}")
+        largest = max(weight.numel() for weight in self.weights.values())
+        self.pool = torch.randn(max(POOL, 2 * largest), generator=draws).mul_(self.noise).to(learner.device)
+        self.places = random.Random(draws.initial_seed())
+
+    @torch.no_grad()
+    def before_update(self, learner: Learner, **kwargs: Any) -> None:
+        """Change the gradients."""
+        used = [(name, weight) for name, weight in self.weights.items() if weight.grad is not None]
+        weights = [weight for _, weight in used]
+        found: list[Tensor] = [weight.grad for weight in weights]  # type: ignore[misc]
+        utilities = [self.utility[name] for name, _ in used]
+        torch._foreach_mul_(utilities, self.beta)
+        torch._foreach_addcmul_(utilities, found, weights, value=self.beta - 1)  # type: ignore[arg-type]
+        highest = torch.stack([utility.max() for utility in utilities]).max().clamp_min(1e-30)
+        # 1 − sigmoid(x) = sigmoid(−x)
+        free = list(torch._foreach_mul(utilities, -1 / highest))
+        torch._foreach_sigmoid_(free)
+        if self.noise:
+            torch._foreach_add_(found, [self._noise(weight) for weight in weights])
+        torch._foreach_mul_(found, free)
+
+    def _noise(self, weight: Tensor) -> Tensor:
+        start = self.places.randrange(len(self.pool) - weight.numel())
+        return self.pool[start : start + weight.numel()].view(weight.shape)
