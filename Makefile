@@ -34,6 +34,7 @@ gate: install                ## a handful of strategies against the committed ba
 
 bench: install               ## speed against stock Avalanche and a bare loop (about 20 minutes)
 	$(BIN)/python -m tests.bench.stages
+	$(BIN)/python -m tests.bench.long
 	$(BIN)/python -m tests.bench.speed
 
 baselines: install           ## rewrite results/baseline and its leaderboard (about 15 minutes)

@@ -51,7 +51,8 @@ class ReDo(Strategy):
                 for x, _, heads in data.batches(len(data)):
                     learner.logits(x, heads if data.head is None else data.head)
             activity.off()
-            for layer, outputs in zip(self.layers, activity.outputs, strict=True):
+            # from the last layer to the first, so that what is zeroed stays so
+            for layer, outputs in zip(self.layers[::-1], activity.outputs[::-1], strict=True):
                 replace_units(learner, layer, scores(outputs) <= self.threshold, self.random)
 
 
