@@ -12,7 +12,8 @@ composed methods see the same gradient whatever their order.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -88,3 +89,24 @@ def values(parameters: Sequence[nn.Parameter]) -> Weights:
 def copies(parameters: Sequence[nn.Parameter]) -> Weights:
     """Return copies of the parameters' values."""
     return [parameter.detach().clone() for parameter in parameters]
+
+
+def weight_groups(parameter: Tensor) -> Tensor:
+    """Return a parameter's groups of weights as [..., weights of a group]: DASH's (Shin et al. 2024, arXiv:2410.23495).
+
+    A linear layer's output row [rows, in]; a convolution's kernel of each pair [out, in, k·k]; a bias whole [1, n].
+    """
+    shape = {1: (1, -1), 2: parameter.shape, 4: (*parameter.shape[:2], -1)}[parameter.dim()]
+    return parameter.reshape(shape)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode; afterwards each of its modules is as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

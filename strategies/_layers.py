@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -61,18 +60,6 @@ def renew(learner: Learner, modules: Sequence[nn.Module], purpose: str) -> None:
                 learner.optimizer.state.pop(mine, None)
             for buffer, unused in zip(module.buffers(), fresh.buffers(), strict=True):
                 buffer.copy_(unused)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode; afterwards each of its modules is as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def forget_optimizer(learner: Learner) -> None:

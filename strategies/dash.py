@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.registry import Count, UnitInterval, strategy
-from clbench.strategy import Learner, Strategy
+from clbench.strategy import Learner, Strategy, evaluating, weight_groups
 
-from ._layers import evaluating, forget_optimizer, weight_layers
+from ._layers import forget_optimizer, weight_layers
 
 
 @strategy("dash")
@@ -70,8 +70,6 @@ class Dash(Strategy):
 @torch.no_grad()
 def shrink(parameter: Tensor, direction: Tensor, floor: float) -> None:
     """Scale each group of a parameter by clamp(cos(direction, parameter), floor, 1), in place."""
-    # [rows, in] → [rows, in]; [out, in, k, k] → [out, in, k·k]; a bias [n] is one group
-    shape = {1: (1, -1), 2: parameter.shape, 4: (*parameter.shape[:2], -1)}[parameter.dim()]
-    groups, directions = parameter.reshape(shape), direction.reshape(shape)
-    scale = functional.cosine_similarity(directions, groups, dim=-1).clamp(floor, 1.0)
+    groups = weight_groups(parameter)
+    scale = functional.cosine_similarity(weight_groups(direction), groups, dim=-1).clamp(floor, 1.0)
     parameter.copy_((groups * scale.unsqueeze(-1)).reshape(parameter.shape))

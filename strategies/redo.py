@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from clbench.registry import Count, NonNegative, strategy
-from clbench.strategy import Learner, Strategy
+from clbench.strategy import Learner, Strategy, evaluating
 
-from ._layers import evaluating
 from ._units import Activity, hidden_layers, replace_units
 
 

@@ -179,3 +179,9 @@ def test_ties_share_a_rank_and_one_board_ranks_nothing() -> None:
     assert ranking(boards({"a": [0.9], "b": [0.8]})) is None
     assert ranking(boards({"a": [0.9, 0.8]})) is None
     assert ranking([]) is None
+
+
+def test_two_pairs_have_a_difference_but_no_effect() -> None:
+    found = compare({0: 0.5, 1: 0.7}, {0: 0.9, 1: 0.8}, "permutation")
+    assert found.effect is None
+    assert seeds_needed(found, 1, "permutation") == 6

@@ -18,8 +18,10 @@ ALLOWED = {
         "cli", "config", "layers", "registry", "errors", "data", "engine", "store", "analysis", "render", "schema",
         "progress", "",
     },
+    "clbench.diagnostics": {"diagnostics", "data", "strategy", "avalanche"},
     "clbench.engine": {
-        "engine", "data", "models", "metrics", "store", "config", "registry", "errors", "strategy", "avalanche",
+        "engine", "diagnostics", "data", "models", "metrics", "store", "config", "registry", "errors", "strategy",
+        "avalanche",
         "progress", "",
     },
     "clbench.render": {

@@ -89,7 +89,7 @@ def _paired(differences: list[float], test: Test) -> Comparison:
     n = len(differences)
     mean = statistics.fmean(differences)
     effect = None
-    if n > 1 and (spread := statistics.stdev(differences)) > ROUNDING:
+    if n > 2 and (spread := statistics.stdev(differences)) > ROUNDING:  # two have no unbiased effect: the factor is 0
         effect = mean / spread * _small_sample(n - 1)
     p, smallest = None, 1.0
     if n > 1 and test == "t":

@@ -92,6 +92,9 @@ def run(
         list[Logger] | None, typer.Option(help="Also tell a tracker, while training; repeatable.")
     ] = None,
     log_dir: Annotated[Path, typer.Option(help="Folder for what trackers write on this machine.")] = Path("logs"),
+    diagnostics: Annotated[
+        bool, typer.Option("--diagnostics", help="Also measure the network between stages, for 'clbench diagnose'.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the Results as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -128,7 +131,7 @@ def run(
     trackers = [one.value for one in logger or []]
     for name in trackers:
         check_installed(name)
-    machine = Machine(DataPlace.default(data_root, offline), device.value, threads)
+    machine = Machine(DataPlace.default(data_root, offline), device.value, threads, diagnostics)
     telling = Telling(quiet or as_json, trackers, log_dir, offline)
     done = [_one(one, machine, results, telling) for one in configs]
     if as_json:

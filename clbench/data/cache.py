@@ -179,7 +179,8 @@ def _moments(pixels: np.ndarray[Any, Any]) -> dict[str, list[float]]:
         counts = np.bincount(pixels[:, channel].reshape(-1), minlength=256) / pixels[:, channel].size
         centre = float(counts @ values)
         mean.append(centre)
-        std.append(max(float(counts @ (values - centre) ** 2) ** 0.5, 1e-6))
+        spread = float(counts @ (values - centre) ** 2) ** 0.5
+        std.append(spread if spread > 1e-6 else 1.0)  # a channel that never changes becomes 0, not noise
     return {"mean": mean, "std": std}
 
 

@@ -15,6 +15,7 @@ from clbench.config import RunConfig
 from clbench.data.benchmark import ResidentExperience, make_benchmark
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import ResidentStream
+from clbench.diagnostics.watch import Diagnostics
 from clbench.engine import environment
 from clbench.engine.assemble import learner_of, plugins_of, scenario_of, stages_of, stream_of
 from clbench.engine.learner import ResidentLearner
@@ -26,11 +27,15 @@ from clbench.progress import Reporter
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run may use of the machine; none of it is part of the config. ``threads`` None: chosen by the work."""
+    """What a run may use of the machine; none of it is part of the config. ``threads`` None: chosen by the work.
+
+    diagnostics: also measure the network between stages; R is the same with and without.
+    """
 
     place: DataPlace
     device: str = "auto"
     threads: int | None = None
+    diagnostics: bool = False
 
 
 def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -> store.Result:
@@ -53,7 +58,9 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
     own: list[SupervisedPlugin] = [watch, answers, ReportSteps(reporter)]
     if config.steps is not None:
         own.append(StepBudget(config.steps))
-    learner, model_info = learner_of(config, stream, data, device, plugins + own)
+    looking = Diagnostics()
+    first: list[SupervisedPlugin] = [looking] if machine.diagnostics else []
+    learner, model_info = learner_of(config, stream, data, device, first + plugins + own)
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
     torch.set_num_threads(threads)
 
@@ -105,7 +112,7 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
         metrics=found,
         seconds=time.perf_counter() - started,
         cost=costs,
-        diagnostics={"training_loss": watch.losses},
+        diagnostics={"training_loss": watch.losses} | (looking.found if machine.diagnostics else {}),
         environment=environment.describe(device, learner.arithmetic, threads),
     )
 

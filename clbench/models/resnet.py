@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from clbench.models._norm import Norm, norm_2d
 from clbench.registry import Count, model
@@ -19,13 +18,15 @@ class _BasicBlock(nn.Module):
         self.norm1 = norm_2d(norm, outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias)
         self.norm2 = norm_2d(norm, outputs)
+        self.activation1, self.activation2 = nn.ReLU(), nn.ReLU()
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=bias), norm_2d(norm, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = functional.relu(self.norm1(self.conv1(x)))
-        return functional.relu(self.norm2(self.conv2(h)) + self.shortcut(x))
+        h = self.activation1(self.norm1(self.conv1(x)))
+        output: Tensor = self.activation2(self.norm2(self.conv2(h)) + self.shortcut(x))
+        return output
 
 
 def _resnet18(channels: int, width: int, norm: Norm) -> nn.Module:

@@ -68,7 +68,7 @@ def _umask() -> int:
 
 def _short_rows(text: str) -> str:
     """Put each list of numbers on one line, so that a committed R reads as a matrix."""
-    return re.sub(r"\[\n\s*([-\d.e+,\s]+?)\n\s*\]", lambda m: "[" + re.sub(r"\s+", " ", m[1]) + "]", text)
+    return re.sub(r"\[\n\s*((?:[-\d.e+,\s]|null)+?)\n\s*\]", lambda m: "[" + re.sub(r"\s+", " ", m[1]) + "]", text)
 
 
 def read(path: Path) -> Result:

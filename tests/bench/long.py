@@ -111,9 +111,8 @@ def main() -> None:
     root = prepared()
     if root is None:
         sys.exit("This benchmark needs the real MNIST images: set CLBENCH_TEST_DATA or provide ../shared/data.")
-    print(
-        "| strategy | tasks | seconds ÷ bare loop, median | quartiles | growth of memory, MiB |\n|---|---:|---:|---:|---:|"
-    )
+    print("| strategy | tasks | seconds ÷ bare loop, median | quartiles | growth of memory, MiB |")
+    print("|---|---:|---:|---:|---:|")
     for name in options.strategies:
         tasks = options.tasks if name == "naive" else max(options.tasks // 5, 3)
         found, memory = ratios(name, tasks, root)

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,15 +87,23 @@ def draw(file: Path, picture: str, scene: Scene) -> list[Path]:
 
     Raises UserError for another format than PDF, SVG or PNG, or a folder that cannot be written.
     """
+    boards: Sequence[Leaderboard | None] = [None] if picture == "ranks" else scene.boards
+    return write_figures(file, [partial(figure, picture, board, scene) for board in boards])
+
+
+def write_figures(file: Path, makers: Sequence[Callable[[], Figure]]) -> list[Path]:
+    """Make and write figures; several get numbered files. Return the files.
+
+    Raises UserError for another format than PDF, SVG or PNG, or a folder that cannot be written.
+    """
     if file.suffix.lower() not in FORMATS:
         raise UserError(f"--plot {file}: expected a file that ends in {', '.join(FORMATS)}.")
-    boards: Sequence[Leaderboard | None] = [None] if picture == "ranks" else scene.boards
-    files = [file if len(boards) == 1 else file.with_stem(f"{file.stem}-{n}") for n in range(1, len(boards) + 1)]
-    for target, board in zip(files, boards, strict=True):
+    files = [file if len(makers) == 1 else file.with_stem(f"{file.stem}-{n}") for n in range(1, len(makers) + 1)]
+    for target, make in zip(files, makers, strict=True):
         with styled():
             buffer = io.BytesIO()
             metadata = {"Date": None} if file.suffix.lower() == ".svg" else None
-            figure(picture, board, scene).savefig(buffer, format=file.suffix[1:].lower(), metadata=metadata)
+            make().savefig(buffer, format=file.suffix[1:].lower(), metadata=metadata)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(buffer.getvalue())

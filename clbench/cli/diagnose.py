@@ -1,0 +1,69 @@
+"""``clbench diagnose``: why strategies differ – units, ranks, weights and gradients over stages."""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clbench.cli.compare import Paths, Scenarios, Strategies, Where, load_chosen
+from clbench.cli.output import for_tables, note
+
+EXAMPLES = """[bold]Examples[/bold]
+
+clbench run --strategy dash --scenario warm-start-digits --seeds 3 --diagnostics
+
+clbench diagnose
+
+clbench diagnose results/warm-start-digits --strategy warm --strategy dash --plot stages.pdf
+
+clbench diagnose --picture cosines --plot cosines.svg"""
+
+
+NAME_WIDTH, COLUMN_WIDTH = 30, 17
+
+
+class Picture(str, Enum):
+    """Pictures that --plot draws."""
+
+    stages = "stages"
+    cosines = "cosines"
+
+
+def diagnose(
+    paths: Paths = None,
+    scenario: Scenarios = None,
+    strategy: Strategies = None,
+    where: Where = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw a picture: a .pdf, .svg or .png file.")] = None,
+    picture: Annotated[
+        Picture, typer.Option(help="What --plot draws: quantities over stages, or cos(−∇L, w) per layer.")
+    ] = Picture.stages,
+) -> None:
+    """Show what runs measured of their networks between stages, mean over seeds, first and last stage side by side.
+
+    Accuracy, online accuracy and steps are in every Result; the rest is measured by 'clbench run --diagnostics'.
+    """
+    from clbench.analysis.compare import leaderboards
+    from clbench.analysis.diagnosis import diagnoses
+    from clbench.render import diagnosis, tables
+    from clbench.render.plots.diagnosis import cosines, stages
+    from clbench.render.plots.draw import write_figures
+
+    runs = load_chosen(paths or [Path("results")], scenario, strategy, where)
+    found = [(board.title, diagnoses(board, runs)) for board in leaderboards(runs)]
+    found = [(title, rows) for title, rows in found if rows]
+    console = for_tables()
+    abreast = max(1, (console.width - NAME_WIDTH) // COLUMN_WIDTH)
+    for title, rows in found:
+        for start in range(0, len(rows), abreast):
+            tables.print_table(diagnosis.summary(title, rows[start : start + abreast]), console)
+    everything = [row for _, rows in found for row in rows]
+    console.print(diagnosis.caption(everything), style="dim", markup=False, highlight=False)
+    if plot is not None:
+        draw = {Picture.stages: stages, Picture.cosines: cosines}[picture]
+        for path in write_figures(plot, [partial(draw, title, rows) for title, rows in found]):
+            note(f"wrote {path}")

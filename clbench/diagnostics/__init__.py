@@ -1,0 +1,1 @@
+"""What the papers look at to explain themselves, measured where one stage meets the next."""

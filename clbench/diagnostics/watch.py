@@ -1,0 +1,122 @@
+"""The plugin that measures: the network before training and after each stage, gradients before each later stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clbench.avalanche import SupervisedPlugin
+from clbench.data.tensors import TaskData
+from clbench.diagnostics import activity, gradients
+from clbench.strategy import Weights, copies, evaluating, named_weights
+
+SAMPLES = 1000
+ACTIVATIONS = ("ReLU", "Tanh", "ConcatenatedReLU", "DeepFourier")
+Measured = dict[str, Any]
+
+
+class Diagnostics(SupervisedPlugin):
+    """Measures without touching: neither weights, nor statistics, nor the run's random numbers change.
+
+    ``network`` has an entry before training and one after each stage: dead and dormant share of each activation's
+    units, effective rank and srank of the features, norm of the weights and their distance from where they began.
+    ``boundaries`` has one before each later stage, before any strategy acts: gradient norms on old, new and all data,
+    and for each layer a histogram of cos(−∇L, w) over its groups of weights, with the share that DASH would clamp.
+    Up to 1,000 images of each kind are looked at.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network: list[Measured] = []
+        self.boundaries: list[Measured] = []
+        self._begun: dict[str, Tensor] = {}
+        self._old: TaskData | None = None
+        self._before = 0  # images of the last stage
+
+    def before_training_exp(self, learner: Any, **kwargs: Any) -> None:
+        """Measure what a strategy is about to meet."""
+        weights = named_weights(learner.model, include_head=True)
+        for name, weight in weights.items():
+            known = self._begun.get(name)
+            if known is None or known.shape != weight.shape:  # a growing classifier's rows begin when they come
+                start = weight.detach().clone()
+                if known is not None:
+                    start[: len(known)] = known
+                self._begun[name] = start
+        if learner.stage == 0:
+            self.network.append(self._look(learner))
+        else:
+            self.boundaries.append(self._boundary(learner, weights))
+
+    def after_training_exp(self, learner: Any, **kwargs: Any) -> None:
+        """Measure what the stage has made, and keep a few of its images as old ones."""
+        self.network.append(self._look(learner))
+        self._before = len(learner.data)
+        random = learner.random(f"diagnostics of stage {learner.stage}")
+        stages = learner.stage + 1
+        new = learner.data.drawn(max(SAMPLES // stages, 1), random)
+        kept = None if self._old is None else self._old.drawn(SAMPLES - len(new), random)
+        self._old = new if kept is None else TaskData.concat([kept, new])
+
+    @property
+    def found(self) -> Measured:
+        """All that was measured, as it stands in a Result."""
+        return {"network": self.network, "boundaries": self.boundaries}
+
+    def _look(self, learner: Any) -> Measured:
+        outputs: dict[str, Tensor] = {}
+        hooks = [
+            module.register_forward_hook(
+                lambda _, inputs, output, name=name: outputs.__setitem__(name, activity.as_units(output))
+            )
+            for name, module in learner.model.named_modules()
+            if type(module).__name__ in ACTIVATIONS
+        ]
+        data = learner.data.drawn(SAMPLES, learner.random(f"looked at in stage {learner.stage}"))
+        with torch.no_grad(), evaluating(learner.model):
+            features = learner.model.backbone(data.inputs(data.images)).float()
+        for hook in hooks:
+            hook.remove()
+        singular = torch.linalg.svdvals(features)
+        named = named_weights(learner.model, include_head=True)
+        weights: Weights = copies(list(named.values()))
+        moved = [weight - self._begun[name] for name, weight in zip(named, weights, strict=True)]
+        return {
+            "dead": {name: float(activity.dead_share(found)) for name, found in outputs.items()},
+            "dormant": {name: float(activity.dormant_share(found)) for name, found in outputs.items()},
+            "effective_rank": float(activity.effective_rank(singular)),
+            "srank": int(activity.srank(singular)),
+            "weight_norm": float(gradients.norm(weights)),
+            "distance_from_init": float(gradients.norm(moved)),
+        }
+
+    def _boundary(self, learner: Any, weights: dict[str, nn.Parameter]) -> Measured:
+        parts = dict(zip(("old", "new"), self._old_and_new(learner), strict=True))
+        parameters = list(weights.values())
+        with evaluating(learner.model):
+            found = {kind: gradients.mean_gradient(learner, part, parameters) for kind, part in parts.items()}
+            both = gradients.mean_gradient(learner, TaskData.concat(list(parts.values())), parameters)
+        norms = {kind: float(gradients.norm(gradient)) for kind, gradient in (found | {"all": both}).items()}
+        aligned = {
+            name: gradients.cosines(weight.detach(), gradient)
+            for (name, weight), gradient in zip(weights.items(), both, strict=True)
+            if gradient is not None and weight.dim() > 1
+        }
+        return {
+            "gradient_norm": norms,
+            "cosines": {name: gradients.histogram(values) for name, values in aligned.items()},
+            "clamped": gradients.clamped_share(torch.cat(list(aligned.values()))),
+        }
+
+    def _old_and_new(self, learner: Any) -> tuple[TaskData, TaskData]:
+        """Images of earlier stages, and those that are new: where data grow, the stage's own data hold both."""
+        data: TaskData = learner.data
+        random = learner.random(f"old and new data of stage {learner.stage}")
+        assert self._old is not None
+        if learner.stage and len(learner.experience.tasks) > 1 and len(data) > self._before:
+            old, new = torch.arange(self._before), torch.arange(self._before, len(data))
+            parts = [data.subset(index.to(data.labels.device)) for index in (old, new)]
+            return parts[0].drawn(SAMPLES, random), parts[1].drawn(SAMPLES, random)
+        return self._old, data.drawn(SAMPLES, random)
