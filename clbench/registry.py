@@ -209,13 +209,13 @@ def scenario_parts(name: str) -> tuple[str, str]:
 
     Raises UserError, with the nearest names, for an unknown family or a name without a dataset.
     """
-    from clbench.data.sources import SOURCES
+    from clbench.data.sources import scenario_names
 
     families = scenario.listed
     for family in sorted(families, key=len, reverse=True):
         if name.startswith(f"{family}-") and len(name) > len(family) + 1:
             return family, name[len(family) + 1 :]
-    known = [f"{family}-{source}" for family in families for source in SOURCES]
+    known = [f"{family}-{source}" for family, source in scenario_names(families)]
     raise UserError(
         f"Unknown scenario '{name}'.{did_you_mean(name, known)} A scenario is <family>-<dataset>, with a family of "
         f"{', '.join(families)}; 'clbench list scenarios' shows all."

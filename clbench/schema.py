@@ -38,12 +38,13 @@ def result_schema() -> Schema:
 
 def config_schema() -> Schema:
     """Return the schema of a YAML config: every strategy, scenario and model with its options."""
-    from clbench.data.sources import SOURCES
+    from clbench.data.sources import scenario_names
 
     own = RunConfig.model_json_schema()["properties"]
     plain = {key: value for key, value in own.items() if key not in ("strategy", "scenario", "model", "optimizer")}
     seeds = {"description": "how many, or which", "anyOf": [_COUNT, {"type": "array", "items": _SEED}]}
-    scenarios = {f"{family}-{source}": unit for family, unit in registry.scenario.listed.items() for source in SOURCES}
+    units = registry.scenario.listed
+    scenarios = {f"{family}-{source}": units[family] for family, source in scenario_names(units)}
     properties = {
         "strategy": _section(registry.strategy.listed, "a name, a composition such as ewc+er, or an import path"),
         "scenario": _section(scenarios, "<family>-<dataset>", common_options()),

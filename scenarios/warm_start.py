@@ -29,6 +29,7 @@ RECIPES = {
     "mnist": _MLP,
     "fashion-mnist": _MLP,
     "kmnist": _MLP,
+    "feature-model": _MLP | {"scenario": {"tasks": 50, "chunk_size": 1000}},
     "*": _CNN,
 }
 

@@ -37,6 +37,9 @@ ALLOWED = {
 }  # fmt: skip
 TORCH_FREE = [
     "clbench.analysis.check",
+    "clbench.analysis.diagnosis",
+    "clbench.data.feature_model",
+    "clbench.render.simulation",
     "clbench.analysis.ranking",
     "clbench.render.report",
     "clbench.render.plots",

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from clbench.cli import check, compare, data, describe, diagnose, list_, report, run, schema
+from clbench.cli import check, compare, data, describe, diagnose, list_, report, run, schema, simulate
 from clbench.cli.output import complain
 from clbench.errors import UserError
 
@@ -26,6 +26,7 @@ app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.command("diagnose", epilog=diagnose.EXAMPLES)(diagnose.diagnose)
 app.command("report", epilog=report.EXAMPLES)(report.report)
+app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command("list", epilog=list_.EXAMPLES)(list_.list_)
 app.command("describe", epilog=describe.EXAMPLES)(describe.describe)
 app.command("schema", epilog=schema.EXAMPLES)(schema.schema)

@@ -8,7 +8,7 @@ a dataset is really read.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ class RawImages:
 
 @dataclass(frozen=True)
 class Source:
-    """One named dataset."""
+    """One named dataset. ``families``: the only scenario families that make sense of it, if not all do."""
 
     name: str
     summary: str
@@ -47,6 +47,7 @@ class Source:
     torchvision_class: str | None = None
     # sha256 of content and labels as decoded from the official release, where we could see it
     fingerprint: str | None = None
+    families: tuple[str, ...] = ()
 
 
 SOURCES = {
@@ -88,6 +89,13 @@ SOURCES = {
             (3, 32, 32),
             100,
             "CIFAR100",
+        ),
+        Source(
+            "feature-model",
+            "60,000 points of the model of warm starts of DASH (arXiv:2410.23495): features and noise; generated",
+            (1, 1, 200),
+            2,
+            families=("warm-start",),
         ),
     )
 }
@@ -160,6 +168,8 @@ def find(name: str, place: DataPlace, image_size: int | None = None) -> Found | 
     source = SOURCES.get(name)
     if name == "digits":
         return Found("bundled", "scikit-learn", _read_digits)
+    if name == "feature-model":
+        return Found("generated", "seed 0", _read_feature_model)
     if source is not None:
         files = _torchvision_files(source, place.root)
         if files:
@@ -198,6 +208,36 @@ def _read_digits() -> RawImages:
         [str(digit) for digit in range(10)],
         official=None,
     )
+
+
+def _read_feature_model() -> RawImages:
+    """A pixel for each feature of each class, at 255 where a point has it, and as many pixels of noise of its own."""
+    import numpy as np
+
+    from clbench.data.feature_model import FeatureModel
+
+    model = FeatureModel()
+    random = np.random.default_rng(0)
+
+    def points(count: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        has, labels = model.draw(count, random)
+        pixels = np.zeros((count, model.classes, model.features), np.uint8)
+        pixels[np.arange(count), labels] = 255 * has
+        noise = random.integers(0, 256, (count, model.classes * model.features), dtype=np.uint8)
+        return np.concatenate([pixels.reshape(count, -1), noise], axis=1)[:, None, None], labels
+
+    train, test = points(50_000), points(10_000)
+    return RawImages(*train, *test, classes=["a", "b"], official=None)
+
+
+def scenario_names(families: Iterable[str]) -> list[tuple[str, str]]:
+    """Return every family and dataset that go together."""
+    return [
+        (family, source.name)
+        for family in families
+        for source in SOURCES.values()
+        if not source.families or family in source.families
+    ]
 
 
 def _torchvision_files(source: Source, root: Path) -> list[Path]:

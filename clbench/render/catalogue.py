@@ -8,7 +8,7 @@ from typing import Any
 
 from clbench import metrics, registry
 from clbench.catalogue import Option, common_options
-from clbench.data.sources import SOURCES
+from clbench.data.sources import SOURCES, scenario_names
 from clbench.errors import UserError, did_you_mean
 from clbench.registry import scenario_parts
 from clbench.render.tables import Table
@@ -22,11 +22,8 @@ def table(kind: str) -> Table:
         case "models":
             return _summaries("model", registry.model)
         case "scenarios":
-            rows = [
-                [f"{family}-{source}", *_recipe(family, source)]
-                for family in registry.scenario.listed
-                for source in SOURCES
-            ]
+            names = scenario_names(registry.scenario.listed)
+            rows = [[f"{family}-{source}", *_recipe(family, source)] for family, source in names]
             header = ["scenario", "tasks", "kind", "model", "optimiser", "epochs", "batch"]
             return Table("", header, rows, right=frozenset({1, 5, 6}))
         case "metrics":

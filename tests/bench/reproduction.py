@@ -64,7 +64,7 @@ STUDIES = {
     ),
     # Ash and Adams 2020 (arXiv:1910.08475), section 2: half of the data first, then all, to 99 % training accuracy.
     "half-then-all": Study(
-        [{"name": "cold"}, {"name": "warm"}, {"name": "shrink-perturb"}, PERTURBED, {"name": "warm-reset-optimizer"}],
+        [{"name": "cold"}, {"name": "warm"}, {"name": "shrink-perturb"}],
         {
             "scenario": {"name": "warm-start-cifar10", "tasks": 2, "chunk_size": 5000},
             "model": {"name": "mlp", "widths": [100, 100]},
@@ -74,6 +74,41 @@ STUDIES = {
             "batch_size": 128,
         },
         seeds=10,
+    ),
+    # Lyle et al. 2023 (arXiv:2303.01486), Kumar et al. 2023 (arXiv:2308.11958): the same images under new random labels.
+    "random-labels": Study(
+        [
+            {"name": "naive"},
+            {"name": "cold"},
+            {"name": "l2-init", "lam": 0.01},
+            {"name": "shrink-perturb"},
+            {"name": "dash"},
+            {"name": "redo"},
+            {"name": "continual-backprop"},
+            {"name": "snr"},
+        ],
+        {"scenario": {"name": "random-label-mnist", "tasks": 50, "images": 1200}},
+        seeds=3,
+    ),
+    # What random labels have spoilt, and who repairs it: memorise them first, then learn the true ones.
+    "after-random-labels": Study(
+        [
+            {"name": "cold"},
+            {"name": "warm"},
+            PERTURBED,
+            {"name": "shrink-perturb"},
+            {"name": "dash", "floor": 0.05, "batch_size": 500},
+            {"name": "dash", "batch_size": 500},
+            {"name": "fire"},
+        ],
+        {
+            "scenario": {"name": "random-label-cifar10", "tasks": 2, "images": 1000, "last_task": "true"},
+            "model": SMALL_CNN,
+            "optimizer": SGD,
+            "until_train_accuracy": 0.999,
+            "max_epochs": 200,
+            "batch_size": 128,
+        },
     ),
 }
 
@@ -91,11 +126,11 @@ def configs(names: list[str], seeds: int | None) -> list[tuple[str, RunConfig]]:
 
 
 def one(name: str, config: RunConfig, root: Path) -> str:
-    """Run one configuration on one thread and write its Result."""
+    """Run one configuration on one thread and write its Result, with what its network looked like between stages."""
     from clbench.data.sources import DataPlace
     from clbench.engine.run import Machine, run
 
-    result = run(config, Machine(DataPlace.default(root, offline=True), "cpu", threads=1))
+    result = run(config, Machine(DataPlace.default(root, offline=True), "cpu", threads=1, diagnostics=True))
     store.write(result, FOLDER / name)
     final = [value for value in result.accuracy[-1] if value is not None]
     words = f"{100 * sum(final) / len(final):.1f} %, {result.seconds:.0f} s"
