@@ -75,17 +75,14 @@ STUDIES = {
         },
         seeds=10,
     ),
-    # Lyle et al. 2023 (arXiv:2303.01486), Kumar et al. 2023 (arXiv:2308.11958): the same images under new random labels.
+    # Lyle et al. 2023 (arXiv:2303.01486), Kumar et al. 2023 (arXiv:2308.11958): the same images, new random labels.
     "random-labels": Study(
         [
             {"name": "naive"},
-            {"name": "cold"},
             {"name": "l2-init", "lam": 0.01},
             {"name": "shrink-perturb"},
-            {"name": "dash"},
             {"name": "redo"},
             {"name": "continual-backprop"},
-            {"name": "snr"},
         ],
         {"scenario": {"name": "random-label-mnist", "tasks": 50, "images": 1200}},
         seeds=3,
@@ -96,13 +93,12 @@ STUDIES = {
             {"name": "cold"},
             {"name": "warm"},
             PERTURBED,
-            {"name": "shrink-perturb"},
             {"name": "dash", "floor": 0.05, "batch_size": 500},
             {"name": "dash", "batch_size": 500},
             {"name": "fire"},
         ],
         {
-            "scenario": {"name": "random-label-cifar10", "tasks": 2, "images": 1000, "last_task": "true"},
+            "scenario": {"name": "random-label-cifar10", "tasks": 2, "images": 500, "last_task": "true"},
             "model": SMALL_CNN,
             "optimizer": SGD,
             "until_train_accuracy": 0.999,
