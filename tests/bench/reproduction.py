@@ -84,7 +84,7 @@ STUDIES = {
             {"name": "redo"},
             {"name": "continual-backprop"},
         ],
-        {"scenario": {"name": "random-label-mnist", "tasks": 50, "images": 1200}},
+        {"scenario": {"name": "random-label-mnist", "tasks": 20, "images": 1200}},
         seeds=3,
     ),
     # What random labels have spoilt, and who repairs it: memorise them first, then learn the true ones.
