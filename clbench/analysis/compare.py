@@ -26,6 +26,17 @@ WARM_START_METRICS = (
     "steps_to_threshold",
     "seconds",
 )
+# Where not all tasks are evaluated after each stage, the best earlier accuracy is unknown, the first is not.
+LONG_STREAM_METRICS = (
+    "average_accuracy",
+    "forgetting_first_last",
+    "learning_accuracy",
+    "online_accuracy",
+    "online_trend",
+    "seconds",
+)
+# The stability–plasticity plane, by the first of the two forgettings that is known.
+PLANE = ("learning_accuracy", "forgetting", "forgetting_first_last")
 # best: ranked first; level: not significantly worse; worse: significantly; unclear: too few seeds for the test
 Verdict = Literal["best", "level", "worse", "unclear"]
 
@@ -137,8 +148,13 @@ def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Lead
 
 def _suitable(runs: Sequence[Run]) -> Sequence[str]:
     """The columns that say most of these runs."""
-    one_test = any(run.value("final_test_accuracy") is not None for run in runs)
-    return WARM_START_METRICS if one_test else DEFAULT_METRICS
+
+    def known(column: str) -> bool:
+        return any(run.value(column) is not None for run in runs)
+
+    if known("final_test_accuracy"):
+        return WARM_START_METRICS
+    return LONG_STREAM_METRICS if known("forgetting_first_last") and not known("forgetting") else DEFAULT_METRICS
 
 
 def cells(runs: Iterable[Run]) -> dict[tuple[str, str], list[Run]]:
@@ -164,7 +180,7 @@ def _entries(runs: Sequence[Run], method: Method) -> list[tuple[Entry, list[Run]
 def _entry(label: str, group: Sequence[Run], method: Method) -> Entry:
     diverged = sum(run.status == "diverged" for run in group)
     estimates: dict[str, Estimate | None] = {}
-    for column in dict.fromkeys((*method.columns, *FRONT)):
+    for column in dict.fromkeys((*method.columns, *FRONT, *PLANE)):
         values = by_seed(group, column)
         estimates[column] = estimate(list(values.values()), method.interval) if values and not diverged else None
     first = group[0]

@@ -182,6 +182,12 @@ def _one(config: RunConfig, machine: Machine, results: Path, telling: Telling) -
         result = run_config(config, machine, reporter)
     if result.status == "diverged":
         complain(f"Seed {config.seed} diverged: {result.reason}. Lower optimizer.lr, or the strategy's strength.")
+    missed = [str(stage) for stage, cost in enumerate(result.cost, start=1) if cost.reached is False]
+    if missed and not telling.quiet:
+        complain(
+            f"Seed {config.seed}: training accuracy did not reach {config.until_train_accuracy} within "
+            f"{config.max_epochs} epochs in stage {', '.join(missed)}. Raise max_epochs, or lower until_train_accuracy."
+        )
     return result, store.write(result, results)
 
 

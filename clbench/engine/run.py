@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import Any
 
 import torch
 
 from clbench import metrics, store
-from clbench.avalanche import SupervisedPlugin
+from clbench.avalanche import CLScenario, SupervisedPlugin
 from clbench.config import RunConfig
 from clbench.data.benchmark import ResidentExperience, make_benchmark
 from clbench.data.sources import DataPlace
+from clbench.data.streams import Stream
 from clbench.data.tensors import ResidentStream
 from clbench.diagnostics.watch import Diagnostics
 from clbench.engine import environment
@@ -53,44 +55,18 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
     stages = stages_of(plugins, stream)
     resident = ResidentStream(stream, data, device, config.scenario["normalisation"])
     benchmark = make_benchmark(resident, stages, config.evaluate)
-    reporter = reporter or Reporter()
-    watch, answers = DivergenceWatch(reporter), AnswerWatch(config.until_train_accuracy)
-    own: list[SupervisedPlugin] = [watch, answers, ReportSteps(reporter)]
-    if config.steps is not None:
-        own.append(StepBudget(config.steps))
-    looking = Diagnostics()
-    first: list[SupervisedPlugin] = [looking] if machine.diagnostics else []
-    learner, model_info = learner_of(config, stream, data, device, first + plugins + own)
+    watches = _Watches(config, reporter or Reporter(), machine.diagnostics)
+    learner, model_info = learner_of(config, stream, data, device, watches.around(plugins))
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
     torch.set_num_threads(threads)
-
-    reporter.run_started(len(stages))
-    tests = list(benchmark.streams["test"])
-    every = config.evaluate_all_every
-    rows = [_row(learner, tests, tests if every == 1 else [])]
-    costs: list[store.StageCost] = []
-    reason = None
-    try:
-        for stage, experience in enumerate(benchmark.streams["train"], start=1):
-            whole = stage % every == 0 or stage == len(stages) or stream.common_test
-            own_tests = [test for test in tests if test.tasks[0] in experience.tasks]
-            costs.append(_stage(learner, experience, tests, tests if whole else own_tests, rows, answers))
-            reporter.stage_finished(len(costs), rows[-1])
-    except DivergedError as error:
-        reason = str(error)
-    course = metrics.Course(
-        rows,
-        [cost.steps for cost in costs if cost.steps is not None],
-        answers.reached if config.until_train_accuracy is not None else None,
-        answers.online,
-    )
-    found = {} if reason else metric_values(course)
-    reporter.run_finished({name: metric.value for name, metric in found.items()})
+    trained = _train(config, learner, benchmark, stream, watches)
+    found = {} if trained.reason else metric_values(trained.course(watches.answers))
+    watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
     return store.Result(
         run_id=config.run_id,
-        status="ok" if reason is None else "diverged",
-        reason=reason,
+        status="ok" if trained.reason is None else "diverged",
+        reason=trained.reason,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         seed=config.seed,
         config=config.model_dump(mode="json"),
@@ -107,14 +83,73 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
             test_samples=[known[task][2] for task in stream.tested],
         ),
         model=model_info,
-        accuracy=rows,
-        online_accuracy=answers.online,
+        accuracy=trained.rows,
+        online_accuracy=watches.answers.online,
         metrics=found,
         seconds=time.perf_counter() - started,
-        cost=costs,
-        diagnostics={"training_loss": watch.losses} | (looking.found if machine.diagnostics else {}),
+        cost=trained.costs,
+        diagnostics={"training_loss": watches.losses.losses} | watches.looked,
         environment=environment.describe(device, learner.arithmetic, threads),
     )
+
+
+class _Watches:
+    """The engine's own plugins."""
+
+    def __init__(self, config: RunConfig, reporter: Reporter, diagnostics: bool) -> None:
+        self.reporter = reporter
+        self.losses = DivergenceWatch(reporter)
+        self.answers = AnswerWatch(config.until_train_accuracy)
+        self.diagnostics = Diagnostics() if diagnostics else None
+        self._budget = [] if config.steps is None else [StepBudget(config.steps)]
+
+    def around(self, plugins: list[SupervisedPlugin]) -> list[SupervisedPlugin]:
+        """Diagnostics before the strategy's plugins, so that they see what those meet; the others behind."""
+        first = [] if self.diagnostics is None else [self.diagnostics]
+        return [*first, *plugins, self.losses, self.answers, ReportSteps(self.reporter), *self._budget]
+
+    @property
+    def looked(self) -> dict[str, Any]:
+        """What the diagnostics have found, if they were asked for."""
+        return {} if self.diagnostics is None else self.diagnostics.found
+
+
+@dataclass
+class _Trained:
+    """R and cost so far, and why the run ended early, if it did."""
+
+    rows: list[list[float | None]]
+    costs: list[store.StageCost] = field(default_factory=list)
+    reason: str | None = None
+
+    def course(self, answers: AnswerWatch) -> metrics.Course:
+        """What the metrics are computed from."""
+        steps = [cost.steps for cost in self.costs if cost.steps is not None]
+        return metrics.Course(self.rows, steps, answers.reached or None, answers.online)
+
+
+def _train(
+    config: RunConfig, learner: ResidentLearner, benchmark: CLScenario, stream: Stream, watches: _Watches
+) -> _Trained:
+    """Train all stages; after each, evaluate every task, or in a long stream those that are due."""
+    training, tests = list(benchmark.streams["train"]), list(benchmark.streams["test"])
+    watches.reporter.run_started(len(training))
+    every = config.evaluate_all_every
+    trained = _Trained([_row(learner, tests, tests if every == 1 else [])])
+    try:
+        for stage, experience in enumerate(training, start=1):
+            whole = stage % every == 0 or stage == len(training) or stream.common_test
+            due = tests if whole else [test for test in tests if test.tasks[0] in experience.tasks]
+            cost = _stage(learner, experience, watches.answers)
+            begun = time.perf_counter()
+            trained.rows.append(_row(learner, tests, due))
+            seconds = time.perf_counter() - begun
+            done = {"evaluate_seconds": seconds, "peak_memory_mib": environment.peak_memory_mib(learner.device)}
+            trained.costs.append(cost.model_copy(update=done))
+            watches.reporter.stage_finished(stage, trained.rows[-1])
+    except DivergedError as error:
+        trained.reason = str(error)
+    return trained
 
 
 def metric_values(course: metrics.Course) -> dict[str, store.MetricValue]:
@@ -133,15 +168,8 @@ def _row(
     return [found.get(test.tasks[0]) for test in tests]
 
 
-def _stage(
-    learner: ResidentLearner,
-    experience: ResidentExperience,
-    tests: Sequence[ResidentExperience],
-    due: Sequence[ResidentExperience],
-    rows: list[list[float | None]],
-    answers: AnswerWatch,
-) -> store.StageCost:
-    """Train one stage, evaluate the tasks that are due, and say what it cost."""
+def _stage(learner: ResidentLearner, experience: ResidentExperience, answers: AnswerWatch) -> store.StageCost:
+    """Train one stage and say what it cost; it is not evaluated yet."""
     started = time.perf_counter()
     planned = len(experience.data)  # made here, so that training is timed without it
     steps_before = learner.clock.train_iterations
@@ -151,13 +179,11 @@ def _stage(
     steps = learner.clock.train_iterations - steps_before
     planned *= learner.train_epochs
     experience.release()
-    rows.append(_row(learner, tests, due))
-    done = time.perf_counter()
     return store.StageCost(
         tasks=experience.tasks,
         prepare_seconds=begun - started,
         train_seconds=trained - begun,
-        evaluate_seconds=done - trained,
+        evaluate_seconds=0.0,
         samples_per_second=min(steps * learner.train_mb_size, planned) / (trained - begun),
         peak_memory_mib=environment.peak_memory_mib(learner.device),
         steps=steps,

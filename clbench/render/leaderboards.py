@@ -27,9 +27,12 @@ INTERVALS = {"t": "Student's t", "bootstrap": "bootstrap, BCa"}
 HEADINGS = {
     "average_accuracy": "accuracy",
     "learning_accuracy": "learning",
-    "final_test_accuracy": "final accuracy",
-    "mean_test_accuracy": "mean accuracy",
-    "generalisation_gap": "gap to cold",
+    "final_test_accuracy": "final",
+    "mean_test_accuracy": "all stages",
+    "generalisation_gap": "gap",
+    "forgetting_first_last": "first−last",
+    "online_accuracy": "online",
+    "online_trend": "trend",
     "steps_to_threshold": "steps",
 }
 
@@ -110,6 +113,16 @@ def caption(boards: Sequence[Leaderboard]) -> str:
     interval, test = boards[0].interval, boards[0].test
     verdicts = {entry.verdict for board in boards for entry in board.entries}
     sentences = [f"Per cent, mean and 95 % interval over n seeds ({INTERVALS[interval]}); seconds: the whole run."]
+    if any("final_test_accuracy" in board.metrics for board in boards):
+        sentences.append(
+            "final, all stages: accuracy on the one test set after the last stage, and the mean over stages; gap: how "
+            "far the cold start is ahead; steps: mean per stage to the training accuracy asked for, – if one missed it."
+        )
+    if any("online_trend" in board.metrics for board in boards):
+        sentences.append(
+            "first−last: forgetting since each task was learnt; online: right answers before a batch is trained on; "
+            "trend: its rise over the stream."
+        )
     if "level" in verdicts:
         sentences.append(
             f"≈ : not significantly worse than the best ({TESTS[test]}, paired by seed, Holm's correction, 5 %)."

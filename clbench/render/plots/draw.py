@@ -56,6 +56,11 @@ def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
             raise UserError("--picture ranks needs two strategies that are in two or more leaderboards each.")
         return ranks(scene.ranking)
     assert board is not None
+    if picture == "plane" and points.plane_axes(board) is None:
+        raise UserError(
+            f"--picture plane: in {board.title} nothing can be forgotten, or every run has diverged. "
+            "Use --picture pareto or leaderboard."
+        )
     board = _best(board, SHOWN_PANELS if picture in GRIDS else SHOWN_ROWS)
     if picture in GRIDS:
         found = matrices(board, scene.runs, scene.read)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clbench.analysis.compare import Entry, Leaderboard, better
+from clbench.analysis.compare import PLANE, Entry, Leaderboard, better
 from clbench.render.leaderboards import heading, shown_factor
 from clbench.render.plots.style import BLUE, GREY, INK, VERMILION, shortened
 
@@ -28,9 +28,20 @@ def leaderboard(axes: Axes, board: Leaderboard) -> None:
     axes.set_xlabel(_axis(metric))
 
 
+def plane_axes(board: Leaderboard) -> tuple[str, str] | None:
+    """The plane's two columns: those that a row has both of; None if there is no such row."""
+    x, *forgettings = PLANE
+    for y in forgettings:
+        if any(entry.estimates.get(x) is not None and entry.estimates.get(y) is not None for entry in board.entries):
+            return x, y
+    return None
+
+
 def plane(axes: Axes, board: Leaderboard) -> None:
     """Forgetting against learning accuracy: the upper right corner learns and keeps."""
-    _numbered(axes, board, "learning_accuracy", "forgetting")
+    found = plane_axes(board)
+    assert found is not None
+    _numbered(axes, board, *found)
     axes.invert_yaxis()
 
 
