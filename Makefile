@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test check gate bench baselines leaderboard readme clean
+.PHONY: install run test check gate bench reproduction baselines leaderboard readme clean
 
 install: $(VENV)/.installed
 
@@ -32,10 +32,13 @@ gate: install                ## a handful of strategies against the committed ba
 	done
 	$(BIN)/clbench check --baseline results/baseline build/gate --scenario split-digits $(GATED:%=--strategy %)
 
-bench: install               ## speed against stock Avalanche and a bare loop (about 20 minutes)
+bench: install               ## speed against stock Avalanche and bare loops (about 40 minutes)
 	$(BIN)/python -m tests.bench.stages
 	$(BIN)/python -m tests.bench.long
 	$(BIN)/python -m tests.bench.speed
+
+reproduction: install        ## published effects at a small scale: what is missing of results/reproduction
+	$(BIN)/python -m tests.bench.reproduction
 
 baselines: install           ## rewrite results/baseline and its leaderboard (about 15 minutes)
 	$(BIN)/python -m tests.bench.baselines

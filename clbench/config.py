@@ -19,8 +19,8 @@ from clbench.registry import Count, Declared, UnitInterval, scenario_parts
 # How long a stage lasts: exactly one of these is given.
 LENGTHS = ("epochs", "steps", "until_train_accuracy")
 MAX_EPOCHS = 100  # where no recipe says after how many epochs a stage gives up
-# Keys that came after the first Results, with what they were before they came.
-LATER = {"until_train_accuracy": None, "max_epochs": None, "evaluate_all_every": 1}
+# Keys that came after the first Results, with what they were before they came: a run keeps its id.
+LATER = {"until_train_accuracy": None, "max_epochs": None, "evaluate_all_every": 1, "model.activation": "relu"}
 
 
 class RunConfig(BaseModel):
@@ -60,9 +60,14 @@ class RunConfig(BaseModel):
 
     @property
     def run_id(self) -> str:
-        """sha256 of the canonical config, without later keys that say nothing: a run keeps its id."""
+        """sha256 of the canonical config, without later keys that say nothing."""
         config = self.model_dump(mode="json")
-        return store.digest({key: config[key] for key in config if key not in LATER or config[key] != LATER[key]})
+        for path, before in LATER.items():
+            section, _, key = path.rpartition(".")
+            where = config[section] if section else config
+            if where.get(key) == before:
+                where.pop(key, None)
+        return store.digest(config)
 
 
 def components(section: Mapping[str, Any]) -> list[tuple[str, Section]]:

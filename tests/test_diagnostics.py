@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
@@ -15,7 +17,9 @@ from clbench import store
 from clbench.analysis.compare import leaderboards
 from clbench.analysis.diagnosis import QUANTITIES, diagnoses
 from clbench.analysis.load import load
+from clbench.analysis.runs import run_of
 from clbench.cli import app
+from clbench.config import resolve
 from clbench.data.sources import DataPlace
 from clbench.diagnostics import activity, gradients
 from clbench.diagnostics.watch import Diagnostics
@@ -185,3 +189,20 @@ def test_a_threshold_that_was_missed_is_told(tmp_path: Path) -> None:
     store.write(result, tmp_path)
     done = CliRunner().invoke(app, ["diagnose", str(tmp_path)])
     assert "missed the threshold" in done.stdout
+
+
+@pytest.mark.parametrize("strategy", ["dash", "fire", "shrink-perturb", "redo", "upgd", "ewc-fixed+shrink-perturb"])
+def test_images_without_variance_make_no_nan(strategy: str, tmp_path: Path) -> None:
+    for part, label, number in product(("train", "test"), ("a", "b"), range(6)):
+        file = tmp_path / "flat" / part / label / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 120).save(file)
+    setting = {"scenario": {"name": "warm-start-flat", "tasks": 2}, "epochs": 2}
+    machine = Machine(DataPlace(tmp_path, tmp_path / "cache", offline=True), diagnostics=True)
+    (chosen,) = resolve({"strategy": strategy, "model": {"name": "mlp", "widths": [6]}}, setting)
+    result = run(chosen, machine)
+    assert result.status == "ok", result.reason
+    assert [row[0] for row in result.accuracy[1:]] == [0.5, 0.5]
+    store.write(result, tmp_path / "results")  # refuses NaN
+    (row,) = diagnoses(leaderboards([run_of(result, tmp_path)])[0], [run_of(result, tmp_path)], lambda _: result)
+    assert all(math.isfinite(value.mean) for series in row.series.values() for value in series.values())

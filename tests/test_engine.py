@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from clbench import registry, store
+from clbench import registry
 from clbench.avalanche import SupervisedPlugin
-from clbench.config import LATER, resolve
+from clbench.config import RunConfig, resolve
 from clbench.data.benchmark import make_benchmark
 from clbench.data.sources import DataPlace
 from clbench.engine import optimizers
@@ -28,7 +28,7 @@ CLASS: dict[str, Any] = {"scenario": {"incremental": "class"}}
 
 def test_result_describes_the_run() -> None:
     result = run_small("ewc-fixed")
-    assert result.run_id == store.digest({k: v for k, v in result.config.items() if k not in LATER})
+    assert result.run_id == RunConfig.model_validate(result.config).run_id
     assert [len(result.accuracy), len(result.accuracy[0])] == [6, 5]
     assert result.data.train_samples == [48] * 5
     assert sum(result.data.test_samples) == 355

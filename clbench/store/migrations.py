@@ -25,6 +25,8 @@ def _to_3(content: Content) -> Content:
     """Version 2 had no steps and no online accuracy, and its configs none of the keys that came with them."""
     cost = [{"steps": None, "epochs": None, "reached": None} | stage for stage in content["cost"]]
     config = {"until_train_accuracy": None, "max_epochs": None, "evaluate_all_every": 1} | content["config"]
+    if config["model"]["name"] in ("mlp", "cnn6", "lenet"):
+        config["model"] = {"activation": "relu"} | config["model"]
     return content | {"schema_version": 3, "cost": cost, "config": config, "online_accuracy": None}
 
 

@@ -27,7 +27,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "results" / "reproduction"
 Options = dict[str, Any]
 SMALL_CNN: Options = {"name": "lenet", "width": 8, "units": 64, "norm": "batch"}
 SGD: Options = {"name": "sgd", "lr": 0.01, "momentum": 0.9, "reset": "never"}
-# As Shin et al. compare with it: θ ← 0.3θ + N(0, 0.01²), and as Ash and Adams wrote it.
+# As Shin et al. compare with it: θ ← 0.3θ + N(0, 0.01²).
 PERTURBED: Options = {"name": "shrink-perturb", "shrink": 0.3, "perturb": 0.01, "noise": "gaussian"}
 
 
@@ -48,7 +48,6 @@ STUDIES = {
             {"name": "warm"},
             {"name": "warm-reset-optimizer"},
             PERTURBED,
-            {"name": "shrink-perturb"},
             {"name": "shrink-only", "shrink": 0.3},
             {"name": "dash", "floor": 0.05, "batch_size": 500},
             {"name": "dash", "floor": 0.3, "batch_size": 500},
