@@ -19,7 +19,9 @@ def one(*layers: dict[str, Any]) -> Any:
 
 def test_recipe_fills_in_what_is_not_given() -> None:
     config = one({"scenario": "permuted-mnist"})
-    assert config.model == {"name": "mlp", "classifier": "auto", "widths": [256, 256], "norm": "none"}
+    assert config.model == {"name": "mlp", "classifier": "auto", "widths": [256, 256], "norm": "none"} | {
+        "activation": "relu"
+    }
     assert (config.epochs, config.batch_size, config.scenario["tasks"]) == (1, 128, 10)
     assert config.optimizer["lr"] == 0.05
     assert config.strategy["fisher"] == "exact", "defaults of a strategy are resolved"

@@ -126,7 +126,7 @@ def test_description_of_a_scenario_has_its_recipe_and_common_options() -> None:
     options = {row[0]: row[2] for row in table.rows}
     assert options["scenario.tasks"] == "10"
     assert options["scenario.validation"] == "0.0"
-    assert "Standard recipe: cnn6; sgd lr 0.01, momentum 0.9; epochs per task: 1; batch 32." in doc
+    assert "Standard recipe: cnn6; sgd lr 0.01, momentum 0.9; epochs per stage: 1; batch 32." in doc
 
 
 def test_unknown_metric() -> None:

@@ -25,6 +25,14 @@ STEP_HOOKS = {
 
 # Penalties that need no importance; a large λ makes them diverge.
 CONSTANT_STRENGTH = ("l2", "random", "l2-init", "parseval", "spectral-reg")
+# Options under which two epochs of few samples are enough to see what the method does.
+SOON: dict[str, dict[str, Any]] = {
+    "weight-clipping": {"zeta": 0.5},
+    "redo": {"every": 5, "threshold": 0.5},
+    "continual-backprop": {"rate": 0.05, "maturity": 5},
+    "snr": {"every": 5, "least": 1, "rate": 0.9},
+    "hare-tortoise": {"every": 5},
+}
 
 
 def with_strength() -> list[str]:
@@ -71,7 +79,7 @@ def test_default_strength_differs_from_naive(name: str, naive: Result) -> None:
     # Two epochs of few samples make small importances and weights, so strengths are raised where there is one.
     options = registry.strategy.load(name).schema.model_fields
     strong: dict[str, Any] = {"lam": 1000} if "lam" in options and name not in CONSTANT_STRENGTH else {}
-    strong |= {"zeta": 0.5} if "zeta" in options else {}
+    strong |= SOON.get(name, {})
     assert course(run_small({"name": name} | strong)) != course(naive)
 
 

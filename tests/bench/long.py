@@ -5,7 +5,7 @@
 Permuted MNIST, 10,000 images per task, batch 16, MLP 784-100-100-10, SGD 0.01, one epoch; each task's test images are
 evaluated after its stage. Without names: naive and every strategy that touches the weights at each step. The ratio of
 seconds (clbench ÷ bare) is taken stage by stage, training and evaluation with everything between; naive goes through
-all tasks, the others through a fifth of them. Needs the real MNIST images (CLBENCH_TEST_DATA or ../shared/data).
+all tasks, the others through a tenth of them. Needs the real MNIST images (CLBENCH_TEST_DATA or ../shared/data).
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def main() -> None:
     print("| strategy | tasks | seconds ÷ bare loop, median | quartiles | growth of memory, MiB |")
     print("|---|---:|---:|---:|---:|")
     for name in options.strategies:
-        tasks = options.tasks if name == "naive" else max(options.tasks // 5, 3)
+        tasks = options.tasks if name == "naive" else max(options.tasks // 10, 3)
         found, memory = ratios(name, tasks, root)
         low, median, high = statistics.quantiles(found, n=4)
         print(f"| {name} | {tasks} | {median:.2f} | {low:.2f} to {high:.2f} | {memory:.0f} |", flush=True)
