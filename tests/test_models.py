@@ -11,6 +11,7 @@ from torch import nn
 
 from clbench import registry
 from clbench.models import network
+from clbench.models._activation import ConcatenatedReLU, DeepFourier
 
 MODELS = sorted(registry.model.listed)
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
@@ -33,6 +34,24 @@ def test_every_norm_trains(name: str, norm: Any) -> None:
     assert any(isinstance(m, kinds) for m in model.modules()) == (norm != "none")
     model(torch.randn(4, 1, 8, 8)).sum().backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["mlp", "lenet", "cnn6"])
+@pytest.mark.parametrize("activation", ["tanh", "crelu", "deep-fourier"])
+def test_every_activation_trains(name: str, activation: Any) -> None:
+    options = {"activation": activation} | ({"width": 8} if name != "mlp" else {"widths": [8, 6]})
+    model = network.build(registry.model.load(name).make((1, 8, 8), **options), (1, 8, 8), "single", 3, 1)
+    model(torch.randn(4, 1, 8, 8)).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_paired_activations_keep_the_width_of_layers_with_half_the_units() -> None:
+    plain, paired = (registry.model.load("mlp").make((1, 2, 2), widths=(6, 4), activation=a) for a in ("relu", "crelu"))
+    assert [layer.weight.shape for layer in plain if isinstance(layer, nn.Linear)] == [(6, 4), (4, 6)]
+    assert [layer.weight.shape for layer in paired if isinstance(layer, nn.Linear)] == [(3, 4), (2, 6)]
+    z = torch.tensor([[1.0, -2.0]])
+    assert ConcatenatedReLU()(z).tolist() == [[1.0, 0.0, 0.0, 2.0]]
+    assert torch.allclose(DeepFourier()(z), torch.cat([torch.sin(z), torch.cos(z)], dim=1))
 
 
 def parameters(name: str, outputs: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -50,12 +49,11 @@ def diagnose(
     from clbench.analysis.compare import leaderboards
     from clbench.analysis.diagnosis import diagnoses
     from clbench.render import diagnosis, tables
-    from clbench.render.plots.diagnosis import cosines, stages
-    from clbench.render.plots.draw import write_figures
+    from clbench.render.plots import Scene, draw
 
     runs = load_chosen(paths or [Path("results")], scenario, strategy, where)
-    found = [(board.title, diagnoses(board, runs)) for board in leaderboards(runs)]
-    found = [(title, rows) for title, rows in found if rows]
+    boards = leaderboards(runs)
+    found = [(board.title, diagnoses(board, runs)) for board in boards]
     console = for_tables()
     abreast = max(1, (console.width - NAME_WIDTH) // COLUMN_WIDTH)
     for title, rows in found:
@@ -64,6 +62,5 @@ def diagnose(
     everything = [row for _, rows in found for row in rows]
     console.print(diagnosis.caption(everything), style="dim", markup=False, highlight=False)
     if plot is not None:
-        draw = {Picture.stages: stages, Picture.cosines: cosines}[picture]
-        for path in write_figures(plot, [partial(draw, title, rows) for title, rows in found]):
+        for path in draw(plot, picture.value, Scene(boards, None, runs)):
             note(f"wrote {path}")

@@ -21,6 +21,7 @@ from clbench.analysis.compare import Method, leaderboards
 from clbench.analysis.load import load
 from clbench.config import RunConfig, resolve
 from clbench.render.leaderboards import as_text
+from clbench.render.plots import Scene, draw
 from tests.real_data import prepared
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "reproduction"
@@ -136,17 +137,17 @@ def one(name: str, config: RunConfig, root: Path) -> str:
     return f"{name} {config.strategy} seed {config.seed}: {result.status}, {words}"
 
 
-def write_leaderboard(name: str) -> None:
-    """What 'clbench compare results/reproduction/NAME --format markdown' prints, with the study's columns."""
+def tell(name: str) -> None:
+    """Write what 'clbench compare' and 'clbench diagnose --plot' make of a study, with its columns."""
     runs, left_out = load([FOLDER / name])
     assert not left_out, left_out
-    store.write_text(
-        FOLDER / name / "leaderboard.md", as_text(leaderboards(runs, Method(STUDIES[name].columns)), None, "markdown")
-    )
+    boards = leaderboards(runs, Method(STUDIES[name].columns))
+    store.write_text(FOLDER / name / "leaderboard.md", as_text(boards, None, "markdown"))
+    draw(FOLDER / name / "stages.svg", "stages", Scene(boards, None, runs))
 
 
 def main() -> None:
-    """Run what is missing, then write the leaderboards."""
+    """Run what is missing, then write leaderboards and pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", nargs="*", default=list(STUDIES), choices=list(STUDIES))
     parser.add_argument("--seeds", type=int)
@@ -164,7 +165,7 @@ def main() -> None:
         for number, job in enumerate(as_completed(jobs), start=1):
             print(f"{number}/{len(jobs)} {job.result()}", flush=True)
     for name in options.studies:
-        write_leaderboard(name)
+        tell(name)
 
 
 if __name__ == "__main__":

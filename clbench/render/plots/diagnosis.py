@@ -35,8 +35,10 @@ def stages(title: str, found: Sequence[Diagnosis]) -> Figure:
                 list(series), means, line, color=colour, marker=mark, markersize=4, label=shortened(one.label, 26)
             )
             if all(value.low is not None for value in series.values()):
-                low = [factor * (value.low or 0.0) for value in series.values()]
+                # no quantity is negative, no share above 100 %, whatever an interval of few seeds says
+                low = [max(0.0, factor * (value.low or 0.0)) for value in series.values()]
                 high = [factor * (value.high or 0.0) for value in series.values()]
+                high = [min(100.0, value) for value in high] if quantity.share else high
                 axes.fill_between(list(series), low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set_title(quantity.name + (" (%)" if quantity.share else ""), fontsize=8)
         axes.grid(alpha=0.3)

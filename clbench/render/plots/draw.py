@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clbench.analysis.compare import Leaderboard
+from clbench.analysis.diagnosis import Diagnosis, diagnoses
 from clbench.analysis.matrices import Matrices, matrices
 from clbench.analysis.ranking import Ranking
 from clbench.analysis.runs import Run
 from clbench.errors import UserError
-from clbench.render.plots import grids, points
+from clbench.render.plots import diagnosis, grids, points
 from clbench.render.plots.ranks import ranks
 from clbench.render.plots.style import INK, WIDTH, shortened, styled
 from clbench.store import Result, read
@@ -31,8 +32,12 @@ PANELS: dict[str, Callable[[Axes, Leaderboard], None]] = {
     "pareto": points.pareto,
 }
 GRIDS: dict[str, Callable[[str, Sequence[Matrices]], Figure]] = {"curves": grids.curves, "matrix": grids.matrix}
-PICTURES = (*PANELS, *GRIDS, "ranks")
-SHOWN_ROWS, SHOWN_PANELS = 40, 24
+DIAGNOSES: dict[str, Callable[[str, Sequence[Diagnosis]], Figure]] = {
+    "stages": diagnosis.stages,
+    "cosines": diagnosis.cosines,
+}
+PICTURES = (*PANELS, *GRIDS, *DIAGNOSES, "ranks")
+SHOWN_ROWS, SHOWN_PANELS, SHOWN_LINES = 40, 24, 8
 FORMATS = (".pdf", ".svg", ".png")
 
 
@@ -61,7 +66,9 @@ def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
             f"--picture plane: in {board.title} nothing can be forgotten, or every run has diverged. "
             "Use --picture pareto or leaderboard."
         )
-    board = _best(board, SHOWN_PANELS if picture in GRIDS else SHOWN_ROWS)
+    board = _best(board, SHOWN_PANELS if picture in GRIDS else SHOWN_LINES if picture in DIAGNOSES else SHOWN_ROWS)
+    if picture in DIAGNOSES:
+        return DIAGNOSES[picture](board.title, diagnoses(board, scene.runs, scene.read))
     if picture in GRIDS:
         found = matrices(board, scene.runs, scene.read)
         if not found:

@@ -27,6 +27,7 @@ PICTURES = {
     "pareto": "Accuracy against cost",
     "curves": "Accuracy and forgetting over stages",
     "matrix": "Accuracy matrices",
+    "stages": "Units, ranks, weights and gradients over stages",
 }
 Told = Callable[[str], None]
 
@@ -62,7 +63,10 @@ def _section(number: int, board: Leaderboard, scene: Scene, tell: Told) -> dict[
         [scene.read(run.path) for run in group if run.path is not None] for group in board.runs_by_entry(scene.runs)
     ]
     pictures = []
+    looked = any(result.diagnostics.get("network") for group in groups for result in group)
     for picture, title in PICTURES.items():
+        if picture == "stages" and not looked:
+            continue
         tell(f"drawing {title.lower()} of {board.title}")
         alternative = f"{title} of {board.title}. {_in_words(board)}"
         try:
