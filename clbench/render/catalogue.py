@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clbench import metrics, registry
+from clbench.analysis.relative import RELATIVE, Relative
 from clbench.catalogue import Option, common_options
 from clbench.data.sources import SOURCES, scenario_names
 from clbench.errors import UserError, did_you_mean
@@ -27,7 +28,8 @@ def table(kind: str) -> Table:
             header = ["scenario", "tasks", "kind", "model", "optimiser", "epochs", "batch"]
             return Table("", header, rows, right=frozenset({1, 5, 6}))
         case "metrics":
-            rows = [[m.name, str(m.version), m.better, m.summary] for _, m in sorted(metrics.METRICS.items())]
+            found: list[metrics.Metric | Relative] = [*metrics.METRICS.values(), *RELATIVE.values()]
+            rows = [[m.name, str(m.version), m.better, m.summary] for m in sorted(found, key=lambda m: m.name)]
             return Table("", ["metric", "version", "better", "definition"], rows)
         case "datasets":
             rows = [[s.name, "×".join(map(str, s.shape)), str(s.classes), s.summary] for s in SOURCES.values()]
@@ -39,10 +41,11 @@ def table(kind: str) -> Table:
 def description(kind: str, name: str) -> tuple[str, Table | None]:
     """Return a unit's documentation and its table of options; UserError for an unknown name."""
     if kind == "metric":
+        if name in RELATIVE:
+            return RELATIVE[name].summary, None
         if name not in metrics.METRICS:
-            raise UserError(
-                f"Unknown metric '{name}'.{did_you_mean(name, metrics.METRICS)} See 'clbench list metrics'."
-            )
+            known = [*metrics.METRICS, *RELATIVE]
+            raise UserError(f"Unknown metric '{name}'.{did_you_mean(name, known)} See 'clbench list metrics'.")
         return inspect.cleandoc(metrics.METRICS[name].compute.__doc__ or ""), None
     if kind == "scenario":
         family, source = scenario_parts(name)
