@@ -23,7 +23,7 @@ from clbench.data.sources import DataPlace
 from clbench.data.tensors import ResidentStream
 from clbench.engine.assemble import learner_of, plugins_of, stages_of, stream_of
 from clbench.engine.seeding import prepare_process, seed_everything
-from clbench.engine.watch import DivergenceWatch, ReportSteps
+from clbench.engine.watch import AnswerWatch, DivergenceWatch, ReportSteps
 from clbench.progress import Reporter
 from tests.bench.bare import Bare, permuted
 from tests.bench.speed import EWC, THREADS
@@ -41,7 +41,7 @@ def ratios(method: str, tasks: int, root: Path) -> list[float]:
     plugins = plugins_of(config)
     resident = ResidentStream(stream, data, cpu, config.scenario["normalisation"])
     benchmark = make_benchmark(resident, stages_of(plugins, stream), config.evaluate)
-    own = [DivergenceWatch(Reporter()), ReportSteps(Reporter())]
+    own = [DivergenceWatch(Reporter()), AnswerWatch(), ReportSteps(Reporter())]
     learner, _ = learner_of(config, stream, data, cpu, plugins + own)
     torch.set_num_threads(THREADS)
     bare = Bare("ewc" if method == "ewc" else "naive")
