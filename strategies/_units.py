@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from clbench.errors import UserError
-from clbench.strategy import Learner
+from clbench.strategy import Learner, Strategy
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh)
 PASSED = (nn.MaxPool2d, nn.AvgPool2d, nn.Flatten, nn.Identity)
@@ -85,6 +86,22 @@ class Activity:
         """Catch nothing any more."""
         for hook in self._hooks:
             hook.remove()
+
+
+class WatchesUnits(Strategy):
+    """Base of methods that see every unit's outputs at every step: ``layers``, their ``activity``, random numbers."""
+
+    method = ""
+
+    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Find the layers, whose readers a growing classifier changes, and begin to watch."""
+        self.layers = hidden_layers(learner.model, self.method)
+        self.random = learner.random(f"{self.method} of stage {learner.stage}")
+        self.activity = Activity(self.layers)
+
+    def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Stop watching."""
+        self.activity.off()
 
 
 @torch.no_grad()

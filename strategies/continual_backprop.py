@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from clbench.registry import Count, Share, UnitInterval, strategy
-from clbench.strategy import Learner, Strategy
+from clbench.strategy import Learner
 
-from ._units import Activity, HiddenLayer, hidden_layers, replace_units
+from ._units import HiddenLayer, WatchesUnits, replace_units
 
 
 class Usefulness:
@@ -66,13 +66,15 @@ class Usefulness:
 
 
 @strategy("continual-backprop")
-class ContinualBackprop(Strategy):
+class ContinualBackprop(WatchesUnits):
     """Continual backpropagation: at every step the least useful of the mature units are replaced, a small share.
 
     Dohare et al. 2024 (arXiv:2306.13812), algorithm 1: new incoming weights, zero bias and outgoing weights; what a
     unit gave on average goes into the readers' biases. Networks whose layers follow one another.
     rate: share of the mature units replaced per step. maturity: steps before a unit may be replaced.
     """
+
+    method = "continual-backprop"
 
     def __init__(self, *, rate: UnitInterval = 1e-4, maturity: Count = 100, decay: Share = 0.99) -> None:
         super().__init__()
@@ -82,15 +84,9 @@ class ContinualBackprop(Strategy):
         self.units: list[Usefulness] = []
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Find the layers, which a growing classifier changes; utilities go on."""
-        self.layers = hidden_layers(learner.model, "continual-backprop")
-        self.random = learner.random(f"continual backprop of stage {learner.stage}")
+        """Watch; utilities go on."""
+        super().before_training_exp(learner)
         self.units = self.units or [Usefulness(layer.units, learner.device) for layer in self.layers]
-        self.activity = Activity(self.layers)
-
-    def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Stop watching."""
-        self.activity.off()
 
     @torch.no_grad()
     def after_update(self, learner: Learner, **kwargs: Any) -> None:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from clbench.registry import Count, UnitInterval, strategy
-from clbench.strategy import Learner, Strategy
+from clbench.strategy import Learner
 
-from ._units import Activity, hidden_layers, replace_units
+from ._units import WatchesUnits, replace_units
 
 
 class Silence:
@@ -43,7 +43,7 @@ class Silence:
 
 
 @strategy("snr")
-class SelfNormalizedResets(Strategy):
+class SelfNormalizedResets(WatchesUnits):
     """Self-normalised resets: a unit whose silence is improbable for it gets new incoming and zero outgoing weights.
 
     Farias and Jozefiak 2024 (arXiv:2410.20098), with the gaps between firings taken as geometric. A unit fires in a
@@ -52,6 +52,8 @@ class SelfNormalizedResets(Strategy):
     rate: probability below which a silence is improbable. every: steps between two looks. least: silent steps that
     are always allowed.
     """
+
+    method = "snr"
 
     def __init__(self, *, rate: UnitInterval = 0.01, every: Count = 100, least: Count = 100) -> None:
         super().__init__()
@@ -62,15 +64,9 @@ class SelfNormalizedResets(Strategy):
         self.units: list[Silence] = []
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Find the layers, which a growing classifier changes; histories go on."""
-        self.layers = hidden_layers(learner.model, "snr")
-        self.random = learner.random(f"self-normalised resets of stage {learner.stage}")
+        """Watch; histories go on."""
+        super().before_training_exp(learner)
         self.units = self.units or [Silence(layer.units, learner.device) for layer in self.layers]
-        self.activity = Activity(self.layers)
-
-    def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Stop watching."""
-        self.activity.off()
 
     @torch.no_grad()
     def after_update(self, learner: Learner, **kwargs: Any) -> None:

@@ -21,13 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.config import resolve
-from clbench.data.benchmark import make_benchmark
-from clbench.data.sources import DataPlace
-from clbench.data.tensors import ResidentStream
-from clbench.engine.assemble import learner_of, plugins_of, stages_of, stream_of
-from clbench.engine.seeding import prepare_process, seed_everything
-from clbench.engine.watch import AnswerWatch, DivergenceWatch, ReportSteps
-from clbench.progress import Reporter
+from tests.bench.stages import assembled
 from tests.real_data import prepared
 
 IMAGES, BATCH, LR = 10_000, 16, 0.01
@@ -75,15 +69,7 @@ def ratios(strategy: str, tasks: int, root: Path) -> list[float]:
     """clbench's seconds ÷ the bare loop's, for each stage but the first, which warms both up."""
     scenario = {"name": "permuted-mnist", "tasks": tasks, "samples_per_task": IMAGES}
     (config,) = resolve(SETTING, {"strategy": strategy, "scenario": scenario})
-    prepare_process()
-    seed_everything(0)
-    cpu = torch.device("cpu")
-    data, stream = stream_of(config, DataPlace.default(root, offline=True))
-    plugins = plugins_of(config)
-    resident = ResidentStream(stream, data, cpu, config.scenario["normalisation"])
-    benchmark = make_benchmark(resident, stages_of(plugins, stream), config.evaluate)
-    own = [DivergenceWatch(Reporter()), AnswerWatch(), ReportSteps(Reporter())]
-    learner, _ = learner_of(config, stream, data, cpu, plugins + own)
+    learner, benchmark, data = assembled(config, root)
     torch.set_num_threads(1)
     bare = Bare(
         *(torch.tensor(part) for part in (data.train_images, data.train_labels, data.test_images, data.test_labels))

@@ -17,11 +17,14 @@ from pathlib import Path
 
 import torch
 
-from clbench.config import resolve
+from clbench.avalanche import CLScenario
+from clbench.config import RunConfig, resolve
 from clbench.data.benchmark import make_benchmark
+from clbench.data.cache import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import ResidentStream
 from clbench.engine.assemble import learner_of, plugins_of, stages_of, stream_of
+from clbench.engine.learner import ResidentLearner
 from clbench.engine.seeding import prepare_process, seed_everything
 from clbench.engine.watch import AnswerWatch, DivergenceWatch, ReportSteps
 from clbench.progress import Reporter
@@ -30,10 +33,8 @@ from tests.bench.speed import EWC, THREADS
 from tests.real_data import prepared
 
 
-def ratios(method: str, tasks: int, root: Path) -> list[float]:
-    """clbench's rate ÷ the bare loop's, for each stage but the first, which warms both up."""
-    strategy = EWC if method == "ewc" else {"name": method}
-    (config,) = resolve({"strategy": strategy, "scenario": {"name": "permuted-mnist", "tasks": tasks}})
+def assembled(config: RunConfig, root: Path) -> tuple[ResidentLearner, CLScenario, Dataset]:
+    """Return what a run of the command line would train, on the CPU, with the engine's own watches."""
     prepare_process()
     seed_everything(0)
     cpu = torch.device("cpu")
@@ -43,6 +44,14 @@ def ratios(method: str, tasks: int, root: Path) -> list[float]:
     benchmark = make_benchmark(resident, stages_of(plugins, stream), config.evaluate)
     own = [DivergenceWatch(Reporter()), AnswerWatch(), ReportSteps(Reporter())]
     learner, _ = learner_of(config, stream, data, cpu, plugins + own)
+    return learner, benchmark, data
+
+
+def ratios(method: str, tasks: int, root: Path) -> list[float]:
+    """clbench's rate ÷ the bare loop's, for each stage but the first, which warms both up."""
+    strategy = EWC if method == "ewc" else {"name": method}
+    (config,) = resolve({"strategy": strategy, "scenario": {"name": "permuted-mnist", "tasks": tasks}})
+    learner, benchmark, data = assembled(config, root)
     torch.set_num_threads(THREADS)
     bare = Bare("ewc" if method == "ewc" else "naive")
     images = torch.tensor(data.train_images)[:, 0]
