@@ -26,7 +26,7 @@ from clbench.diagnostics.watch import Diagnostics
 from clbench.engine.run import Machine, run
 from clbench.models.network import Network
 from clbench.strategies.dash import Dash
-from tests.helpers import FakeLearner, config, task_data
+from tests.helpers import FakeLearner, config, run_small, task_data
 
 GROWING: dict[str, Any] = {
     "scenario": {"name": "warm-start-digits", "tasks": 3, "chunk_size": 60},
@@ -98,6 +98,14 @@ def test_looking_changes_nothing(strategy: str, layers: tuple[dict[str, Any], ..
     assert len(found.diagnostics["boundaries"]) == stages - 1
     assert found.diagnostics["network"][0]["distance_from_init"] == 0
     assert found.diagnostics["network"][-1]["distance_from_init"] > 0
+
+
+@pytest.mark.parametrize("lr", [1e3, 1e6, 1e19, 1e37])
+def test_runs_that_diverge_say_so_with_diagnostics_too(lr: float, tmp_path: Path) -> None:
+    fast = {"optimizer": {"lr": lr}, "model": {"widths": [12, 12]}}
+    plain, found = run_small("naive", fast), looked_at("naive", fast)
+    assert (found.status, found.reason) == (plain.status, plain.reason)
+    store.write(found, tmp_path)  # refuses NaN
 
 
 def test_old_and_new_data_are_told_apart_where_data_grow() -> None:

@@ -31,8 +31,8 @@ def mean_gradient(learner: Learner, data: TaskData, weights: Sequence[nn.Paramet
 def norm(gradient: Sequence[Tensor | None]) -> Tensor:
     """‖∇L‖ over all weights."""
     norms: Tensor = torch.stack([part.norm() for part in gradient if part is not None])
-    found: Tensor = torch.linalg.vector_norm(norms)
-    return found
+    whole: Tensor = norms.nan_to_num().norm()
+    return whole.nan_to_num()  # what overflows is very large, not infinite
 
 
 def cosines(weight: Tensor, gradient: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ def cosines(weight: Tensor, gradient: Tensor) -> Tensor:
 
     A group without weights or without gradient has cosine 0.
     """
-    return functional.cosine_similarity(weight_groups(-gradient), weight_groups(weight), dim=-1).flatten()
+    return functional.cosine_similarity(weight_groups(-gradient), weight_groups(weight), dim=-1).flatten().nan_to_num()
 
 
 def histogram(values: Tensor) -> list[int]:

@@ -76,7 +76,8 @@ class Diagnostics(SupervisedPlugin):
         ]
         data = learner.data.drawn(SAMPLES, learner.random(f"looked at in stage {learner.stage}"))
         with torch.no_grad(), evaluating(learner.model):
-            features = learner.model.backbone(data.inputs(data.images)).float()
+            # weights may be finite and their outputs not
+            features = learner.model.backbone(data.inputs(data.images)).float().nan_to_num().clamp(-1e15, 1e15)
         for hook in hooks:
             hook.remove()
         singular = torch.linalg.svdvals(features)

@@ -104,9 +104,11 @@ class _Watches:
         self._budget = [] if config.steps is None else [StepBudget(config.steps)]
 
     def around(self, plugins: list[SupervisedPlugin]) -> list[SupervisedPlugin]:
-        """Diagnostics before the strategy's plugins, so that they see what those meet; the others behind."""
-        first = [] if self.diagnostics is None else [self.diagnostics]
-        return [*first, *plugins, self.losses, self.answers, ReportSteps(self.reporter), *self._budget]
+        """The divergence watch first, so that nobody else meets NaN; then diagnostics, which see what the strategy's
+        plugins are about to meet; the others behind those.
+        """
+        looking = [] if self.diagnostics is None else [self.diagnostics]
+        return [self.losses, *looking, *plugins, self.answers, ReportSteps(self.reporter), *self._budget]
 
     @property
     def looked(self) -> dict[str, Any]:
