@@ -89,14 +89,13 @@ class Activity:
 
 
 class WatchesUnits(Strategy):
-    """Base of methods that see every unit's outputs at every step: ``layers``, their ``activity``, random numbers."""
+    """Base of methods that see every unit's outputs at every step: ``layers`` and their ``activity``."""
 
     method = ""
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Find the layers, whose readers a growing classifier changes, and begin to watch."""
         self.layers = hidden_layers(learner.model, self.method)
-        self.random = learner.random(f"{self.method} of stage {learner.stage}")
         self.activity = Activity(self.layers)
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:

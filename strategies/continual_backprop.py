@@ -86,6 +86,7 @@ class ContinualBackprop(WatchesUnits):
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Watch; utilities go on."""
         super().before_training_exp(learner)
+        self.random = learner.random(f"continual backprop of stage {learner.stage}")
         self.units = self.units or [Usefulness(layer.units, learner.device) for layer in self.layers]
 
     @torch.no_grad()

@@ -66,6 +66,7 @@ class SelfNormalizedResets(WatchesUnits):
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Watch; histories go on."""
         super().before_training_exp(learner)
+        self.random = learner.random(f"self-normalised resets of stage {learner.stage}")
         self.units = self.units or [Silence(layer.units, learner.device) for layer in self.layers]
 
     @torch.no_grad()
