@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor
 
 from clbench.config import RunConfig, resolve
+from clbench.data.sources import DataPlace
 from clbench.engine import watch
+from clbench.engine.run import Machine, run
 from clbench.engine.watch import AnswerWatch
 from clbench.errors import UserError
 from tests.helpers import known, run_small
@@ -118,6 +121,30 @@ def test_later_keys_leave_the_ids_of_earlier_runs_alone() -> None:
     (config,) = resolve({"strategy": "naive"})
     assert config.run_id != RunConfig.model_validate(config.model_dump() | {"evaluate_all_every": 2}).run_id
     assert config.run_id == "8b7be3c4a56874255a2be44025ff9a0f455a4d35ea33774f54a723e1bb958394"
+
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "warm-start": {"tasks": 2, "chunk_size": 200},
+    "class-drip": {"tasks": 2, "samples_per_task": 200},
+    "continual": {"tasks": 3, "samples_per_task": 200},
+    "random-label": {"tasks": 2, "images": 200},
+}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("source", ["mnist", "cifar10"])
+def test_real_images(family: str, source: str, real_data: Path) -> None:
+    small = {"model": {"name": "lenet", "width": 4, "units": 16, "norm": "batch"}, "epochs": 2}
+    scenario = {"name": f"{family}-{source}"} | FAMILIES[family]
+    (config,) = resolve({"strategy": "ewc-fixed+shrink-perturb", "scenario": scenario} | small)
+    result = run(config, Machine(DataPlace.default(real_data), threads=1, diagnostics=True))
+    assert result.status == "ok"
+    assert result.data.official is (source == "mnist")
+    assert len(result.accuracy) == len(result.cost) + 1 == FAMILIES[family]["tasks"] + 1
+    assert result.online_accuracy is not None
+    if family != "random-label":  # two epochs memorise nothing
+        assert max(result.online_accuracy) > (0.6 if family == "continual" else 0.12), "more than chance"
 
 
 def test_activations_that_halve_need_an_even_width() -> None:
