@@ -214,3 +214,11 @@ def test_images_without_variance_make_no_nan(strategy: str, tmp_path: Path) -> N
     store.write(result, tmp_path / "results")  # refuses NaN
     (row,) = diagnoses(leaderboards([run_of(result, tmp_path)])[0], [run_of(result, tmp_path)], lambda _: result)
     assert all(math.isfinite(value.mean) for series in row.series.values() for value in series.values())
+
+
+def test_report_shows_stages_where_they_were_measured(folder: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["report", str(folder), "-o", str(tmp_path / "r.html")])
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "board1-stages" in page
+    assert "board1-plane" not in page, "nothing can be forgotten where data only grow"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from clbench.avalanche import SupervisedPlugin
 from clbench.data.tensors import TaskData
 from clbench.diagnostics import activity, gradients
-from clbench.strategy import Weights, copies, evaluating, named_weights
+from clbench.strategy import Weights, evaluating, named_weights, values
 
 SAMPLES = 1000
 ACTIVATIONS = ("ReLU", "Tanh", "ConcatenatedReLU", "DeepFourier")
@@ -37,8 +37,7 @@ class Diagnostics(SupervisedPlugin):
 
     def before_training_exp(self, learner: Any, **kwargs: Any) -> None:
         """Measure what a strategy is about to meet."""
-        weights = named_weights(learner.model, include_head=True)
-        for name, weight in weights.items():
+        for name, weight in learner.model.named_parameters():
             known = self._begun.get(name)
             if known is None or known.shape != weight.shape:  # a growing classifier's rows begin when they come
                 start = weight.detach().clone()
@@ -48,7 +47,7 @@ class Diagnostics(SupervisedPlugin):
         if learner.stage == 0:
             self.network.append(self._look(learner))
         else:
-            self.boundaries.append(self._boundary(learner, weights))
+            self.boundaries.append(self._boundary(learner, named_weights(learner.model, include_head=True)))
 
     def after_training_exp(self, learner: Any, **kwargs: Any) -> None:
         """Measure what the stage has made, and keep a few of its images as old ones."""
@@ -81,8 +80,8 @@ class Diagnostics(SupervisedPlugin):
         for hook in hooks:
             hook.remove()
         singular = torch.linalg.svdvals(features)
-        named = named_weights(learner.model, include_head=True)
-        weights: Weights = copies(list(named.values()))
+        named = dict(learner.model.named_parameters())
+        weights: Weights = values(list(named.values()))
         moved = [weight - self._begun[name] for name, weight in zip(named, weights, strict=True)]
         return {
             "dead": {name: float(activity.dead_share(found)) for name, found in outputs.items()},
