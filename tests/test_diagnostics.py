@@ -222,3 +222,16 @@ def test_report_shows_stages_where_they_were_measured(folder: Path, tmp_path: Pa
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "board1-stages" in page
     assert "board1-plane" not in page, "nothing can be forgotten where data only grow"
+
+
+def test_command_line_measures_and_names_stages_that_missed_the_threshold(tmp_path: Path) -> None:
+    words = ["run", "--strategy", "warm", "--scenario", "warm-start-digits", "--results", str(tmp_path), "--diagnostics"]
+    for setting in ("scenario.tasks=2", "scenario.chunk_size=40", "max_epochs=1", "model.widths=[8]"):
+        words += ["--set", setting]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "did not reach 0.999 within 1 epochs in stage 1, 2" in done.output
+    (file,) = tmp_path.rglob("*.json")
+    result = store.read(file)
+    assert len(result.diagnostics["network"]) == 3
+    assert [stage.reached for stage in result.cost] == [False, False]
