@@ -1,4 +1,4 @@
-"""Errors that a user can fix: one message, with the next step in it."""
+"""Errors that a user can fix: one message, with the next step in it. And remarks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ class UserError(Exception):
 
     The message names the key or file, says what was expected and what to do next.
     """
+
+
+class Remark(UserWarning):
+    """Something a user should know although the work goes on; the command line prints it as one line, once."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from clbench.errors import Remark
 from clbench.strategy import Learner
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 def weight_layers(model: nn.Module, include_head: bool = True) -> list[nn.Linear | nn.Conv2d]:
-    """Return the linear and convolutional layers, in the model's order."""
+    """Return the linear and convolutional layers, in the model's order; remark on kinds that methods leave alone."""
+    unknown = {
+        type(module).__name__
+        for module in model.modules()
+        if not isinstance(module, (nn.Linear, nn.Conv2d, *NORMS)) and list(module.parameters(recurse=False))
+    }
+    if unknown:
+        kinds = ", ".join(sorted(unknown))
+        warnings.warn(Remark(f"the strategy leaves layers alone that it does not know: {kinds}."), stacklevel=2)
     return [
         module
         for name, module in model.named_modules()

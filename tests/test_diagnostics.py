@@ -225,7 +225,16 @@ def test_report_shows_stages_where_they_were_measured(folder: Path, tmp_path: Pa
 
 
 def test_command_line_measures_and_names_stages_that_missed_the_threshold(tmp_path: Path) -> None:
-    words = ["run", "--strategy", "warm", "--scenario", "warm-start-digits", "--results", str(tmp_path), "--diagnostics"]
+    words = [
+        "run",
+        "--strategy",
+        "warm",
+        "--scenario",
+        "warm-start-digits",
+        "--results",
+        str(tmp_path),
+        "--diagnostics",
+    ]
     for setting in ("scenario.tasks=2", "scenario.chunk_size=40", "max_epochs=1", "model.widths=[8]"):
         words += ["--set", setting]
     done = CliRunner().invoke(app, words)

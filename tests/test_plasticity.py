@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -241,3 +244,24 @@ def test_they_compose_with_the_quadratic_family() -> None:
     alone, both = run_small("ewc-fixed"), run_small("ewc-fixed+shrink-perturb")
     assert both.status == "ok"
     assert both.accuracy != alone.accuracy
+
+
+PLUGIN = """
+from torch import nn
+from clbench.registry import model
+
+@model("mixed")
+def mixed(shape):
+    \"\"\"A layer that strategies do not know (PyTorch).\"\"\"
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.PReLU(), nn.Linear(8, 4))
+"""
+
+
+def test_layers_that_are_left_alone_are_named_once(tmp_path: Path) -> None:
+    (tmp_path / "mixed.py").write_text(PLUGIN)
+    words = ["run", "--strategy", "dash", "--plugin", "mixed.py", "--model", "mixed", "--set", "epochs=1"]
+    words += ["--set", "scenario.samples_per_task=20", "--results", "r"]
+    done = subprocess.run(
+        [sys.executable, "-m", "clbench", *words], cwd=tmp_path, check=True, timeout=120, capture_output=True, text=True
+    )
+    assert done.stderr.count("clbench: the strategy leaves layers alone that it does not know: PReLU.") == 1

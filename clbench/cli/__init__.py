@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
+from typing import Any
 
 import typer
 
 from clbench.cli import check, compare, data, describe, diagnose, list_, report, run, schema, simulate
-from clbench.cli.output import complain
-from clbench.errors import UserError
+from clbench.cli.output import complain, note
+from clbench.errors import Remark, UserError
 
 app = typer.Typer(
     name="clbench",
@@ -56,9 +58,21 @@ def _stop(*_: object) -> None:
     raise StoppedError
 
 
+_usual_warning = warnings.showwarning
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Remarks are for people and need no source line; other warnings are shown as ever."""
+    if issubclass(category, Remark):
+        note(f"clbench: {message}")
+    else:
+        _usual_warning(message, category, *where, **more)
+
+
 def main() -> None:
     """Run the command line; a UserError or Ctrl-C becomes one paragraph and exit code 2."""
     signal.signal(signal.SIGINT, _stop)
+    warnings.showwarning = _show_warning
     try:
         app()
     except UserError as error:
