@@ -118,9 +118,7 @@ def _length(given: Section, recipe: Section) -> Section:
     """How long a stage lasts, as given, else as in the recipe; what was not given beside it is null."""
     source = given if any(given.get(key) is not None for key in LENGTHS) else recipe
     length = {key: source.get(key, given.get(key)) for key in LENGTHS}
-    cap = None
-    if length["until_train_accuracy"] is not None:
-        cap = given.get("max_epochs", recipe.get("max_epochs", MAX_EPOCHS))
+    cap = None if length["until_train_accuracy"] is None else recipe.get("max_epochs", MAX_EPOCHS)
     return length | {"max_epochs": given.get("max_epochs", cap)}
 
 

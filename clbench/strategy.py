@@ -91,6 +91,24 @@ def copies(parameters: Sequence[nn.Parameter]) -> Weights:
     return [parameter.detach().clone() for parameter in parameters]
 
 
+def grown(known: Tensor | None, start: Tensor) -> Tensor:
+    """Return what is known of a weight, in the shape of ``start``, whose values new rows of a growing classifier get.
+
+    ``start`` is written to; ``known`` itself comes back where nothing has grown.
+    """
+    if known is None:
+        return start
+    if known.shape == start.shape:
+        return known
+    start[: len(known)] = known
+    return start
+
+
+def as_units(output: Tensor) -> Tensor:
+    """Return a layer's outputs as [samples, units]; each place of a map is a sample of its unit."""
+    return output if output.dim() == 2 else output.transpose(0, 1).flatten(1).T
+
+
 def weight_groups(parameter: Tensor) -> Tensor:
     """Return a parameter's groups of weights as [..., weights of a group]: DASH's (Shin et al. 2024, arXiv:2410.23495).
 

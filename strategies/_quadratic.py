@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from clbench.strategy import Learner, Strategy, Weights, gradients, named_weights, values
+from clbench.strategy import Learner, Strategy, Weights, gradients, grown, named_weights, values
 
 from ._importance import Importance
 
@@ -61,12 +61,7 @@ class Anchor:
         return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
     def _fitting(self, name: str, weight: Tensor) -> tuple[Tensor, Tensor]:
-        importance, anchor = self.importance[name], self.weights[name]
-        if importance.shape == weight.shape:
-            return importance, anchor
-        grown, moved = torch.zeros_like(weight), weight.clone()
-        grown[: len(importance)], moved[: len(anchor)] = importance, anchor
-        return grown, moved
+        return grown(self.importance[name], torch.zeros_like(weight)), grown(self.weights[name], weight.clone())
 
 
 class _Anchored(Strategy):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from clbench.errors import UserError
-from clbench.strategy import Learner, Strategy
+from clbench.strategy import Learner, Strategy, as_units
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh)
 PASSED = (nn.MaxPool2d, nn.AvgPool2d, nn.Flatten, nn.Identity)
@@ -76,9 +76,7 @@ class Activity:
 
     def _catch(self, index: int):  # type: ignore[no-untyped-def]
         def catch(module: nn.Module, inputs: object, output: Tensor) -> None:
-            found = output.detach()
-            # a map's outputs at all places count as samples of its unit
-            self.outputs[index] = found if found.dim() == 2 else found.transpose(0, 1).flatten(1).T
+            self.outputs[index] = as_units(output.detach())
 
         return catch
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clbench.registry import Count, UnitInterval, strategy
-from clbench.strategy import Learner, Strategy
+from clbench.strategy import Learner, Strategy, grown
 
 
 @strategy("hare-tortoise")
@@ -31,12 +31,7 @@ class HareTortoise(Strategy):
         named = {**dict(learner.model.named_parameters()), **dict(learner.model.named_buffers())}
         fast = {name: value.detach() for name, value in named.items() if value.is_floating_point()}
         for name, value in fast.items():
-            known = self.slow.get(name)
-            if known is None or known.shape != value.shape:
-                grown = value.clone()
-                if known is not None:
-                    grown[: len(known)] = known
-                self.slow[name] = grown
+            self.slow[name] = grown(self.slow.get(name), value.clone())
         self.fast, self.tortoise = list(fast.values()), [self.slow[name] for name in fast]
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clbench.registry import NonNegative, strategy
-from clbench.strategy import Learner, Strategy, gradients, named_weights
+from clbench.strategy import Learner, Strategy, gradients, grown, named_weights
 
 from ._layers import norm_parameters
 
@@ -31,12 +31,7 @@ class L2Init(Strategy):
         norms = norm_parameters(learner.model)
         named = {n: w for n, w in named_weights(learner.model, include_head=True).items() if id(w) not in norms}
         for name, weight in named.items():
-            known = self.initial.get(name)
-            if known is None or known.shape != weight.shape:
-                start = weight.detach().clone()
-                if known is not None:
-                    start[: len(known)] = known
-                self.initial[name] = start
+            self.initial[name] = grown(self.initial.get(name), weight.detach().clone())
         self.weights = list(named.values())
         self.anchors = [self.initial[name] for name in named]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from clbench.registry import NonNegative, Share, strategy
-from clbench.strategy import Learner, Strategy, named_weights
+from clbench.strategy import Learner, Strategy, grown, named_weights
 
 POOL = 2**20
 
@@ -34,12 +34,8 @@ class Upgd(Strategy):
         """Collect the weights; utilities go on, from 0 where a growing classifier has new rows."""
         self.weights = named_weights(learner.model, include_head=True)
         for name, weight in self.weights.items():
-            known = self.utility.get(name)
-            if known is None or known.shape != weight.shape:
-                grown = torch.zeros_like(weight, memory_format=torch.contiguous_format)
-                if known is not None:
-                    grown[: len(known)] = known
-                self.utility[name] = grown
+            begun = torch.zeros_like(weight, memory_format=torch.contiguous_format)
+            self.utility[name] = grown(self.utility.get(name), begun)
         draws = learner.random(f"perturbation of stage {learner.stage}")
         largest = max(weight.numel() for weight in self.weights.values())
         self.pool = torch.randn(max(POOL, 2 * largest), generator=draws).mul_(self.noise).to(learner.device)

@@ -9,11 +9,6 @@ DORMANT = 0.025
 ENERGY = 0.99
 
 
-def as_units(output: Tensor) -> Tensor:
-    """Return a layer's outputs as [samples, units]; each place of a map is a sample of its unit."""
-    return output if output.dim() == 2 else output.transpose(0, 1).flatten(1).T
-
-
 def dead_share(outputs: Tensor) -> Tensor:
     """Share of units [samples, units] that are 0 on all samples (Lu et al. 2019, arXiv:1903.06733)."""
     return (outputs == 0).all(0).float().mean()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from clbench.avalanche import SupervisedPlugin
 from clbench.data.tensors import TaskData
 from clbench.diagnostics import activity, gradients
-from clbench.strategy import Weights, evaluating, named_weights, values
+from clbench.strategy import Weights, as_units, evaluating, grown, named_weights, values
 
 SAMPLES = 1000
 ACTIVATIONS = ("ReLU", "Tanh", "ConcatenatedReLU", "DeepFourier")
@@ -38,12 +38,7 @@ class Diagnostics(SupervisedPlugin):
     def before_training_exp(self, learner: Any, **kwargs: Any) -> None:
         """Measure what a strategy is about to meet."""
         for name, weight in learner.model.named_parameters():
-            known = self._begun.get(name)
-            if known is None or known.shape != weight.shape:  # a growing classifier's rows begin when they come
-                start = weight.detach().clone()
-                if known is not None:
-                    start[: len(known)] = known
-                self._begun[name] = start
+            self._begun[name] = grown(self._begun.get(name), weight.detach().clone())
         if learner.stage == 0:
             self.network.append(self._look(learner))
         else:
@@ -68,7 +63,7 @@ class Diagnostics(SupervisedPlugin):
         outputs: dict[str, Tensor] = {}
         hooks = [
             module.register_forward_hook(
-                lambda _, inputs, output, name=name: outputs.__setitem__(name, activity.as_units(output))
+                lambda _, inputs, output, name=name: outputs.__setitem__(name, as_units(output))
             )
             for name, module in learner.model.named_modules()
             if type(module).__name__ in ACTIVATIONS
@@ -115,7 +110,7 @@ class Diagnostics(SupervisedPlugin):
         data: TaskData = learner.data
         random = learner.random(f"old and new data of stage {learner.stage}")
         assert self._old is not None
-        if learner.stage and len(learner.experience.tasks) > 1 and len(data) > self._before:
+        if len(learner.experience.tasks) > 1 and len(data) > self._before:
             old, new = torch.arange(self._before), torch.arange(self._before, len(data))
             parts = [data.subset(index.to(data.labels.device)) for index in (old, new)]
             return parts[0].drawn(SAMPLES, random), parts[1].drawn(SAMPLES, random)

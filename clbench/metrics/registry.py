@@ -67,7 +67,7 @@ def metric(
             return None if found is None or math.isnan(found) else found
 
         measured.__doc__ = function.__doc__
-        _add(function.__name__, Metric(function.__name__, version, better, "share", measured))
+        _add(Metric(function.__name__, version, better, "share", measured))
         return function
 
     return declare
@@ -79,16 +79,16 @@ def course_metric(
     """Declare a metric of more than R under its function's name."""
 
     def declare(function: OfCourse) -> OfCourse:
-        _add(function.__name__, Metric(function.__name__, version, better, unit, function))
+        _add(Metric(function.__name__, version, better, unit, function))
         return function
 
     return declare
 
 
-def _add(name: str, found: Metric) -> None:
-    if name in METRICS:
-        raise ValueError(f"metric '{name}' is declared twice")
-    METRICS[name] = found
+def _add(found: Metric) -> None:
+    if found.name in METRICS:
+        raise ValueError(f"metric '{found.name}' is declared twice")
+    METRICS[found.name] = found
 
 
 def highest(values: Sequence[float]) -> float:
