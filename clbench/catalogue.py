@@ -124,7 +124,7 @@ def _assigned(tree: ast.Module) -> dict[str, ast.expr]:
         node.targets[0].id: node.value
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-        if isinstance(node.value, ast.Subscript)
+        if isinstance(node.value, ast.Subscript | ast.BinOp)
     }
 
 
@@ -157,6 +157,8 @@ def _words(annotation: ast.expr | None, aliases: dict[str, ast.expr]) -> str:
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, *_])):
             return _words(inner, aliases)
         case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[inner, ast.Constant()])):
+            return f"list of: {_words(inner, aliases)}"
+        case ast.Subscript(value=ast.Name(id="list"), slice=inner):
             return f"list of: {_words(inner, aliases)}"
     return ast.unparse(annotation)
 

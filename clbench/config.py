@@ -19,8 +19,6 @@ from clbench.registry import Count, Declared, UnitInterval, scenario_parts
 # How long a stage lasts: exactly one of these is given.
 LENGTHS = ("epochs", "steps", "until_train_accuracy")
 MAX_EPOCHS = 100  # where no recipe says after how many epochs a stage gives up
-# Keys that came after the first Results, with what they were before they came: a run keeps its id.
-LATER = {"until_train_accuracy": None, "max_epochs": None, "evaluate_all_every": 1, "model.activation": "relu"}
 
 
 class RunConfig(BaseModel):
@@ -42,6 +40,8 @@ class RunConfig(BaseModel):
     evaluate: Literal["test", "validation"] = "test"
     evaluate_all_every: Count = 1
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    pretrain: Section | None = None
+    tuned: Section | None = None
     seed: Annotated[int, Ge(0)] = 0
 
     @model_validator(mode="after")
@@ -60,19 +60,13 @@ class RunConfig(BaseModel):
 
     @property
     def run_id(self) -> str:
-        """sha256 of the canonical config, without later keys that say nothing."""
-        config = self.model_dump(mode="json")
-        for path, before in LATER.items():
-            section, _, key = path.rpartition(".")
-            where = config[section] if section else config
-            if where.get(key) == before:
-                where.pop(key, None)
-        return store.digest(config)
+        """sha256 of the canonical config, without later keys that say nothing and without how it was chosen."""
+        return store.digest(store.shortened(self.model_dump(mode="json", exclude={"tuned"})))
 
 
 def components(section: Mapping[str, Any]) -> list[tuple[str, Section]]:
     """Split a strategy section into (name, options) pairs, one for each part of a composition."""
-    names = str(section["name"]).split("+")
+    names = store.parts(str(section["name"]))
     if len(names) == 1:
         return [(names[0], {key: value for key, value in section.items() if key != "name"})]
     return [(name, dict(section[name])) for name in names]
@@ -95,7 +89,7 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
         raise UserError("No strategy is named. Use --strategy ewc-fixed, or see 'clbench list strategies'.")
     scenario_name = str(given.get("scenario", {}).get("name", "split-digits"))
     family, source = scenario_parts(scenario_name)
-    for part in str(given["strategy"]["name"]).split("+"):
+    for part in store.parts(str(given["strategy"]["name"])):
         if "." not in part:
             registry.strategy.check(part)  # before anything slow is imported
     recipe = {"scenario": {"name": scenario_name}} | _recipe(registry.scenario.load(family), source)
@@ -131,7 +125,7 @@ def _recipe(scenario: Declared, source: str) -> Section:
 
 def _strategy_section(section: Section) -> Section:
     name = str(section["name"])
-    names = name.split("+")
+    names = store.parts(name)
     if len(set(names)) < len(names):
         raise UserError(f"strategy: '{name}' names a method twice. Compose different methods.")
     units = {part: registry.strategy.load(part) for part in names}

@@ -14,7 +14,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -56,11 +57,37 @@ class Learner(Protocol):
         """Return a CPU generator of the run's seed for one purpose, independent of every other."""
 
 
+@dataclass(frozen=True)
+class Protection:
+    """How a method holds weights in the current stage, for diagnostics; all by name of weight.
+
+    ``strength`` is λA of a penalty, which a step of plain SGD multiplies with η, or the share R of the way back to the
+    anchor that explicit interpolation went in its last step.
+    """
+
+    kind: Literal["penalty", "explicit"]
+    importance: dict[str, Tensor]
+    strength: dict[str, Tensor]
+
+
 class Strategy(SupervisedPlugin):
-    """Base class of strategies: fine-tuning, unless a hook says otherwise."""
+    """Base class of strategies: fine-tuning, unless a hook says otherwise.
+
+    ``exclusive`` says what the method does that no other part of a composition may do too.
+    """
+
+    exclusive: ClassVar[str | None] = None
 
     def stages(self, tasks: int) -> list[list[int]] | None:
         """Say which tasks' data each training stage uses; None leaves it to the scenario."""
+        return None
+
+    def training_data(self, learner: Learner, data: TaskData) -> TaskData:
+        """Say what the coming stage trains on, given its own data."""
+        return data
+
+    def protection(self) -> Protection | None:
+        """Say how weights are held, where a method does that."""
         return None
 
 

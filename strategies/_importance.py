@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from torch import nn
 from clbench.strategy import Learner, Weights, copies, gradients, values
 
 Parameters = Sequence[nn.Parameter]
+Form = Literal["batch", "online"]
 
 
 class Importance:
@@ -39,6 +41,34 @@ class Importance:
     def finish(self, learner: Learner, weights: Parameters) -> Weights:
         """Importance of the stage, in tensors of the caller's own."""
         return [importance.clone() for importance in self.current(weights)]
+
+
+class RunningThenBatch(Importance):
+    """The running form while a stage lasts, the batch form of the whole stage at its end."""
+
+    def __init__(self, running: Importance, batch: Importance) -> None:
+        self.running = running
+        self.batch = batch
+
+    def begin(self, learner: Learner, weights: Parameters) -> None:
+        """Begin the running form."""
+        self.running.begin(learner, weights)
+
+    def forwarded(self, learner: Learner, weights: Parameters) -> None:
+        """Let the running form see the logits."""
+        self.running.forwarded(learner, weights)
+
+    def observe(self, learner: Learner, weights: Parameters) -> None:
+        """Let the running form see the gradient."""
+        self.running.observe(learner, weights)
+
+    def current(self, weights: Parameters) -> Weights:
+        """The running form."""
+        return self.running.current(weights)
+
+    def finish(self, learner: Learner, weights: Parameters) -> Weights:
+        """The batch form."""
+        return self.batch.finish(learner, weights)
 
 
 class PathIntegral(Importance):

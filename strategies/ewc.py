@@ -12,9 +12,10 @@ from clbench.data.tensors import TaskData
 from clbench.registry import Count, NonNegative, UnitInterval, strategy
 from clbench.strategy import Learner, Weights, gradients
 
-from ._importance import Importance, Parameters
+from ._anchor import Accumulate, Anchor, Scope
+from ._importance import Form, Importance, Parameters, RunningThenBatch
 from ._per_sample import Term, mean_moments
-from ._quadratic import Accumulate, Anchor, ExplicitInterpolation, QuadraticPenalty, WhenBothZero
+from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 FisherKind = Literal["exact", "sampled", "empirical", "argmax", "batched"]
 
@@ -102,18 +103,30 @@ class OnlineFisher(Importance):
 def ewc(
     *,
     lam: NonNegative = 10.0,
+    form: Form = "batch",
     fisher: FisherKind = "exact",
     fisher_samples: Count | None = 5000,
+    rate: UnitInterval = 0.8,
     accumulate: Accumulate = "separate",
     gamma: UnitInterval = 1.0,
+    clamp: bool = False,
+    balanced: bool = False,
     include_head: bool = False,
+    include_norm: bool = True,
+    parity: bool = False,
 ) -> QuadraticPenalty:
     """Elastic weight consolidation: (λ/2)·Σ_t F_t(θ−θ_t)², one anchor per task, folded to constant cost.
 
-    Kirkpatrick et al. 2017 (arXiv:1612.00796), eq. 3. 'fisher' says which Fisher and 'fisher_samples' how many images
-    it is measured on (null: all); 'gamma' is the decay of accumulate = 'online'.
+    Kirkpatrick et al. 2017 (arXiv:1612.00796), eq. 3. form: 'batch' is measured after the stage, 'online' runs along,
+    ω ← rate·g² + (1−rate)·ω of mini-batch gradients. 'fisher' says which batch Fisher and 'fisher_samples' how many
+    images it is measured on (null: all); 'gamma' is the decay of accumulate = 'online'. clamp: A ≤ 1/(ηλ). balanced:
+    the same mean A in every layer. parity: no ½ and the first mean taken with nothing, as in the code of Lubana et al.
+    2022 (CoLLAs).
     """
-    return QuadraticPenalty(Fisher(fisher, fisher_samples), Anchor(accumulate, gamma), lam, include_head)
+    measured = OnlineFisher(rate) if form == "online" else Fisher(fisher, fisher_samples)
+    anchor = Anchor(accumulate, gamma, halve_first=parity)
+    scope = Scope(include_head, include_norm, balanced)
+    return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
 @strategy("ewc-online")
@@ -123,25 +136,41 @@ def ewc_online(
     fisher: FisherKind = "exact",
     fisher_samples: Count | None = 5000,
     gamma: UnitInterval = 1.0,
+    clamp: bool = False,
+    balanced: bool = False,
     include_head: bool = False,
+    include_norm: bool = True,
 ) -> QuadraticPenalty:
     """EWC with one anchor, the latest weights, and F ← γF + F_new.
 
-    Schwarz et al. 2018 (Progress & Compress, arXiv:1805.06370), eq. 9, after Huszár 2018 (arXiv:1712.03847).
+    Schwarz et al. 2018 (Progress & Compress, arXiv:1805.06370), eq. 9, after Huszár 2018 (arXiv:1712.03847). Other
+    options as for 'ewc'.
     """
-    return QuadraticPenalty(Fisher(fisher, fisher_samples), Anchor("online", gamma), lam, include_head)
+    scope = Scope(include_head, include_norm, balanced)
+    return QuadraticPenalty(Fisher(fisher, fisher_samples), Anchor("online", gamma), lam, scope, clamp=clamp)
 
 
 @strategy("ewc-fixed")
 def ewc_fixed(
     *,
+    form: Form = "online",
+    fisher: FisherKind = "exact",
+    fisher_samples: Count | None = 5000,
     rate: UnitInterval = 0.8,
     accumulate: Accumulate = "mean",
     when_both_zero: WhenBothZero = "freeze",
+    balanced: bool = False,
     include_head: bool = False,
+    include_norm: bool = True,
+    parity: bool = False,
 ) -> ExplicitInterpolation:
     """EWC by explicit interpolation: step on the task, then go back towards the anchor by √A/(√α+√A); no λ.
 
     Lubana et al. 2022 (CoLLAs), section 6, with the running Fisher ω ← rate·g² + (1−rate)·ω of mini-batch gradients.
+    form: 'batch' takes A from the Fisher after the stage instead, of the kind 'fisher'; α runs along in either.
+    parity: the first mean is taken with nothing, as in the authors' code.
     """
-    return ExplicitInterpolation(OnlineFisher(rate), Anchor(accumulate), when_both_zero, include_head)
+    running = OnlineFisher(rate)
+    measured = running if form == "online" else RunningThenBatch(running, Fisher(fisher, fisher_samples))
+    anchor = Anchor(accumulate, halve_first=parity)
+    return ExplicitInterpolation(measured, anchor, when_both_zero, Scope(include_head, include_norm, balanced))

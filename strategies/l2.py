@@ -7,8 +7,9 @@ import torch
 from clbench.registry import NonNegative, strategy
 from clbench.strategy import Learner, Weights
 
+from ._anchor import Accumulate, Anchor, Scope
 from ._importance import Importance, Parameters
-from ._quadratic import Accumulate, Anchor, ExplicitInterpolation, QuadraticPenalty, WhenBothZero
+from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 
 class Uniform(Importance):
@@ -24,20 +25,39 @@ class Uniform(Importance):
 
 
 @strategy("l2")
-def l2(*, lam: NonNegative = 0.1, accumulate: Accumulate = "mean", include_head: bool = False) -> QuadraticPenalty:
+def l2(
+    *,
+    lam: NonNegative = 0.1,
+    accumulate: Accumulate = "mean",
+    clamp: bool = False,
+    balanced: bool = False,
+    include_head: bool = False,
+    include_norm: bool = True,
+    parity: bool = False,
+) -> QuadraticPenalty:
     """L2 penalty towards the last task's weights, (λ/2)‖θ − θ*‖²: every weight matters the same.
 
     "Vanilla" of Lubana et al. 2022 (CoLLAs), eq. 1 with A = 1; L2 of Smith et al. 2023 (arXiv:2203.17269).
+    Options as for 'ewc'; balanced changes nothing here.
     """
-    return QuadraticPenalty(Uniform(), Anchor(accumulate), lam, include_head)
+    anchor = Anchor(accumulate, halve_first=parity)
+    scope = Scope(include_head, include_norm, balanced)
+    return QuadraticPenalty(Uniform(), anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
 @strategy("l2-fixed")
 def l2_fixed(
-    *, accumulate: Accumulate = "mean", when_both_zero: WhenBothZero = "freeze", include_head: bool = False
+    *,
+    accumulate: Accumulate = "mean",
+    when_both_zero: WhenBothZero = "freeze",
+    balanced: bool = False,
+    include_head: bool = False,
+    include_norm: bool = True,
+    parity: bool = False,
 ) -> ExplicitInterpolation:
     """L2 by explicit interpolation: with A = α = 1, halfway back to the anchor after every step.
 
     Lubana et al. 2022 (CoLLAs), section 6.
     """
-    return ExplicitInterpolation(Uniform(), Anchor(accumulate), when_both_zero, include_head)
+    anchor = Anchor(accumulate, halve_first=parity)
+    return ExplicitInterpolation(Uniform(), anchor, when_both_zero, Scope(include_head, include_norm, balanced))

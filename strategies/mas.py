@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from clbench.registry import Count, NonNegative, UnitInterval, strategy
-from clbench.strategy import Learner, Weights
+from clbench.strategy import Learner, Weights, gradients
 
-from ._importance import Importance, Parameters
+from ._anchor import Accumulate, Anchor, Scope
+from ._importance import Form, Importance, Parameters, RunningThenBatch
 from ._per_sample import Term, mean_moments
-from ._quadratic import Accumulate, Anchor, ExplicitInterpolation, QuadraticPenalty, WhenBothZero
+from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 
 def _squared_norm(logits: Tensor, _: Tensor) -> Tensor:
@@ -32,22 +33,30 @@ class OutputSensitivity(Importance):
 class OnlineSensitivity(Importance):
     """Running form: ω ← κ|∂ mean‖f‖²/∂θ| + (1−κ)ω over mini-batches, from 0.
 
-    It has a backward pass of its own, so the task's gradient is never mixed in.
+    It has a backward pass of its own, so that the task's gradient is not mixed in – unless ``mixed``, which adds it
+    before |·| is taken, as the code of Lubana et al. 2022 does.
     """
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, mixed: bool = False) -> None:
         self.rate = rate
+        self.mixed = mixed
 
     def begin(self, learner: Learner, weights: Parameters) -> None:
         """Start from nothing."""
         self.running = [torch.zeros_like(weight) for weight in weights]
 
     def forwarded(self, learner: Learner, weights: Parameters) -> None:
-        """Take this step's output in."""
+        """Differentiate this step's output."""
         objective = learner.mb_output.square().sum(1).mean()
         found = torch.autograd.grad(objective, weights, retain_graph=True, allow_unused=True, materialize_grads=True)
+        self.found = list(found)
+
+    def observe(self, learner: Learner, weights: Parameters) -> None:
+        """Take this step in."""
+        if self.mixed:
+            torch._foreach_add_(self.found, gradients(weights))
         torch._foreach_mul_(self.running, 1 - self.rate)
-        torch._foreach_add_(self.running, torch._foreach_abs(found), alpha=self.rate)
+        torch._foreach_add_(self.running, torch._foreach_abs(self.found), alpha=self.rate)
 
     def current(self, weights: Parameters) -> Weights:
         """ω."""
@@ -58,27 +67,49 @@ class OnlineSensitivity(Importance):
 def mas(
     *,
     lam: NonNegative = 0.01,
+    form: Form = "batch",
     samples: Count | None = None,
+    rate: UnitInterval = 0.8,
     accumulate: Accumulate = "sum",
+    clamp: bool = False,
+    balanced: bool = False,
     include_head: bool = False,
+    include_norm: bool = True,
+    parity: bool = False,
 ) -> QuadraticPenalty:
     """Memory-aware synapses: penalty with A = mean |∂‖f(x)‖²/∂θ|, per sample.
 
     Aljundi et al. 2018 (arXiv:1711.09601), eqs. 2 and 4. 'samples' caps how many images are used (null: all).
+    form: 'online' runs along with mini-batches, ω ← rate·|∂ mean‖f‖²/∂θ| + (1−rate)·ω. parity: as in the code of Lubana
+    et al. 2022, no ½, the first mean taken with nothing, and the task's gradient mixed into the online form.
+    Other options as for 'ewc'.
     """
-    return QuadraticPenalty(OutputSensitivity(samples), Anchor(accumulate), lam, include_head)
+    measured = OnlineSensitivity(rate, parity) if form == "online" else OutputSensitivity(samples)
+    scope = Scope(include_head, include_norm, balanced)
+    anchor = Anchor(accumulate, halve_first=parity)
+    return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
 @strategy("mas-fixed")
 def mas_fixed(
     *,
+    form: Form = "online",
+    samples: Count | None = None,
     rate: UnitInterval = 0.8,
     accumulate: Accumulate = "mean",
     when_both_zero: WhenBothZero = "freeze",
+    balanced: bool = False,
     include_head: bool = False,
+    include_norm: bool = True,
+    parity: bool = False,
 ) -> ExplicitInterpolation:
     """MAS by explicit interpolation, with the running sensitivity of mini-batches; no λ.
 
-    Lubana et al. 2022 (CoLLAs), section 6, with the importance of Aljundi et al. 2018 (arXiv:1711.09601).
+    Lubana et al. 2022 (CoLLAs), section 6, with the importance of Aljundi et al. 2018 (arXiv:1711.09601). form: 'batch'
+    takes A after the stage instead. parity: the task's gradient is mixed in and the first mean taken with nothing, as
+    in the authors' code.
     """
-    return ExplicitInterpolation(OnlineSensitivity(rate), Anchor(accumulate), when_both_zero, include_head)
+    running = OnlineSensitivity(rate, parity)
+    measured = running if form == "online" else RunningThenBatch(running, OutputSensitivity(samples))
+    anchor = Anchor(accumulate, halve_first=parity)
+    return ExplicitInterpolation(measured, anchor, when_both_zero, Scope(include_head, include_norm, balanced))

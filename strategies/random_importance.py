@@ -7,8 +7,9 @@ import torch
 from clbench.registry import NonNegative, strategy
 from clbench.strategy import Learner, Weights
 
+from ._anchor import Accumulate, Anchor, Scope
 from ._importance import Importance, Parameters
-from ._quadratic import Accumulate, Anchor, ExplicitInterpolation, QuadraticPenalty, WhenBothZero
+from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 
 class Random(Importance):
@@ -25,20 +26,38 @@ class Random(Importance):
 
 
 @strategy("random")
-def random(*, lam: NonNegative = 0.1, accumulate: Accumulate = "mean", include_head: bool = False) -> QuadraticPenalty:
+def random(
+    *,
+    lam: NonNegative = 0.1,
+    accumulate: Accumulate = "mean",
+    clamp: bool = False,
+    balanced: bool = False,
+    include_head: bool = False,
+    include_norm: bool = True,
+    parity: bool = False,
+) -> QuadraticPenalty:
     """Quadratic penalty with random importances A ~ U(0, 1).
 
-    Control of Lubana et al. 2022 (CoLLAs), section 5.
+    Control of Lubana et al. 2022 (CoLLAs), section 5. Options as for 'ewc'.
     """
-    return QuadraticPenalty(Random(), Anchor(accumulate), lam, include_head)
+    anchor = Anchor(accumulate, halve_first=parity)
+    scope = Scope(include_head, include_norm, balanced)
+    return QuadraticPenalty(Random(), anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
 @strategy("random-fixed")
 def random_fixed(
-    *, accumulate: Accumulate = "mean", when_both_zero: WhenBothZero = "freeze", include_head: bool = False
+    *,
+    accumulate: Accumulate = "mean",
+    when_both_zero: WhenBothZero = "freeze",
+    balanced: bool = False,
+    include_head: bool = False,
+    include_norm: bool = True,
+    parity: bool = False,
 ) -> ExplicitInterpolation:
     """Explicit interpolation with random importances; α is the current stage's draw.
 
     Lubana et al. 2022 (CoLLAs), section 6.
     """
-    return ExplicitInterpolation(Random(), Anchor(accumulate), when_both_zero, include_head)
+    anchor = Anchor(accumulate, halve_first=parity)
+    return ExplicitInterpolation(Random(), anchor, when_both_zero, Scope(include_head, include_norm, balanced))

@@ -5,28 +5,34 @@ from __future__ import annotations
 import torch
 
 from clbench.registry import Count, NonNegative, Positive, UnitInterval, strategy
-from clbench.strategy import Learner, Weights, copies, gradients, values
+from clbench.strategy import Learner, Weights, copies, gradients, grown, values
 
+from ._anchor import Accumulate, Anchor, Scope
 from ._importance import Parameters, PathIntegral
-from ._quadratic import Accumulate, Anchor, ExplicitInterpolation, QuadraticPenalty, WhenBothZero
+from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 
 class RiemannianWalk(PathIntegral):
     """A = F + s: F ← κg² + (1−κ)F, and s += relu(ω / (½FΔθ² + ε)) every ``interval`` steps.
 
-    ω is the sum of −g·Δθ over the interval, Δθ in the denominator the move over it. Both start anew at each stage.
+    ω is the sum of −g·Δθ over the interval, Δθ in the denominator the move over it. Both start anew at each stage –
+    unless ``keep_fisher``, with which F goes on, as in the code of Lubana et al. 2022.
     """
 
-    def __init__(self, rate: float, interval: int, epsilon: float) -> None:
+    def __init__(self, rate: float, interval: int, epsilon: float, keep_fisher: bool = False) -> None:
         self.rate = rate
         self.interval = interval
         self.epsilon = epsilon
+        self.keep_fisher = keep_fisher
+        self.fisher: Weights = []
 
     def begin(self, learner: Learner, weights: Parameters) -> None:
         """Start Fisher, path and score from nothing."""
         super().begin(learner, weights)
         self.steps = 0
-        self.fisher = [torch.zeros_like(weight) for weight in weights]
+        zeros = [torch.zeros_like(weight) for weight in weights]
+        kept = self.keep_fisher and self.fisher
+        self.fisher = [grown(old, new) for old, new in zip(self.fisher, zeros, strict=True)] if kept else zeros
         self.omega = [torch.zeros_like(weight) for weight in weights]
         self.score = [torch.zeros_like(weight) for weight in weights]
         self.checkpoint = copies(weights)
@@ -69,13 +75,22 @@ def rwalk(
     interval: Count = 10,
     epsilon: Positive = 1e-3,
     accumulate: Accumulate = "mean",
+    clamp: bool = False,
+    balanced: bool = False,
     include_head: bool = False,
+    include_norm: bool = True,
+    parity: bool = False,
 ) -> QuadraticPenalty:
     """Riemannian walk: penalty with running Fisher plus path score; old and new importance are averaged.
 
     Chaudhry et al. 2018 (arXiv:1801.10112), eqs. 6 to 9; not normalised to [0, 1]. 'rate' is their α, 'interval' Δt.
+    parity: as in the code of Lubana et al. 2022, the running Fisher goes on over tasks, no ½, the first mean taken with
+    nothing. Other options as for 'ewc'.
     """
-    return QuadraticPenalty(RiemannianWalk(rate, interval, epsilon), Anchor(accumulate), lam, include_head)
+    measured = RiemannianWalk(rate, interval, epsilon, keep_fisher=parity)
+    scope = Scope(include_head, include_norm, balanced)
+    anchor = Anchor(accumulate, halve_first=parity)
+    return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
 @strategy("rwalk-fixed")
@@ -86,11 +101,16 @@ def rwalk_fixed(
     epsilon: Positive = 1e-3,
     accumulate: Accumulate = "mean",
     when_both_zero: WhenBothZero = "freeze",
+    balanced: bool = False,
     include_head: bool = False,
+    include_norm: bool = True,
+    parity: bool = False,
 ) -> ExplicitInterpolation:
     """RWalk by explicit interpolation; no λ.
 
-    Lubana et al. 2022 (CoLLAs), section 6, with the importance of Chaudhry et al. 2018 (arXiv:1801.10112).
+    Lubana et al. 2022 (CoLLAs), section 6, with the importance of Chaudhry et al. 2018 (arXiv:1801.10112). parity: the
+    running Fisher goes on over tasks and the first mean is taken with nothing, as in the authors' code.
     """
-    importance = RiemannianWalk(rate, interval, epsilon)
-    return ExplicitInterpolation(importance, Anchor(accumulate), when_both_zero, include_head)
+    measured = RiemannianWalk(rate, interval, epsilon, keep_fisher=parity)
+    anchor = Anchor(accumulate, halve_first=parity)
+    return ExplicitInterpolation(measured, anchor, when_both_zero, Scope(include_head, include_norm, balanced))

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import torch
 
+from clbench.errors import UserError
 from clbench.registry import NonNegative, Positive, strategy
 from clbench.strategy import Learner, Weights, values
 
+from ._anchor import Accumulate, Anchor, Scope
 from ._importance import Parameters, PathIntegral
-from ._quadratic import Accumulate, Anchor, ExplicitInterpolation, QuadraticPenalty, WhenBothZero
+from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 
 class SynapticIntelligence(PathIntegral):
-    """ω += −g·Δθ at each step; A = relu(ω / ((θ − θ_start)² + ξ))."""
+    """ω += −g·Δθ at each step; A = relu(ω / ((θ − θ_start)² + ξ)).
 
-    def __init__(self, xi: float) -> None:
+    ``signed`` leaves the relu out, so that weights whose path raised the loss are pushed away from the anchor.
+    ``reversed_sign`` takes +g·Δθ, as the code of Lubana et al. 2022 does.
+    """
+
+    def __init__(self, xi: float, signed: bool = False, reversed_sign: bool = False) -> None:
         self.xi = xi
+        self.signed = signed
+        self.sign = -1.0 if reversed_sign else 1.0
 
     def begin(self, learner: Learner, weights: Parameters) -> None:
         """Start a new path."""
@@ -25,7 +33,7 @@ class SynapticIntelligence(PathIntegral):
     @torch.no_grad()
     def stepped(self, learner: Learner, weights: Parameters) -> None:
         """Add this step's share."""
-        torch._foreach_add_(self.omega, self.path(weights))
+        torch._foreach_add_(self.omega, self.path(weights), alpha=self.sign)
 
     @torch.no_grad()
     def current(self, weights: Parameters) -> Weights:
@@ -34,7 +42,8 @@ class SynapticIntelligence(PathIntegral):
         torch._foreach_mul_(distance, distance)
         torch._foreach_add_(distance, self.xi)
         importance = torch._foreach_div(self.omega, distance)
-        torch._foreach_clamp_min_(importance, 0.0)
+        if not self.signed:
+            torch._foreach_clamp_min_(importance, 0.0)
         return list(importance)
 
 
@@ -43,14 +52,29 @@ def si(
     *,
     lam: NonNegative = 0.1,
     xi: Positive = 0.1,
+    signed: bool = False,
     accumulate: Accumulate = "sum",
+    clamp: bool = False,
+    balanced: bool = False,
     include_head: bool = False,
+    include_norm: bool = True,
+    parity: bool = False,
 ) -> QuadraticPenalty:
     """Synaptic intelligence: penalty (λ/2)·Σ A(θ−θ*)² with A the sum over tasks of path importances.
 
-    Zenke et al. 2017 (arXiv:1703.04200), eqs. 4 and 5, with this harness's ½ (their c is λ/2).
+    Zenke et al. 2017 (arXiv:1703.04200), eqs. 4 and 5, with this harness's ½ (their c is λ/2). signed: keep negative
+    importances, of which Lubana et al. 2022 (CoLLAs) show that they are unstable; with accumulate sum, mean or online.
+    parity: as in the code of the latter, ω += +g·Δθ, no ½, the first mean taken with nothing. Others as for 'ewc'.
     """
-    return QuadraticPenalty(SynapticIntelligence(xi), Anchor(accumulate), lam, include_head)
+    if signed and (balanced or accumulate in ("separate", "normalised")):
+        raise UserError(
+            "strategy.signed: negative importances have no weighted mean of anchors and no sum to divide by. Use it "
+            "with accumulate sum, mean or online, and balanced=false."
+        )
+    scope = Scope(include_head, include_norm, balanced)
+    anchor = Anchor(accumulate, halve_first=parity)
+    measured = SynapticIntelligence(xi, signed, reversed_sign=parity)
+    return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
 @strategy("si-fixed")
@@ -59,10 +83,15 @@ def si_fixed(
     xi: Positive = 0.1,
     accumulate: Accumulate = "mean",
     when_both_zero: WhenBothZero = "freeze",
+    balanced: bool = False,
     include_head: bool = False,
+    include_norm: bool = True,
+    parity: bool = False,
 ) -> ExplicitInterpolation:
     """SI by explicit interpolation; no λ.
 
-    Lubana et al. 2022 (CoLLAs), section 6, with the path importance of Zenke et al. 2017 (arXiv:1703.04200).
+    Lubana et al. 2022 (CoLLAs), section 6, with the path importance of Zenke et al. 2017 (arXiv:1703.04200). parity:
+    the path's sign turned round and the first mean taken with nothing, as in the authors' code.
     """
-    return ExplicitInterpolation(SynapticIntelligence(xi), Anchor(accumulate), when_both_zero, include_head)
+    measured, anchor = SynapticIntelligence(xi, reversed_sign=parity), Anchor(accumulate, halve_first=parity)
+    return ExplicitInterpolation(measured, anchor, when_both_zero, Scope(include_head, include_norm, balanced))

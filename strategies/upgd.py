@@ -24,6 +24,8 @@ class Upgd(Strategy):
     from a pool of a million draws at a new place each step, since drawing it each step would cost more than the step.
     """
 
+    exclusive = "changes the step itself"
+
     def __init__(self, *, beta: Share = 0.999, noise: NonNegative = 0.001) -> None:
         super().__init__()
         self.beta = beta

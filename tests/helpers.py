@@ -99,6 +99,7 @@ class FakeLearner:
         self.train_mb_size = batch_size
         self.device = torch.device("cpu")
         self.mb_output: Tensor | None = None
+        self.optimizer = torch.optim.SGD(model.parameters(), 0.1)
         if data is not None:
             self.data = data
 

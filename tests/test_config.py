@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from clbench import store
 from clbench.config import components, resolve
 from clbench.errors import UserError
 from clbench.layers import merge, read_assignments, read_seeds, read_yaml
@@ -70,7 +71,10 @@ def test_bad_seeds(value: Any) -> None:
 def test_composition_options_find_their_component() -> None:
     (config,) = resolve({"strategy": {"name": "ewc+er", "lam": 7, "memory": 20}})
     assert components(config.strategy)[0][1]["lam"] == 7
-    assert components(config.strategy)[1] == ("er", {"memory": 20, "batch": None})
+    assert components(config.strategy)[1] == (
+        "er",
+        {"memory": 20, "batch": None, "selection": "reservoir", "per_class": None},
+    )
 
 
 def test_composition_options_by_component() -> None:
@@ -177,3 +181,18 @@ def test_merge_does_not_change_its_layers() -> None:
     layer = {"strategy": {"name": "ewc", "lam": 1}}
     merge(layer, {"strategy": {"lam": 2}})
     assert layer == {"strategy": {"name": "ewc", "lam": 1}}
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("ewc", ["ewc"]),
+        ("lwf+ewc", ["lwf", "ewc"]),
+        ("der++", ["der++"]),
+        ("der+++ewc", ["der++", "ewc"]),
+        ("ewc+der++", ["ewc", "der++"]),
+        ("ewc+der+++l2", ["ewc", "der++", "l2"]),
+    ],
+)
+def test_a_double_plus_belongs_to_a_name(name: str, parts: list[str]) -> None:
+    assert store.parts(name) == parts

@@ -16,12 +16,14 @@ from clbench.config import RunConfig, resolve
 from clbench.data.benchmark import make_benchmark
 from clbench.data.sources import DataPlace
 from clbench.engine import optimizers
+from clbench.engine.optimizers import AdaptiveGradientClipping
 from clbench.engine.precision import choose_device, choose_precision, choose_threads
 from clbench.engine.run import Machine, run
 from clbench.engine.seeding import available_cores
 from clbench.errors import UserError
 from clbench.models import network
-from tests.helpers import known, run_small
+from clbench.store import Result
+from tests.helpers import FakeLearner, known, run_small
 
 CLASS: dict[str, Any] = {"scenario": {"incremental": "class"}}
 
@@ -109,6 +111,34 @@ def test_settings_that_do_not_fit(layers: list[dict[str, Any]], message: str) ->
 def test_stages_cannot_be_changed_twice() -> None:
     with pytest.raises(UserError, match="at most one part"):
         run_small("joint+cumulative")
+
+
+@pytest.mark.parametrize("name", ["ewc-fixed+si-fixed"])
+def test_methods_that_undo_each_other_are_not_composed(name: str) -> None:
+    with pytest.raises(UserError, match="makes no sense: each of 'ewc-fixed' and 'si-fixed' goes back to an anchor"):
+        run_small(name)
+
+
+def test_adaptive_clipping_limits_each_unit() -> None:
+    """‖g‖ ≤ τ‖w‖ per row, biases one by one; small gradients and the classifier are left alone."""
+    model = nn.ModuleDict({"backbone": nn.Linear(2, 2), "classifier": nn.Linear(2, 1)})
+    layer: Any = model["backbone"]
+    layer.weight.data = torch.tensor([[3.0, 4.0], [3.0, 4.0]])
+    layer.bias.data = torch.tensor([2.0, 0.0])
+    layer.weight.grad = torch.tensor([[30.0, 40.0], [0.03, 0.04]])
+    layer.bias.grad = torch.tensor([-8.0, 8.0])
+    model["classifier"].weight.grad = torch.full((1, 2), 100.0)
+    clipping, learner = AdaptiveGradientClipping(0.1), FakeLearner(model)
+    clipping.before_training_exp(learner)
+    clipping.before_update(learner)
+    torch.testing.assert_close(layer.weight.grad, torch.tensor([[0.3, 0.4], [0.03, 0.04]]))
+    torch.testing.assert_close(layer.bias.grad, torch.tensor([-0.2, 1e-4]))
+    assert float(model["classifier"].weight.grad[0, 0]) == 100.0
+    assert course(run_small("naive", {"optimizer": {"agc": 0.01}})) != course(run_small("naive"))
+
+
+def course(result: Result) -> Any:
+    return result.accuracy, result.diagnostics["training_loss"]
 
 
 def test_heads_that_are_not_used_are_left_alone_by_momentum_and_decay() -> None:
@@ -291,18 +321,16 @@ def test_something_that_is_no_plugin() -> None:
 
 
 def test_reservoir_keeps_every_sample_with_the_same_probability() -> None:
-    from clbench.strategies.er import ExperienceReplay
+    from clbench.strategies._memory import reservoir_slots
 
     counts = np.zeros(60)
     for seed in range(400):
-        replay = ExperienceReplay(memory=15)
         random = torch.Generator().manual_seed(seed)
         place = np.full(15, -1)
         for start in (0, 20, 40):
-            for sample, slot in enumerate(replay._slots(20, random), start=start):
+            for sample, slot in enumerate(reservoir_slots(start, 20, 15, random), start=start):
                 if slot >= 0:
                     place[slot] = sample
-            replay.seen += 20
         counts[place] += 1
     expected = 400 * 15 / 60
     assert counts.sum() == 400 * 15

@@ -190,16 +190,92 @@ def test_online_fisher_is_a_running_mean_of_squares() -> None:
     torch.testing.assert_close(importance.current(weights)[0], torch.tensor([[0.8 * 9 + 0.2 * 0.8, 0.2 * 0.8 * 4]]))
 
 
-def test_online_sensitivity_does_not_mix_in_the_task_gradient() -> None:
+@pytest.mark.parametrize(("mixed", "expected"), [(False, [3.0, 7.0]), (True, [10.0, 14.0])])
+def test_online_sensitivity_mixes_the_task_gradient_in_only_for_parity(mixed: bool, expected: list[float]) -> None:
     model, learner = walker()
     nn.init.ones_(model.weight)  # type: ignore[arg-type]
-    importance = OnlineSensitivity(rate=0.8)
+    importance = OnlineSensitivity(rate=0.8, mixed=mixed)
     weights = list(model.parameters())
     weights[0].grad = torch.full((1, 2), 7.0)
     importance.begin(learner, weights)
     x = torch.tensor([[1.0, 2.0], [0.0, 1.0]])
     learner.mb_output = model(x)
     importance.forwarded(learner, weights)
+    importance.observe(learner, weights)
     # ∂ mean (w·x)²/∂w = mean 2(w·x)x = ([6, 12] + [0, 2]) / 2
-    torch.testing.assert_close(importance.current(weights)[0], 0.8 * torch.tensor([[3.0, 7.0]]))
+    torch.testing.assert_close(importance.current(weights)[0], 0.8 * torch.tensor([expected]))
     assert torch.equal(weights[0].grad, torch.full((1, 2), 7.0))
+
+
+def walk(importance: Any, steps: int = 12) -> list[Tensor]:
+    """Importances after some steps of plain SGD on ½‖w‖²."""
+    model, learner = walker()
+    nn.init.constant_(model.weight, 1.0)  # type: ignore[arg-type]
+    weights = list(model.parameters())
+    importance.begin(learner, weights)
+    for _ in range(steps):
+        weights[0].grad = weights[0].detach().clone()
+        importance.observe(learner, weights)
+        with torch.no_grad():
+            weights[0].sub_(0.1 * weights[0].grad)
+        importance.stepped(learner, weights)
+    found: list[Tensor] = importance.current(weights)
+    return found
+
+
+def test_signed_and_reversed_path_importances() -> None:
+    """Downhill all the way: positive; with the sign turned round negative, which the relu makes 0."""
+    (plain,), (signed,) = walk(SynapticIntelligence(0.1)), walk(SynapticIntelligence(0.1, signed=True))
+    assert torch.equal(plain, signed)
+    assert (plain > 0).all()
+    (turned,) = walk(SynapticIntelligence(0.1, signed=True, reversed_sign=True))
+    assert torch.equal(turned, -plain)
+    assert (walk(SynapticIntelligence(0.1, reversed_sign=True))[0] == 0).all()
+
+
+@pytest.mark.parametrize("eta", [0.1, 0.01, 0.001])
+def test_path_integral_is_the_change_of_a_quadratic_loss(eta: float) -> None:
+    """Σ_k ω_k = L(start) − L(end) up to the step size: each step's share is exact but for ½η‖g‖²'s part."""
+    model, learner = walker()
+    nn.init.constant_(model.weight, 1.0)  # type: ignore[arg-type]
+    weights, scale = list(model.parameters()), torch.tensor([[1.0, 3.0]])
+    importance = SynapticIntelligence(0.1)
+    importance.begin(learner, weights)
+    before = 0.5 * (scale * weights[0].detach() ** 2).sum()
+    for _ in range(50):
+        weights[0].grad = scale * weights[0].detach()
+        importance.observe(learner, weights)
+        with torch.no_grad():
+            weights[0].sub_(eta * weights[0].grad)
+        importance.stepped(learner, weights)
+    change = before - 0.5 * (scale * weights[0].detach() ** 2).sum()
+    # each step: −gΔθ = ηg², the loss falls by ηg² − ½η²sg²: too large by a factor of at most 1/(1 − ½ηs)
+    assert 1.0 <= float(importance.omega[0].sum() / change) <= 1 / (1 - 1.5 * eta) + 1e-3
+
+
+def test_the_running_fisher_of_rwalk_goes_on_only_for_parity() -> None:
+    model, learner = walker()
+    weights = list(model.parameters())
+    for kept in (False, True):
+        importance = RiemannianWalk(0.5, 10, 1e-3, keep_fisher=kept)
+        for _ in range(2):
+            importance.begin(learner, weights)
+            weights[0].grad = torch.full((1, 2), 2.0)
+            importance.observe(learner, weights)
+        assert float(importance.fisher[0][0, 0]) == (3.0 if kept else 2.0)
+
+
+@pytest.mark.parametrize("name", ["ewc", "mas"])
+def test_online_form_of_a_penalty_and_batch_form_of_an_interpolation(name: str) -> None:
+    """The form decides what is measured; both forms of both kinds train and differ."""
+    from tests.helpers import run_small
+
+    strong = {"lam": 100.0}
+    found = [
+        run_small({"name": name, "form": "batch"} | strong),
+        run_small({"name": name, "form": "online"} | strong),
+        run_small({"name": f"{name}-fixed", "form": "online"}),
+        run_small({"name": f"{name}-fixed", "form": "batch"}),
+    ]
+    assert {result.status for result in found} == {"ok"}
+    assert len({str(result.diagnostics["training_loss"]) for result in found}) == 4

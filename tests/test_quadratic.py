@@ -6,17 +6,19 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from clbench.strategies._anchor import Anchor, Scope, balance
 from clbench.strategies._importance import Importance
-from clbench.strategies._quadratic import Anchor, ExplicitInterpolation, QuadraticPenalty
+from clbench.strategies._quadratic import ExplicitInterpolation, QuadraticPenalty
 from clbench.strategy import Weights
 from tests.helpers import FakeLearner
 
 # Subnormal numbers are flushed by any run in the same process.
 numbers = st.floats(0, 10, width=32, allow_subnormal=False).filter(lambda v: v == 0 or v > 1e-3)
+EVERYTHING = Scope(include_head=True, include_norm=True, balanced=False)
 places = st.floats(-5, 5, width=32, allow_subnormal=False)
 
 
@@ -50,9 +52,81 @@ def test_separate_penalties_fold_exactly(tasks: list[tuple[float, float]], now: 
     anchor = Anchor("separate")
     for importance, place in tasks:
         anchor.add(["weight"], [torch.tensor([[importance]])], [torch.tensor([[place]])])
-    found = penalty_gradient(QuadraticPenalty(Given([0.0]), anchor, 2.0, True), model_at(now))
+    found = penalty_gradient(QuadraticPenalty(Given([0.0]), anchor, 2.0, EVERYTHING), model_at(now))
     expected = 2.0 * sum(importance * (now - place) for importance, place in tasks)
     assert float(found) == pytest.approx(expected, rel=1e-4, abs=1e-3)
+
+
+@settings(deadline=None)  # torch.optim is imported on the way
+@given(numbers, places, places, places, st.floats(0.0625, 1), st.floats(0.0625, 1))
+def test_a_penalty_step_is_an_interpolation(
+    importance: float, old: float, now: float, gradient: float, eta: float, lam: float
+) -> None:
+    """θ − η(g + λA(θ − θ*)) = (1 − ηλA)θ + ηλAθ* − ηg: one step of plain SGD (METHODS: Lubana et al. 2022, eq. 3)."""
+    anchor = Anchor("separate")
+    anchor.add(["weight"], [torch.tensor([[importance]])], [torch.tensor([[old]])])
+    model = model_at(now)
+    strategy, learner = QuadraticPenalty(Given([0.0]), anchor, lam, EVERYTHING), FakeLearner(model)
+    strategy.before_training_exp(learner)
+    model.weight.grad = torch.tensor([[gradient]])
+    strategy.before_update(learner)
+    torch.optim.SGD(model.parameters(), eta).step()
+    share = eta * lam * importance
+    expected = (1 - share) * now + share * old - eta * gradient
+    assert float(model.weight.detach()) == pytest.approx(expected, rel=1e-6, abs=1e-4)
+
+
+@pytest.mark.parametrize(("clamp", "share"), [(False, 4.0), (True, 1.0)])
+def test_clamping_stops_at_the_anchor(clamp: bool, share: float) -> None:
+    """A ≤ 1/(ηλ): one step goes to the anchor and not beyond."""
+    anchor = Anchor("sum")
+    anchor.add(["weight"], [torch.tensor([[40.0]])], [torch.tensor([[1.0]])])
+    strategy = QuadraticPenalty(Given([0.0]), anchor, 2.0, EVERYTHING, clamp=clamp)
+    model = model_at(3.0)
+    learner = FakeLearner(model)
+    learner.optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    strategy.before_training_exp(learner)
+    model.weight.grad = torch.zeros_like(model.weight)
+    strategy.before_update(learner)
+    learner.optimizer.step()
+    assert float(model.weight.detach()) == pytest.approx(3.0 - share * 2.0)
+    protection = strategy.protection()
+    assert protection is not None
+    assert float(0.05 * protection.strength["weight"]) == pytest.approx(share)
+
+
+def test_balanced_layers_have_the_same_mean() -> None:
+    names = ["a.weight", "a.bias", "b.weight", "c.weight"]
+    found = balance(names, [torch.tensor([1.0, 3.0]), torch.tensor([2.0]), torch.tensor([10.0]), torch.zeros(3)])
+    assert [t.tolist() for t in found] == [
+        [2.0, 6.0],
+        [4.0],
+        [4.0],
+        [0.0, 0.0, 0.0],
+    ]  # means 2, 10 and 0: 4 over layers
+
+
+def test_normalised_importances_sum_to_one_over_all_weights() -> None:
+    anchor = Anchor("normalised")
+    anchor.add(["a", "b"], [torch.tensor([3.0]), torch.tensor([1.0])], [torch.zeros(1), torch.zeros(1)])
+    anchor.add(["a", "b"], [torch.tensor([1.0]), torch.tensor([1.0])], [torch.ones(1), torch.ones(1)])
+    assert {name: float(value) for name, value in anchor.importance.items()} == {"a": 0.625, "b": 0.375}
+
+
+def test_norm_layers_are_left_out_when_told() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.LayerNorm(3))
+    names = {norm: list(Scope(True, norm, False).weights(model)) for norm in (True, False)}
+    assert names[False] == ["0.weight", "0.bias"]
+    assert names[True] == ["0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias"]
+
+
+def test_parity_with_the_authors_code() -> None:
+    """No ½ in the penalty, and the first task's importances averaged with nothing."""
+    anchor = Anchor("mean", halve_first=True)
+    anchor.add(["weight"], [torch.tensor([[8.0]])], [torch.tensor([[1.0]])])
+    assert float(anchor.importance["weight"]) == 4.0
+    doubled = QuadraticPenalty(Given([0.0]), anchor, 10.0, EVERYTHING, doubled=True)
+    assert float(penalty_gradient(doubled, model_at(1.5))) == 2 * 10 * 4 * 0.5
 
 
 @pytest.mark.parametrize(
@@ -70,7 +144,7 @@ def test_penalty_has_the_half() -> None:
     """λ/2·A(θ−θ*)² has the gradient λA(θ−θ*)."""
     anchor = Anchor("separate")
     anchor.add(["weight"], [torch.tensor([[2.0]])], [torch.tensor([[1.0]])])
-    assert float(penalty_gradient(QuadraticPenalty(Given([0.0]), anchor, 10.0, True), model_at(1.5))) == 10.0
+    assert float(penalty_gradient(QuadraticPenalty(Given([0.0]), anchor, 10.0, EVERYTHING), model_at(1.5))) == 10.0
 
 
 def test_a_grown_classifier_is_free_where_it_is_new() -> None:
@@ -86,7 +160,7 @@ def test_interpolation_by_hand(when: Any, last: float) -> None:
     """R = √A/(√α+√A): ⅔ for A = 4, α = 1; 1 for α = 0; 0 for A = 0; and 0/0 as told."""
     anchor = Anchor("mean")
     anchor.add(["weight"], [torch.tensor([[4.0, 9.0, 0.0, 0.0]])], [torch.zeros(1, 4)])
-    strategy = ExplicitInterpolation(Given([1.0, 0.0, 2.0, 0.0]), anchor, when, True)
+    strategy = ExplicitInterpolation(Given([1.0, 0.0, 2.0, 0.0]), anchor, when, EVERYTHING)
     model = model_at(1.0, 2.0, 3.0, 4.0)
     learner = FakeLearner(model)
     strategy.before_training_exp(learner)
@@ -97,7 +171,7 @@ def test_interpolation_by_hand(when: Any, last: float) -> None:
 
 
 def test_interpolation_averages_importances_at_the_end() -> None:
-    strategy = ExplicitInterpolation(Given([1.0]), Anchor("mean"), "freeze", True)
+    strategy = ExplicitInterpolation(Given([1.0]), Anchor("mean"), "freeze", EVERYTHING)
     model = model_at(3.0)
     learner = FakeLearner(model)
     for value in (1.0, 4.0):
@@ -112,7 +186,7 @@ def test_interpolation_never_overshoots(old: float, new: float, now: float) -> N
     """R is in (0, 1): the weight ends between where it was and the anchor, however large the importances."""
     anchor = Anchor("mean")
     anchor.add(["weight"], [torch.tensor([[old]])], [torch.zeros(1, 1)])
-    strategy = ExplicitInterpolation(Given([new]), anchor, "freeze", True)
+    strategy = ExplicitInterpolation(Given([new]), anchor, "freeze", EVERYTHING)
     model = model_at(now)
     learner = FakeLearner(model)
     strategy.before_training_exp(learner)

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from clbench import registry, store
 from clbench.cli import app
-from clbench.config import RunConfig
+from clbench.config import RunConfig, resolve
+from clbench.store.later import completed
 from tests.helpers import make_result
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -81,5 +82,28 @@ def test_results_of_earlier_versions_are_read(version: int) -> None:
     assert result.schema_version == store.SCHEMA_VERSION
     assert result.accuracy == old["accuracy"]
     assert [stage.prepare_seconds for stage in result.cost] == [one.get("prepare_seconds") for one in old["cost"]]
-    assert {stage.steps for stage in result.cost} == {None}
+    assert [stage.steps for stage in result.cost] == [one.get("steps") for one in old["cost"]]
     assert RunConfig.model_validate(result.config).run_id == result.run_id, "a run keeps its id"
+
+
+def test_every_committed_result_has_the_id_of_its_config() -> None:
+    """Later keys and options change no id, in whichever version a Result was written."""
+    files = sorted((GOLDEN.parents[1] / "results").rglob("s0-*.json"))
+    assert len(files) > 50
+    for file in files:
+        result = store.read(file)
+        config = RunConfig.model_validate(result.config)
+        assert config.run_id == result.run_id, file
+        again = resolve({key: value for key, value in result.config.items() if key != "seed"} | {"seeds": [0]})
+        assert again == [config], f"{file}: not what the same keys give today"
+
+
+def test_later_options_reach_into_compositions() -> None:
+    (config,) = resolve({"strategy": "ewc+er"})
+    before = store.shortened(config.model_dump(mode="json", exclude={"tuned"}))
+    assert before["strategy"]["er"] == {"memory": 500, "batch": None}
+    assert "form" not in before["strategy"]["ewc"]
+    assert "agc" not in before["optimizer"]
+    assert completed(before) == config.model_dump(mode="json", exclude={"tuned"})
+    (other,) = resolve({"strategy": {"name": "ewc+er", "form": "online"}})
+    assert other.run_id != config.run_id

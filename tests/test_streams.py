@@ -18,7 +18,7 @@ from clbench.data import cache
 from clbench.data.augment import PADDING, Augment
 from clbench.data.benchmark import make_benchmark
 from clbench.data.sources import SOURCES, DataPlace
-from clbench.data.streams import Permutation, Rotation, Stream, with_common_options
+from clbench.data.streams import Permutation, Rotation, Stream, stretch, with_common_options
 from clbench.data.tensors import BatchLoader, ResidentStream, TaskData, changed
 from clbench.errors import UserError
 from tests.helpers import task_data
@@ -302,3 +302,19 @@ def test_augmentation_draws_for_each_image() -> None:
 def test_scenario_files_import_no_torch() -> None:
     for listed in registry.scenario.listed.values():
         assert "import torch" not in Path(listed.file).read_text()
+
+
+@pytest.mark.parametrize("kind", ["task", "class", "domain"])
+def test_a_stretch_of_a_stream_counts_labels_and_heads_anew(kind: str, digits: cache.Dataset) -> None:
+    whole = make("split", digits, incremental=kind)
+    part = stretch(whole, 2, 2)
+    assert len(part.tasks) == 2
+    for index, task in enumerate(part.tasks):
+        assert task.source_classes == whole.tasks[index + 2].source_classes
+        assert np.array_equal(task.train, whole.tasks[index + 2].train)
+        assert task.classes == ([2 * index, 2 * index + 1] if kind == "class" else [0, 1])
+        assert task.head == (index if kind == "task" else 0)
+    assert (part.outputs, part.heads) == (4 if kind == "class" else 2, 2 if kind == "task" else 1)
+    assert stretch(whole, 0, None) is whole
+    with pytest.raises(UserError, match="leaves none of 5 tasks"):
+        stretch(whole, 5, None)

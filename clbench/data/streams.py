@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
+from annotated_types import Ge
 
 from clbench.data.cache import Dataset
 from clbench.errors import UserError
@@ -176,6 +177,8 @@ def common_options(
     validation: Share = 0.0,
     image_size: Count | None = None,
     normalisation: Literal["standard", "unit", "none"] = "standard",
+    skip: Annotated[int, Ge(0)] = 0,
+    keep: Count | None = None,
 ) -> None:
     """Declare the options that every scenario has beside its own; the engine applies them.
 
@@ -184,7 +187,38 @@ def common_options(
     image_size: scale images to a square of so many pixels (default: as they are).
     normalisation: 'standard' (zero mean and unit variance over the dataset's training images, per channel),
     'unit' (0 to 1) or 'none' (0 to 255).
+    skip, keep: leave out the first 'skip' tasks, then all but the first 'keep' of the rest (default: none), so that
+    settings can be chosen on some tasks and scored on others.
     """
+
+
+def stretch(stream: Stream, skip: int, keep: int | None) -> Stream:
+    """Return the stream's tasks from ``skip`` on, at most ``keep`` of them, with labels and heads counted anew.
+
+    Raises UserError if no task is left.
+    """
+    if skip == 0 and keep is None:
+        return stream
+    chosen = range(len(stream.tasks))[skip:][:keep]
+    if not chosen:
+        raise UserError(f"scenario.skip: {skip} leaves none of {len(stream.tasks)} tasks. Choose a smaller number.")
+    tasks = [stream.tasks[index] for index in chosen]
+    heads = sorted({task.head for task in tasks})
+    outputs, places = stream.outputs, np.arange(stream.outputs)
+    if stream.incremental == "class":
+        labels = sorted({label for task in tasks for label in task.classes})
+        outputs = len(labels)
+        places = np.full(stream.outputs, -1)
+        places[labels] = np.arange(outputs)
+
+    def make(index: int) -> Task:
+        task = stream.tasks[chosen[index]]
+        known = np.where(task.labels >= 0, places[task.labels], -1)
+        own = None if task.train_labels is None else places[task.train_labels]
+        return replace(task, labels=known, train_labels=own, head=heads.index(task.head))
+
+    count = len(heads) if stream.heads > 1 else 1
+    return replace(stream, tasks=Tasks(len(chosen), make), outputs=outputs, heads=count)
 
 
 def with_common_options(stream: Stream, seed: int, samples_per_task: int | None, validation: float) -> Stream:

@@ -9,7 +9,7 @@ from clbench.avalanche import SupervisedPlugin
 from clbench.config import RunConfig, components
 from clbench.data import cache
 from clbench.data.sources import DataPlace
-from clbench.data.streams import Stream, with_common_options
+from clbench.data.streams import Stream, stretch, with_common_options
 from clbench.engine import optimizers
 from clbench.engine.learner import Arithmetic, ResidentLearner, Training
 from clbench.engine.precision import choose_precision, is_convolutional
@@ -31,8 +31,9 @@ def stream_of(config: RunConfig, place: DataPlace) -> tuple[cache.Dataset, Strea
     options = dict(config.scenario)
     data = cache.load(source, place, options.pop("image_size"))
     samples, validation = options.pop("samples_per_task"), options.pop("validation")
+    skip, keep = options.pop("skip"), options.pop("keep")
     del options["name"], options["normalisation"]
-    stream: Stream = scenario_of(config).make(data, config.seed, **options)
+    stream = stretch(scenario_of(config).make(data, config.seed, **options), skip, keep)
     return data, with_common_options(stream, config.seed, samples, validation)
 
 
@@ -47,7 +48,21 @@ def plugins_of(config: RunConfig) -> list[SupervisedPlugin]:
                 "Name a plugin class, for instance avalanche.training.plugins.EWCPlugin."
             )
         plugins.append(plugin)
+    _check_exclusive(config.strategy["name"], plugins)
     return plugins
+
+
+def _check_exclusive(name: str, plugins: list[SupervisedPlugin]) -> None:
+    """Refuse compositions of methods that would undo each other."""
+    parts: dict[str, str] = {}
+    for part, plugin in zip(store.parts(name), plugins, strict=True):
+        does = plugin.exclusive if isinstance(plugin, Strategy) else None
+        if does is not None and does in parts:
+            raise UserError(
+                f"strategy: '{name}' makes no sense: each of '{parts[does]}' and '{part}' {does}. Keep one of them."
+            )
+        if does is not None:
+            parts[does] = part
 
 
 def stages_of(plugins: list[SupervisedPlugin], stream: Stream) -> list[list[int]]:
@@ -93,6 +108,8 @@ def learner_of(
     optimizer = optimizers.declared(settings.pop("name")).make(list(model.parameters()), device, **settings)
     if settings["schedule"] != "constant":
         plugins = [*plugins, optimizers.ScheduleLearningRate(settings["schedule"], settings["lr"])]
+    if settings["agc"] is not None:
+        plugins = [*plugins, optimizers.AdaptiveGradientClipping(settings["agc"])]
     learner = ResidentLearner(
         model=model,
         optimizer=optimizer,

@@ -19,6 +19,7 @@ from clbench.data.benchmark import ResidentExperience
 from clbench.data.tensors import BatchLoader, TaskData
 from clbench.engine.optimizers import Sam
 from clbench.engine.seeding import generator
+from clbench.strategy import Strategy
 
 Logits = Literal["all", "seen", "current"]
 STEP_EVENTS = (
@@ -214,7 +215,11 @@ class ResidentLearner(SupervisedTemplate):
 
     def make_train_dataloader(self, **kwargs: Any) -> None:
         """Shuffled batches of the stage's tensors, and as many epochs as the budget of steps needs."""
-        loader = BatchLoader(self.data, self.train_mb_size, self._shuffle, self._augment)
+        data = self.data
+        for plugin in self.plugins:
+            if isinstance(plugin, Strategy):
+                data = plugin.training_data(self, data)
+        loader = BatchLoader(data, self.train_mb_size, self._shuffle, self._augment)
         self.dataloader = loader
         if self.training.steps is not None:
             self.train_epochs = math.ceil(self.training.steps / len(loader))

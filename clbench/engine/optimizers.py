@@ -30,6 +30,7 @@ def sgd(
     weight_decay: NonNegative = 0.0,
     reset: Reset = "each-task",
     schedule: Schedule = "constant",
+    agc: Positive | None = None,
 ) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
     if nesterov and momentum == 0:
@@ -48,6 +49,7 @@ def adam(
     weight_decay: NonNegative = 0.0,
     reset: Reset = "each-task",
     schedule: Schedule = "constant",
+    agc: Positive | None = None,
 ) -> torch.optim.Optimizer:
     """Adam (Kingma and Ba 2015, arXiv:1412.6980)."""
     return torch.optim.Adam(parameters, lr, (beta1, beta2), weight_decay=weight_decay, fused=_fused(device))
@@ -63,6 +65,7 @@ def adamw(
     weight_decay: NonNegative = 0.01,
     reset: Reset = "each-task",
     schedule: Schedule = "constant",
+    agc: Positive | None = None,
 ) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
     return torch.optim.AdamW(parameters, lr, (beta1, beta2), weight_decay=weight_decay, fused=_fused(device))
@@ -100,6 +103,7 @@ def sam(
     weight_decay: NonNegative = 0.0,
     reset: Reset = "each-task",
     schedule: Schedule = "constant",
+    agc: Positive | None = None,
 ) -> torch.optim.Optimizer:
     """Sharpness-aware minimisation over SGD (Foret et al. 2021, arXiv:2010.01412): two passes per step."""
     made = Sam(parameters, lr, momentum, weight_decay=weight_decay, foreach=True)
@@ -136,3 +140,35 @@ class ScheduleLearningRate(SupervisedPlugin):
         left = 1 - progress if self.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
         for group in learner.optimizer.param_groups:
             group["lr"] = self.lr * left
+
+
+class AdaptiveGradientClipping(SupervisedPlugin):
+    """Clip each unit's gradient g to ‖g‖ ≤ τ·max(‖w‖, 10⁻³), w being the unit's weights (agc is τ).
+
+    Brock et al. 2021 (arXiv:2102.06171), eq. 3. Units are a weight's first dimension; biases and gains are clipped one
+    by one. The classifier is left alone, as the paper recommends. It comes after all strategies, penalties included.
+    """
+
+    def __init__(self, tau: float) -> None:
+        super().__init__()
+        self.tau = tau
+
+    def before_training_exp(self, learner: Any, **kwargs: Any) -> None:
+        """Collect the weights."""
+        named = learner.model.named_parameters()
+        self.weights = [weight for name, weight in named if not name.startswith("classifier")]
+
+    @torch.no_grad()
+    def before_update(self, learner: Any, **kwargs: Any) -> None:
+        """Clip."""
+        for weight in self.weights:
+            if weight.grad is None:
+                continue
+            norms, found = (_unit_norms(tensor) for tensor in (weight, weight.grad))
+            weight.grad.mul_((self.tau * norms.clamp_min(1e-3) / found.clamp_min(1e-6)).clamp_max(1.0))
+
+
+def _unit_norms(tensor: torch.Tensor) -> torch.Tensor:
+    """Norm of each unit's weights, in a shape that multiplies the tensor."""
+    rest = list(range(1, tensor.dim()))
+    return torch.linalg.vector_norm(tensor, dim=rest, keepdim=True) if rest else tensor.abs()

@@ -69,7 +69,8 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
         reason=trained.reason,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         seed=config.seed,
-        config=config.model_dump(mode="json"),
+        config=config.model_dump(mode="json", exclude={"tuned"}),
+        tuned=config.tuned,
         scenario=store.ScenarioInfo(
             version=scenario_of(config).attributes["version"],
             stream=stream.digest,

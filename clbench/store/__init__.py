@@ -1,6 +1,7 @@
 """Result ⇄ JSON: the only door between training and telling. Imports no torch."""
 
 from clbench.store.files import expand, find, path_of, read, unwritable, write, write_text
+from clbench.store.later import shortened
 from clbench.store.schema import (
     SCHEMA_VERSION,
     DataInfo,
@@ -11,6 +12,7 @@ from clbench.store.schema import (
     StageCost,
     canonical,
     digest,
+    parts,
 )
 
 __all__ = [
@@ -25,8 +27,10 @@ __all__ = [
     "digest",
     "expand",
     "find",
+    "parts",
     "path_of",
     "read",
+    "shortened",
     "unwritable",
     "write",
     "write_text",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from clbench.store.later import completed
+
 Content = dict[str, Any]
 
 
@@ -22,12 +24,15 @@ def _to_2(content: Content) -> Content:
 
 
 def _to_3(content: Content) -> Content:
-    """Version 2 had no steps and no online accuracy, and its configs none of the keys that came with them."""
+    """Version 2 had no steps and no online accuracy."""
     cost = [{"steps": None, "epochs": None, "reached": None} | stage for stage in content["cost"]]
-    config = {"until_train_accuracy": None, "max_epochs": None, "evaluate_all_every": 1} | content["config"]
-    if config["model"]["name"] in ("mlp", "cnn6", "lenet"):
-        config["model"] = {"activation": "relu"} | config["model"]
-    return content | {"schema_version": 3, "cost": cost, "config": config, "online_accuracy": None}
+    return content | {"schema_version": 3, "cost": cost, "online_accuracy": None}
 
 
-STEPS: dict[int, Callable[[Content], Content]] = {1: _to_2, 2: _to_3}
+def _to_4(content: Content) -> Content:
+    """Version 3 knew neither pretrained networks nor tuned settings, and its configs lack the keys that came later."""
+    model = {"pretrained": None} | content["model"]
+    return content | {"schema_version": 4, "model": model, "config": completed(content["config"]), "tuned": None}
+
+
+STEPS: dict[int, Callable[[Content], Content]] = {1: _to_2, 2: _to_3, 3: _to_4}

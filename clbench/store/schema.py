@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class _Part(BaseModel):
@@ -41,10 +42,11 @@ class ScenarioInfo(_Part):
 
 
 class ModelInfo(_Part):
-    """The network of a run."""
+    """The network of a run. ``pretrained``: sha256 of the weights its backbone began with, or None."""
 
     parameters: int
     classifier: str
+    pretrained: str | None = None
 
 
 class StageCost(_Part):
@@ -72,13 +74,14 @@ class Result(_Part):
     A diverged run has the rows that it finished, ``reason``, and no metrics.
     """
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     run_id: str
     status: Literal["ok", "diverged"]
     reason: str | None = None
     created: str
     seed: int
     config: dict[str, Any]
+    tuned: dict[str, Any] | None = Field(default=None, description="how 'clbench tune' chose settings of this run")
     scenario: ScenarioInfo
     data: DataInfo
     model: ModelInfo
@@ -101,6 +104,11 @@ class Result(_Part):
     def scenario_name(self) -> str:
         """The scenario's name."""
         return str(self.config["scenario"]["name"])
+
+
+def parts(name: str) -> list[str]:
+    """Split a composition such as 'lwf+ewc' into its parts; a '++' belongs to the name before it, as in 'der++'."""
+    return re.split(r"(?<=\+\+)\+|(?<!\+)\+(?![+]|$)", name)
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,40 @@
+"""Vision transformers, from timm."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from clbench.errors import UserError
+from clbench.registry import Count, model
+
+
+@model("vit")
+def vit(
+    shape: tuple[int, int, int], *, patch: Count = 4, width: Count = 192, depth: Count = 12, heads: Count = 3
+) -> nn.Module:
+    """Vision transformer, by default ViT-Tiny with patches for small images; its class token is the feature.
+
+    Dosovitskiy et al. 2021 (arXiv:2010.11929). timm's implementation, without weights: give those with --pretrain.
+    patch: side of a square patch in pixels; width: of the embedding; depth: blocks; heads: of each attention.
+    Needs timm: pip install 'clbench[vit]'.
+    """
+    try:
+        from timm.models.vision_transformer import VisionTransformer
+    except ModuleNotFoundError:
+        raise UserError("model 'vit' needs timm, which is not installed. Run: pip install 'clbench[vit]'") from None
+    channels, height, breadth = shape
+    if height % patch or breadth % patch or width % heads:
+        raise UserError(
+            f"model: {height} × {breadth} pixels must be divisible by model.patch ({patch}) and model.width ({width}) "
+            f"by model.heads ({heads}). Change one, or scenario.image_size."
+        )
+    network: nn.Module = VisionTransformer(
+        img_size=(height, breadth),
+        patch_size=patch,
+        in_chans=channels,
+        embed_dim=width,
+        depth=depth,
+        num_heads=heads,
+        num_classes=0,
+    )
+    return network

@@ -1,0 +1,72 @@
+"""Keys that came after the first Results, with what they were before they came: a run keeps its id, old Results fit.
+
+Section → unit ('*': every unit of the section) → key → value. The section '' holds the keys at the top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from clbench.store.schema import parts
+
+Config = dict[str, Any]
+Later = Mapping[str, Any]
+Change = Callable[[Config, Later], Config]
+
+_SCOPE = {"balanced": False, "include_norm": True, "parity": False}
+_PENALTY = _SCOPE | {"clamp": False}
+_FISHER = {"fisher": "exact", "fisher_samples": 5000}
+LATER: Mapping[str, Mapping[str, Later]] = {
+    "": {"*": {"until_train_accuracy": None, "max_epochs": None, "evaluate_all_every": 1, "pretrain": None}},
+    "model": {name: {"activation": "relu"} for name in ("mlp", "cnn6", "lenet")},
+    "optimizer": {name: {"agc": None} for name in ("sgd", "adam", "adamw", "sam")},
+    "scenario": {"*": {"skip": 0, "keep": None}},
+    "strategy": {
+        "ewc": _PENALTY | {"form": "batch", "rate": 0.8},
+        "ewc-online": {"clamp": False, "balanced": False, "include_norm": True},
+        "ewc-fixed": _SCOPE | _FISHER | {"form": "online"},
+        "mas": _PENALTY | {"form": "batch", "rate": 0.8},
+        "mas-fixed": _SCOPE | {"form": "online", "samples": None},
+        "si": _PENALTY | {"signed": False},
+        "si-fixed": _SCOPE,
+        "rwalk": _PENALTY,
+        "rwalk-fixed": _SCOPE,
+        "l2": _PENALTY,
+        "l2-fixed": _SCOPE,
+        "random": _PENALTY,
+        "random-fixed": _SCOPE,
+        "er": {"selection": "reservoir", "per_class": None},
+    },
+}
+
+
+def completed(config: Config) -> Config:
+    """Return an older config with every later key that its units have."""
+    return _each_unit(config, lambda found, later: dict(later) | found)
+
+
+def shortened(config: Config) -> Config:
+    """Return a config without later keys that say what they were before they came."""
+    absent = object()
+    return _each_unit(
+        config, lambda found, later: {key: value for key, value in found.items() if later.get(key, absent) != value}
+    )
+
+
+def _each_unit(config: Config, change: Change) -> Config:
+    changed = change(config, LATER[""]["*"])
+    for section in ("model", "optimizer", "scenario", "strategy"):
+        if section in changed:
+            changed[section] = _unit(changed[section], LATER[section], change)
+    return changed
+
+
+def _unit(section: Config, units: Mapping[str, Later], change: Change) -> Config:
+    """A section's options; those of each part, where the section is a composition."""
+    name = str(section.get("name"))
+    members = parts(name)
+    if len(members) > 1:
+        return section | {part: change(section[part], units[part]) for part in members if part in units}
+    later = units.get(name, units.get("*"))
+    return section if later is None else change(section, later)

@@ -1,0 +1,73 @@
+"""Distillation: the network at the end of the last stage as a teacher of the one that goes on."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clbench.registry import NonNegative
+from clbench.strategy import Learner, Strategy
+
+Strength = NonNegative | list[NonNegative]
+
+
+def frozen_copy(model: nn.Module) -> nn.Module:
+    """A copy in evaluation mode whose weights take no gradient."""
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+def head_logits(model: nn.Module, features: Tensor, head: int) -> Tensor:
+    """Logits of one head from features."""
+    classifier: Any = model.classifier
+    logits: Tensor = classifier[head](features) if isinstance(classifier, nn.ModuleList) else classifier(features)
+    return logits
+
+
+class Distillation(Strategy):
+    """Adds μ·distance(teacher, student) to the loss of every stage but the first, on the stage's own batches.
+
+    ``mu``: one strength for all stages, or one for each, the last of which holds on. ``known`` has the labels that each
+    head has learnt so far.
+    """
+
+    def __init__(self, mu: float | list[float]) -> None:
+        super().__init__()
+        self.strengths = mu if isinstance(mu, list) else [mu]
+        self.teacher: Any = None
+        self.known: dict[int, Tensor] = {}
+        self.mu = 0.0
+
+    @abstractmethod
+    def distance(self, model: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:
+        """Mean over the batch, from the features [n, features] of both."""
+
+    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Watch the features that the network computes anyway."""
+        self.mu = self.strengths[min(learner.stage, len(self.strengths) - 1)] if self.teacher is not None else 0.0
+        backbone: Any = learner.model.backbone
+        self.hook = backbone.register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: Any, features: Tensor) -> None:
+        self.features = features
+
+    def before_backward(self, learner: Learner, **kwargs: Any) -> None:
+        """Add the distance to the loss."""
+        if self.mu == 0:
+            return
+        with torch.no_grad():
+            taught = self.teacher.backbone(learner.mbatch[0])
+        learner.loss = learner.loss + self.mu * self.distance(learner.model, self.features.float(), taught)
+
+    def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Keep the network as the next stage's teacher, and what it has learnt."""
+        self.hook.remove()
+        self.features = torch.empty(0)
+        self.teacher = frozen_copy(learner.model)
+        data = learner.data
+        for head in data.heads.unique().tolist():
+            labels = data.labels[data.heads == head]
+            self.known[head] = torch.cat([labels, self.known.get(head, labels[:0])]).unique()
