@@ -22,7 +22,8 @@ class Memory:
 
     reservoir: every sample seen so far is in it with the same probability (Vitter 1985, algorithm R, whose use in
     replay is that of Chaudhry et al. 2019, arXiv:1902.10486, algorithm 2). balanced: as many of each class as of any
-    other, ``size`` divided by the classes seen, or ``per_class`` of each. A class is a label of a head.
+    other, ``size`` divided by the classes seen, or ``per_class`` of each. A class is a label of a stage: labels that are
+    used again for something else (domain-incremental streams) are different classes.
     """
 
     def __init__(self, size: int, selection: Selection = "reservoir", per_class: int | None = None) -> None:
@@ -33,26 +34,30 @@ class Memory:
         self.per_class = per_class
         self.seen = 0
         self.data: TaskData | None = None
+        self.stages = torch.empty(0, dtype=torch.int64)  # which stage each sample came with
+        self._taken = 0
 
     def take(self, data: TaskData, random: torch.Generator) -> None:
         """Take a stage's samples in."""
         old = 0 if self.data is None else len(self.data)
         pool = data if self.data is None else TaskData.concat([self.data, data])
+        stages = torch.cat([self.stages, torch.full((len(data),), self._taken)])
         if self.selection == "balanced":
-            rows = self._balanced(pool, old, random)
+            rows = self._balanced(pool.labels.cpu(), stages, old, random)
         else:
             slots = reservoir_slots(self.seen, len(data), self.size, random)
             kept = {slot: sample for sample, slot in enumerate(slots) if slot >= 0}  # the last to take a slot stays
             filled = min(self.size, self.seen + len(data))
             rows = [old + kept[slot] if slot in kept else slot for slot in range(filled)]
-        self.data = pool.subset(torch.tensor(rows, device=data.labels.device))
+        kept_rows = torch.tensor(rows)
+        self.data, self.stages = pool.subset(kept_rows.to(data.labels.device)), stages[kept_rows]
         self.seen += len(data)
+        self._taken += 1
 
-    def _balanced(self, pool: TaskData, old: int, random: torch.Generator) -> list[int]:
-        """Rows to keep: of each class its share, in the order they came; of the new ones any, drawn at random."""
-        order = torch.cat([torch.arange(old), old + torch.randperm(len(pool) - old, generator=random)])
-        keys = torch.stack([pool.heads, pool.labels]).cpu()[:, order]
-        _, kinds = torch.unique(keys, dim=1, return_inverse=True)
+    def _balanced(self, labels: Tensor, stages: Tensor, old: int, random: torch.Generator) -> list[int]:
+        """Rows to keep: of each class its share, the oldest first; of the new ones any, drawn at random."""
+        order = torch.cat([torch.arange(old), old + torch.randperm(len(labels) - old, generator=random)])
+        _, kinds = torch.unique(torch.stack([stages, labels])[:, order], dim=1, return_inverse=True)
         count = int(kinds.max()) + 1
         share = self.per_class or max(self.size // count, 1)
         return [int(row) for kind in range(count) for row in order[kinds == kind][:share]]

@@ -35,7 +35,7 @@ class GenerativeReplay(Strategy):
     flow_steps: optimiser steps (Adam 3e-3, batch 256) of the flow after each stage.
     """
 
-    def __init__(self, *, mu: NonNegative = 1.0, temperature: Positive = 2.0, flow_steps: Count = 300) -> None:
+    def __init__(self, *, mu: NonNegative = 1.0, temperature: Positive = 1.0, flow_steps: Count = 300) -> None:
         super().__init__()
         self.mu = mu
         self.temperature = temperature
@@ -92,6 +92,7 @@ class GenerativeReplay(Strategy):
             with torch.no_grad():
                 found = torch.cat([found, self.flow.sample(class_vectors(old), random)])
             classes = torch.cat([classes, old])
+        self.pool = []
         self._fit(found, classes, random)
         self.classes = sorted({*self.classes, *classes.unique().tolist()})
         self.old = frozen_copy(learner.model)

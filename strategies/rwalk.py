@@ -7,7 +7,7 @@ import torch
 from clbench.registry import Count, NonNegative, Positive, UnitInterval, strategy
 from clbench.strategy import Learner, Weights, copies, gradients, grown, values
 
-from ._anchor import Accumulate, Anchor, Scope
+from ._anchor import TINY, Accumulate, Anchor, Scope
 from ._importance import Parameters, PathIntegral
 from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
@@ -16,14 +16,18 @@ class RiemannianWalk(PathIntegral):
     """A = F + s: F ← κg² + (1−κ)F, and s += relu(ω / (½FΔθ² + ε)) every ``interval`` steps.
 
     ω is the sum of −g·Δθ over the interval, Δθ in the denominator the move over it. Both start anew at each stage –
-    unless ``keep_fisher``, with which F goes on, as in the code of Lubana et al. 2022.
+    unless ``keep_fisher``, with which F goes on, as in the code of Lubana et al. 2022. ``scaled`` divides F and s each
+    by its largest value over all weights.
     """
 
-    def __init__(self, rate: float, interval: int, epsilon: float, keep_fisher: bool = False) -> None:
+    def __init__(
+        self, rate: float, interval: int, epsilon: float, *, keep_fisher: bool = False, scaled: bool = False
+    ) -> None:
         self.rate = rate
         self.interval = interval
         self.epsilon = epsilon
         self.keep_fisher = keep_fisher
+        self.scaled = scaled
         self.fisher: Weights = []
 
     def begin(self, learner: Learner, weights: Parameters) -> None:
@@ -64,7 +68,14 @@ class RiemannianWalk(PathIntegral):
 
     def current(self, weights: Parameters) -> Weights:
         """F + s."""
-        return list(torch._foreach_add(self.fisher, self.score))
+        if not self.scaled:
+            return list(torch._foreach_add(self.fisher, self.score))
+        return list(torch._foreach_add(_by_largest(self.fisher), _by_largest(self.score)))
+
+
+def _by_largest(values: Weights) -> Weights:
+    largest = torch.stack([value.max() for value in values]).max().clamp_min(TINY)
+    return list(torch._foreach_div(values, largest))
 
 
 @strategy("rwalk")
@@ -74,6 +85,7 @@ def rwalk(
     rate: UnitInterval = 0.9,
     interval: Count = 10,
     epsilon: Positive = 1e-3,
+    scaled: bool = False,
     accumulate: Accumulate = "mean",
     clamp: bool = False,
     balanced: bool = False,
@@ -83,11 +95,11 @@ def rwalk(
 ) -> QuadraticPenalty:
     """Riemannian walk: penalty with running Fisher plus path score; old and new importance are averaged.
 
-    Chaudhry et al. 2018 (arXiv:1801.10112), eqs. 6 to 9; not normalised to [0, 1]. 'rate' is their α, 'interval' Δt.
-    parity: as in the code of Lubana et al. 2022, the running Fisher goes on over tasks, no ½, the first mean taken with
-    nothing. Other options as for 'ewc'.
+    Chaudhry et al. 2018 (arXiv:1801.10112), eqs. 6 to 9. 'rate' is their α, 'interval' Δt. scaled: F and the score
+    are divided by their largest values, as that paper suggests. parity: as in the code of Lubana et al. 2022, the
+    running Fisher goes on over tasks, no ½, the first mean taken with nothing. Other options as for 'ewc'.
     """
-    measured = RiemannianWalk(rate, interval, epsilon, keep_fisher=parity)
+    measured = RiemannianWalk(rate, interval, epsilon, keep_fisher=parity, scaled=scaled)
     scope = Scope(include_head, include_norm, balanced)
     anchor = Anchor(accumulate, halve_first=parity)
     return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
@@ -99,6 +111,7 @@ def rwalk_fixed(
     rate: UnitInterval = 0.9,
     interval: Count = 10,
     epsilon: Positive = 1e-3,
+    scaled: bool = False,
     accumulate: Accumulate = "mean",
     when_both_zero: WhenBothZero = "freeze",
     balanced: bool = False,
@@ -111,6 +124,6 @@ def rwalk_fixed(
     Lubana et al. 2022 (CoLLAs), section 6, with the importance of Chaudhry et al. 2018 (arXiv:1801.10112). parity: the
     running Fisher goes on over tasks and the first mean is taken with nothing, as in the authors' code.
     """
-    measured = RiemannianWalk(rate, interval, epsilon, keep_fisher=parity)
+    measured = RiemannianWalk(rate, interval, epsilon, keep_fisher=parity, scaled=scaled)
     anchor = Anchor(accumulate, halve_first=parity)
     return ExplicitInterpolation(measured, anchor, when_both_zero, Scope(include_head, include_norm, balanced))

@@ -18,9 +18,14 @@ from clbench.store.schema import SCHEMA_VERSION, Result, digest
 
 
 def path_of(result: Result, folder: Path) -> Path:
-    """Return where a Result belongs: ``<folder>/<scenario>/<strategy>/s<seed>-<run id>.json``."""
-    safe = "".join(c if c.isalnum() or c in "+-_." else "_" for c in result.strategy)[:80]
-    return folder / result.scenario_name / safe / f"s{result.seed}-{result.run_id[:12]}.json"
+    """Return where a Result belongs."""
+    return place(folder, result.scenario_name, result.strategy, result.seed, result.run_id)
+
+
+def place(folder: Path, scenario: str, strategy: str, seed: int, run_id: str) -> Path:
+    """Return ``<folder>/<scenario>/<strategy>/s<seed>-<run id>.json``."""
+    safe = "".join(c if c.isalnum() or c in "+-_." else "_" for c in strategy)[:80]
+    return folder / scenario / safe / f"s{seed}-{run_id[:12]}.json"
 
 
 def write(result: Result, folder: Path) -> Path:
