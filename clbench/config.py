@@ -5,7 +5,9 @@ Layers are merged in this order, later ones winning: the scenario's standard rec
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
@@ -14,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from clbench import registry, store
 from clbench.errors import UserError, did_you_mean
 from clbench.layers import Section, merge, read_seeds
-from clbench.registry import Count, Declared, UnitInterval, scenario_parts
+from clbench.registry import Count, Declared, Positive, UnitInterval, scenario_parts
 
 # How long a stage lasts: exactly one of these is given.
 LENGTHS = ("epochs", "steps", "until_train_accuracy")
@@ -80,6 +82,10 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
     given = merge(*layers)
     seeds = read_seeds(given.pop("seeds", 1))
     known = [key for key in RunConfig.model_fields if key != "seed"]
+    if "tune" in given:
+        raise UserError(
+            "tune: this block is for 'clbench tune', which writes a recipe. Run that, or leave the block out."
+        )
     for key in given:
         if key not in known:
             raise UserError(
@@ -101,6 +107,7 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
         "scenario": _scenario_section(merged["scenario"], family),
         "model": _model_section(merged["model"]),
         "optimizer": _optimizer_section(merged["optimizer"]),
+        "pretrain": _pretrain_section(merged.get("pretrain")),
     }
     try:
         return [RunConfig.model_validate(resolved | {"seed": seed}) for seed in seeds]
@@ -186,6 +193,42 @@ def _optimizer_section(section: Section) -> Section:
     options = {key: value for key, value in section.items() if key != "name"}
     schema = optimizers.declared(str(section["name"])).schema
     return {"name": section["name"]} | _validated("optimizer", schema, options)
+
+
+def pretraining(
+    *,
+    epochs: Count = 20,
+    classes: Count | None = None,
+    lr: Positive = 0.05,
+    batch_size: Count = 128,
+    augment: Literal["none", "flip", "crop", "flip+crop"] = "flip+crop",
+) -> None:
+    """Declare the options of ``pretrain``: a dataset (its first ``classes``) learnt by SGD with momentum 0.9, weight
+    decay 5e-4 and a cosine schedule.
+    """
+
+
+def _pretrain_section(given: Any) -> Section | None:
+    """A dataset to learn first, or a file of weights, which is known by its sha256."""
+    if given is None:
+        return None
+    section = {"name": given} if isinstance(given, str) else dict(given)
+    name = str(section.pop("name", ""))
+    if name.endswith(".safetensors") or "/" in name or Path(name).is_file():
+        known = section.pop("sha256", None)
+        if section:
+            raise UserError(f"pretrain.{next(iter(section))}: a file of weights has no options.")
+        return {"name": name, "sha256": known or _sha256(Path(name))}
+    if not name:
+        raise UserError("pretrain: expected a dataset such as cifar10, or a file of weights that ends in .safetensors.")
+    return {"name": name} | _validated("pretrain", registry.options_model("pretrain", pretraining), section)
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"pretrain: {file} cannot be read ({error.strerror}). Check the path.") from None
 
 
 def _validated(where: str, schema: type[BaseModel], options: Section, known: Iterable[str] | None = None) -> Section:

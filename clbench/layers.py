@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import yaml
 from clbench.errors import UserError
 
 Section = dict[str, Any]
-SECTIONS = ("strategy", "scenario", "model", "optimizer")
+SECTIONS = ("strategy", "scenario", "model", "optimizer", "pretrain")
 MAX_SEEDS = 10_000
 
 
@@ -62,8 +63,11 @@ def merge(*layers: Mapping[str, Any]) -> Section:
             if key not in SECTIONS:
                 merged[key] = value
                 continue
+            if value is None and key == "pretrain":
+                merged[key] = None
+                continue
             section = _as_section(key, value)
-            old = merged.get(key, {})
+            old = merged.get(key) or {}
             renamed = "name" in section and section["name"] != old.get("name", section["name"])
             merged[key] = section if renamed else _deep({**old}, section)
     return merged
@@ -100,3 +104,19 @@ def read_seeds(value: Any) -> list[int]:
             return value
         raise UserError(f"seeds: {value} names a seed twice. Each seed is one run.")
     raise UserError("seeds: expected a number of seeds such as 3 (seeds 0, 1, 2), or a list such as 0,4,7.")
+
+
+def shipped_recipe(strategy: str | None, scenario: str) -> Section:
+    """Return settings that 'clbench tune' chose and clbench ships; UserError if there are none for these two."""
+    spec = importlib.util.find_spec("clbench.scenarios")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = Path(next(iter(spec.submodule_search_locations))) / "tuned"
+    file = folder / scenario / f"{strategy}.yaml"
+    if not file.is_file():
+        known = ", ".join(sorted(f"{found.stem} on {found.parent.name}" for found in folder.glob("*/*.yaml")))
+        raise UserError(
+            f"--tuned: no settings are shipped for '{strategy}' on '{scenario}'. There are: {known}. Choose some with "
+            "'clbench tune'."
+        )
+    return read_yaml(file)

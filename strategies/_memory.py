@@ -22,8 +22,8 @@ class Memory:
 
     reservoir: every sample seen so far is in it with the same probability (Vitter 1985, algorithm R, whose use in
     replay is that of Chaudhry et al. 2019, arXiv:1902.10486, algorithm 2). balanced: as many of each class as of any
-    other, ``size`` divided by the classes seen, or ``per_class`` of each. A class is a label of a stage: labels that are
-    used again for something else (domain-incremental streams) are different classes.
+    other, ``size`` divided by the classes seen, or ``per_class`` of each. A class is a label of a stage: labels that
+    are used again for something else (domain-incremental streams) are different classes.
     """
 
     def __init__(self, size: int, selection: Selection = "reservoir", per_class: int | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from clbench.cli import check, compare, data, describe, diagnose, list_, report, run, schema, simulate
+from clbench.cli import check, compare, data, describe, diagnose, list_, report, run, schema, simulate, tune
 from clbench.cli.output import complain, note
 from clbench.errors import Remark, UserError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", epilog=run.EXAMPLES)(run.run)
+app.command("tune", epilog=tune.EXAMPLES)(tune.tune)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.command("diagnose", epilog=diagnose.EXAMPLES)(diagnose.diagnose)

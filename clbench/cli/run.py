@@ -79,6 +79,12 @@ def run(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with the same keys; flags and --set win.")] = None,
     model: Annotated[str | None, typer.Option(help="Network. \\[default: the scenario's recipe]")] = None,
+    pretrain: Annotated[
+        str | None, typer.Option(help="Begin with features of a dataset, or of a .safetensors file; heads are dropped.")
+    ] = None,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="Settings that 'clbench tune' chose and clbench ships, on the other tasks.")
+    ] = False,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
     precision: Annotated[Precision | None, typer.Option(help="auto: bf16 where faster. \\[default: auto]")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. \\[default: all, 1 if small]")] = None,
@@ -113,9 +119,11 @@ def run(
         "scenario": scenario,
         "seeds": seeds,
         "model": model,
+        "pretrain": pretrain,
         "precision": precision.value if precision else None,
     }
     given = [
+        layers.shipped_recipe(strategy, scenario or "split-digits") if tuned else {},
         layers.read_yaml(config) if config else {},
         {key: value for key, value in flags.items() if value is not None},
         layers.read_assignments(settings or []),

@@ -10,7 +10,7 @@ from clbench.config import RunConfig, components
 from clbench.data import cache
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream, stretch, with_common_options
-from clbench.engine import optimizers
+from clbench.engine import optimizers, pretrain
 from clbench.engine.learner import Arithmetic, ResidentLearner, Training
 from clbench.engine.precision import choose_precision, is_convolutional
 from clbench.errors import UserError
@@ -82,8 +82,9 @@ def learner_of(
     data: cache.Dataset,
     device: torch.device,
     plugins: list[SupervisedPlugin],
+    weights: pretrain.Pretrained | None = None,
 ) -> tuple[ResidentLearner, store.ModelInfo]:
-    """Make network, optimiser and learner; UserError if the classifier does not fit the stream."""
+    """Make network, optimiser and learner; UserError if the classifier does not fit the stream, or weights the model."""
     options = dict(config.model)
     declared = registry.model.load(options.pop("name"))
     wanted = options.pop("classifier")
@@ -95,7 +96,10 @@ def learner_of(
             f"model.classifier: '{kind}' does not fit scenario.incremental={stream.incremental}; 'multi' is for "
             "task-incremental streams. Leave it at 'auto'."
         )
-    model = network.build(declared.make(data.shape, **options), data.shape, kind, stream.outputs, stream.heads)
+    backbone = declared.make(data.shape, **options)
+    if weights is not None:
+        pretrain.load(backbone, weights)
+    model = network.build(backbone, data.shape, kind, stream.outputs, stream.heads)
     convolutional = is_convolutional(model)
     arithmetic = Arithmetic(
         device,
@@ -127,4 +131,8 @@ def learner_of(
         seed=config.seed,
         outputs=stream.outputs,
     )
-    return learner, store.ModelInfo(parameters=sum(p.numel() for p in model.parameters()), classifier=kind)
+    return learner, store.ModelInfo(
+        parameters=sum(p.numel() for p in model.parameters()),
+        classifier=kind,
+        pretrained=None if weights is None else weights.fingerprint,
+    )

@@ -14,11 +14,12 @@ from clbench import metrics, store
 from clbench.avalanche import CLScenario, SupervisedPlugin
 from clbench.config import RunConfig
 from clbench.data.benchmark import ResidentExperience, make_benchmark
+from clbench.data.cache import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream
 from clbench.data.tensors import ResidentStream
 from clbench.diagnostics.watch import Diagnostics
-from clbench.engine import environment
+from clbench.engine import environment, pretrain
 from clbench.engine.assemble import learner_of, plugins_of, scenario_of, stages_of, stream_of
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.precision import choose_device, choose_threads
@@ -49,14 +50,16 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
     started = time.perf_counter()
     prepare_process()
     device = choose_device(machine.device)
+    reporter = reporter or Reporter()
+    weights = pretrain.pretrained(config, machine.place, _pretraining(machine, device, reporter))
     seed_everything(config.seed)
     data, stream = stream_of(config, machine.place)
     plugins = plugins_of(config)
     stages = stages_of(plugins, stream)
     resident = ResidentStream(stream, data, device, config.scenario["normalisation"])
     benchmark = make_benchmark(resident, stages, config.evaluate)
-    watches = _Watches(config, reporter or Reporter(), machine.diagnostics)
-    learner, model_info = learner_of(config, stream, data, device, watches.around(plugins))
+    watches = _Watches(config, reporter, machine.diagnostics)
+    learner, model_info = learner_of(config, stream, data, device, watches.around(plugins), weights)
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
     torch.set_num_threads(threads)
     trained = _train(config, learner, benchmark, stream, watches)
@@ -92,6 +95,18 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
         diagnostics={"training_loss": watches.losses.losses} | watches.looked,
         environment=environment.describe(device, learner.arithmetic, threads),
     )
+
+
+def _pretraining(machine: Machine, device: torch.device, reporter: Reporter) -> pretrain.MakeLearner:
+    """How a learner that makes weights is made, should there be a need."""
+
+    def make(recipe: RunConfig, stream: Stream, data: Dataset) -> ResidentLearner:
+        seed_everything(recipe.seed)
+        learner, _ = learner_of(recipe, stream, data, device, [ReportSteps(reporter)])
+        torch.set_num_threads(choose_threads(machine.threads, learner.model, recipe.batch_size))
+        return learner
+
+    return make
 
 
 class _Watches:

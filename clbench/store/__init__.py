@@ -1,6 +1,6 @@
 """Result ⇄ JSON: the only door between training and telling. Imports no torch."""
 
-from clbench.store.files import expand, find, path_of, place, read, unwritable, write, write_text
+from clbench.store.files import expand, find, path_of, place, read, unwritable, write, write_bytes, write_text
 from clbench.store.later import shortened
 from clbench.store.schema import (
     SCHEMA_VERSION,
@@ -34,5 +34,6 @@ __all__ = [
     "shortened",
     "unwritable",
     "write",
+    "write_bytes",
     "write_text",
 ]

@@ -1,0 +1,141 @@
+"""``clbench tune``: choose settings on the first tasks, on held-out images; write a recipe for the rest."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clbench.cli.output import for_people, note
+
+if TYPE_CHECKING:
+    from clbench.sweep.tune import Trial
+
+EXAMPLES = """[bold]Examples[/bold]
+
+clbench tune --strategy ewc --scenario split-digits --tasks 2
+
+clbench tune --strategy l2 --scenario split-mnist --space strategy.lam=0.01,0.1,1 --seeds 2
+
+clbench tune --strategy si --scenario split-mnist --sampler tpe --trials 20 --space optimizer.lr=0.001..0.3
+
+clbench tune --config experiment.yaml     (with a block 'tune')
+
+clbench run --config results/tuned/split-digits/ewc.yaml --seeds 5"""
+
+
+class Sampler(str, Enum):
+    """How settings are drawn."""
+
+    grid = "grid"
+    tpe = "tpe"
+    random = "random"
+
+
+def tune(
+    strategy: Annotated[str | None, typer.Option(help="Name or composition of a method.")] = None,
+    scenario: Annotated[str | None, typer.Option(help="<family>-<dataset>. \\[default: split-digits]")] = None,
+    tasks: Annotated[
+        int | None, typer.Option(min=0, help="The first so many choose; 0: all, none is scored. \\[default: 3]")
+    ] = None,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=V,V…", help="Values to try, or LOW..HIGH; repeatable. \\[default: lr and strengths]"),
+    ] = None,
+    sampler: Annotated[Sampler | None, typer.Option(help="grid: every combination. \\[default: grid]")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="For tpe and random. \\[default: 30]")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds of each trial. \\[default: 1]")] = None,
+    metric: Annotated[str | None, typer.Option(help="What chooses. \\[default: average_accuracy]")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file; its block 'tune' has the same keys.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for recipe and study.")] = Path(
+        "results/tuned"
+    ),
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of datasets.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Choose learning rate, strength or anything else on the first tasks of a stream, never on test data.
+
+    Each trial trains on the first tasks and is scored on a tenth of their training images, held out. The choice is a
+    recipe that leaves those tasks out, beside a study with every trial; a study that was stopped goes on where it was.
+    """
+    from clbench import layers
+    from clbench.data.sources import DataPlace
+    from clbench.engine.run import Machine, run
+    from clbench.errors import UserError
+    from clbench.sweep import space as spaces
+    from clbench.sweep.tune import recipe, search, write_recipe
+
+    flags = {"strategy": strategy, "scenario": scenario}
+    given = layers.merge(
+        layers.read_yaml(config) if config else {},
+        {key: value for key, value in flags.items() if value is not None},
+        layers.read_assignments(settings or []),
+    )
+    block: dict[str, Any] = dict(given.pop("tune", {}))
+    chosen: dict[str, Any] = {
+        "sampler": sampler.value if sampler else None,
+        "trials": trials,
+        "seeds": seeds,
+        "metric": metric,
+        "space": read_space(space) if space else None,
+    }
+    block |= {key: value for key, value in chosen.items() if value is not None}
+    block |= {} if tasks is None else {"tasks": tasks or None}
+    if "name" not in given.get("strategy", {}):
+        raise UserError("No strategy is named. Use --strategy ewc, or see 'clbench list strategies'.")
+    asked = spaces.read(block, given["strategy"])
+    place = output / given.get("scenario", {}).get("name", "split-digits")
+    study_file = place / f"{given['strategy']['name']}.study.json"
+    machine = Machine(DataPlace.default(data_root, offline), threads=threads)
+
+    def told(number: int, count: int, trial: Trial) -> None:
+        if not quiet:
+            note(f"{number}/{count}  {words(trial.settings)}: {percent(trial.mean)}")
+
+    study = search([given], asked, study_file, lambda one: run(one, machine), told)
+    best = study.best()
+    file = study_file.with_name(study_file.name.replace(".study.json", ".yaml"))
+    write_recipe(file, recipe([given], asked, study, study_file))
+    if not quiet:
+        console = for_people()
+        console.print(f"chosen: {words(best.settings)} ({asked.metric} {percent(best.mean)} on held-out images)")
+        console.print(f"wrote {file} and {study_file.name}; run it with: clbench run --config {file}", soft_wrap=True)
+
+
+def read_space(texts: list[str]) -> dict[str, Any]:
+    """Turn ``optimizer.lr=0.1,0.01`` into a list of values and ``optimizer.lr=0.001..0.1`` into a range."""
+    import yaml
+
+    from clbench.errors import UserError
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, values = text.partition("=")
+        if not equals or not values:
+            raise UserError(f"--space {text}: expected KEY=VALUE,VALUE…, for instance --space strategy.lam=0.1,1,10.")
+        low, dots, high = values.partition("..")
+        if dots:
+            try:
+                found[key] = {"low": float(low), "high": float(high), "log": float(low) > 0}
+            except ValueError:
+                raise UserError(f"--space {text}: a range has two numbers, such as 0.001..0.1.") from None
+        else:
+            found[key] = [yaml.safe_load(value) for value in values.split(",")]
+    return found
+
+
+def words(settings: dict[str, Any]) -> str:
+    """Settings on a line."""
+    return ", ".join(
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings.items()
+    )
+
+
+def percent(value: float | None) -> str:
+    """A metric in per cent, or that the trial diverged."""
+    return "diverged" if value is None else f"{100 * value:.1f} %"

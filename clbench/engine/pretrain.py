@@ -1,0 +1,166 @@
+"""Networks that begin with learnt features: a stage of ordinary training before the stream, or a user's own weights.
+
+Weights are kept as safetensors, a format that can hold tensors and nothing that runs. Heads are dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from clbench import store
+from clbench.config import RunConfig
+from clbench.data import cache
+from clbench.data.benchmark import make_benchmark
+from clbench.data.sources import DataPlace
+from clbench.data.streams import Stream, Task
+from clbench.data.tensors import ResidentStream
+from clbench.errors import Remark, UserError
+
+if TYPE_CHECKING:
+    from clbench.engine.learner import ResidentLearner
+
+MakeLearner = Callable[[RunConfig, Stream, cache.Dataset], "ResidentLearner"]
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Weights of a backbone by name, and the sha256 of the file they came from."""
+
+    weights: dict[str, Tensor]
+    fingerprint: str
+
+
+def pretrained(config: RunConfig, place: DataPlace, make_learner: MakeLearner) -> Pretrained | None:
+    """Return what a run's network begins with: cached weights, trained now if there are none, or a user's own file.
+
+    Raises UserError for data or a file that cannot be used.
+    """
+    options = config.pretrain
+    if options is None:
+        return None
+    if options.get("sha256") is not None:
+        return _read(Path(options["name"]), options["sha256"])
+    data = cache.load(options["name"], place, config.scenario["image_size"])
+    recipe = _recipe(config)
+    keys = {"model", "optimizer", "epochs", "batch_size", "augment", "pretrain"}
+    settings = recipe.model_dump(mode="json", include=keys)
+    number = store.digest({"settings": settings, "data": data.fingerprint, "shape": data.shape, "format": FORMAT})
+    file = place.cache / "pretrained" / f"{options['name']}-{number[:16]}.safetensors"
+    if not file.exists():
+        warnings.warn(Remark(f"pretraining on {options['name']}, kept in {file}."), stacklevel=2)
+        _write(file, _train(recipe, data, make_learner))
+    return _read(file, None)
+
+
+def load(backbone: nn.Module, found: Pretrained) -> None:
+    """Put weights into a backbone; UserError if they are another network's."""
+    own = backbone.state_dict()
+    missing = [name for name in own if name not in found.weights]
+    foreign = [name for name in found.weights if name not in own]
+    if missing or foreign:
+        name, where = (missing[0], "lacks") if missing else (foreign[0], "has, and this network has not,")
+        raise UserError(
+            f"pretrain: the weights are another network's: the file {where} '{name}' "
+            f"({len(missing)} of {len(own)} tensors missing, {len(foreign)} foreign). Use the model that made them."
+        )
+    for name, value in found.weights.items():
+        if own[name].shape != value.shape:
+            raise UserError(
+                f"pretrain: the weights are another network's: '{name}' is {tuple(value.shape)} in the file and "
+                f"{tuple(own[name].shape)} here. Use the model and image size that made them."
+            )
+    backbone.load_state_dict(found.weights)
+
+
+def _recipe(config: RunConfig) -> RunConfig:
+    """The run that makes the weights: same model, one seed whatever the run's, so that all seeds share them."""
+    assert config.pretrain is not None
+    options = config.pretrain
+    optimizer = {
+        "name": "sgd",
+        "lr": options["lr"],
+        "momentum": 0.9,
+        "nesterov": False,
+        "weight_decay": 5e-4,
+        "reset": "each-task",
+        "schedule": "cosine",
+        "agc": None,
+    }
+    return config.model_copy(
+        update={
+            "optimizer": optimizer,
+            "epochs": options["epochs"],
+            "steps": None,
+            "until_train_accuracy": None,
+            "max_epochs": None,
+            "batch_size": options["batch_size"],
+            "augment": options["augment"],
+            "logits": "all",
+            "seed": 0,
+            "model": config.model | {"classifier": "single"},
+        }
+    )
+
+
+def _train(recipe: RunConfig, data: cache.Dataset, make_learner: MakeLearner) -> dict[str, Tensor]:
+    """Train on the first classes of a dataset, all at once."""
+    assert recipe.pretrain is not None
+    count = recipe.pretrain["classes"] or len(data.classes)
+    if count > len(data.classes):
+        raise UserError(f"pretrain.classes: {data.name} has {len(data.classes)} classes, not {count}.")
+    labels = np.where(np.arange(len(data.classes)) < count, np.arange(len(data.classes)), -1)
+    train, test = (np.flatnonzero(found < count) for found in (data.train_labels, data.test_labels))
+    stream = Stream([Task(train, test, labels)], outputs=count, heads=1, incremental="class")
+    learner = make_learner(recipe, stream, data)
+    resident = ResidentStream(stream, data, learner.device, recipe.scenario["normalisation"])
+    (experience,) = make_benchmark(resident, [[0]], "test").streams["train"]
+    learner.fit(experience)
+    backbone: Any = learner.model.backbone
+    return {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
+
+
+def _write(file: Path, weights: dict[str, Tensor]) -> None:
+    from safetensors.torch import save
+
+    try:
+        store.write_bytes(file, save(weights, metadata={"format": "pt"}))
+    except OSError as error:
+        raise UserError(
+            f"pretrain: {file} cannot be written ({error.strerror}). Make room, or name another place with "
+            "$CLBENCH_CACHE."
+        ) from None
+
+
+def _read(file: Path, expected: str | None) -> Pretrained:
+    """Read weights; heads are left out, and a leading 'backbone.' of names."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load as read
+
+    try:
+        content = file.read_bytes()
+        weights = read(content)
+    except OSError as error:
+        raise UserError(f"pretrain: {file} cannot be read ({error.strerror}). Check the path.") from None
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise UserError(
+            f"pretrain: {file} is no safetensors file ({error}). Nothing in it was run. Convert it where you trust it: "
+            "safetensors.torch.save_file(model.backbone.state_dict(), 'weights.safetensors')."
+        ) from None
+    fingerprint = hashlib.sha256(content).hexdigest()
+    if expected is not None and fingerprint != expected:
+        raise UserError(f"pretrain: {file} has changed: its sha256 is not {expected[:16]}…. Run the command again.")
+    kept = {
+        name.removeprefix("backbone."): value
+        for name, value in weights.items()
+        if not name.startswith(("classifier", "head.", "fc."))
+    }
+    return Pretrained(kept, fingerprint)
