@@ -84,7 +84,7 @@ def learner_of(
     plugins: list[SupervisedPlugin],
     weights: pretrain.Pretrained | None = None,
 ) -> tuple[ResidentLearner, store.ModelInfo]:
-    """Make network, optimiser and learner; UserError if the classifier does not fit the stream, or weights the model."""
+    """Make network, optimiser and learner; UserError if classifier and stream, or weights and model, do not fit."""
     options = dict(config.model)
     declared = registry.model.load(options.pop("name"))
     wanted = options.pop("classifier")
