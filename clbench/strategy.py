@@ -132,7 +132,9 @@ def grown(known: Tensor | None, start: Tensor) -> Tensor:
 
 
 def as_units(output: Tensor) -> Tensor:
-    """Return a layer's outputs as [samples, units]; each place of a map is a sample of its unit."""
+    """Return a layer's outputs as [samples, units]; each place of a map, and each token, is a sample of its unit."""
+    if output.dim() == 3:  # [samples, tokens, units]
+        return output.flatten(0, 1)
     return output if output.dim() == 2 else output.transpose(0, 1).flatten(1).T
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -62,6 +62,22 @@ def _steps(result: Result) -> dict[int, float]:
     return {stage: float(cost.steps) for stage, cost in enumerate(result.cost, start=1) if cost.steps is not None}
 
 
+def _held(read: Callable[[Any], float | None]) -> Callable[[Result], dict[int, float]]:
+    """Measured after stages in which weights were held."""
+
+    def values(result: Result) -> dict[int, float]:
+        stages = enumerate(result.diagnostics.get("held", []), start=1)
+        found = {stage: read(one) for stage, one in stages if one is not None}
+        return {stage: value for stage, value in found.items() if value is not None}
+
+    return values
+
+
+def _cka(result: Result) -> dict[int, float]:
+    stages = enumerate(result.diagnostics.get("cka", []), start=1)
+    return {stage: fmean(found.values()) for stage, found in stages if found}
+
+
 QUANTITIES = (
     Quantity("accuracy after the stage", True, _learnt),
     Quantity("online accuracy", True, _online),
@@ -75,14 +91,35 @@ QUANTITIES = (
     Quantity("gradient on old data", False, _boundary(lambda found: float(found["gradient_norm"]["old"]))),
     Quantity("gradient on new data", False, _boundary(lambda found: float(found["gradient_norm"]["new"]))),
     Quantity("cosines below 0.3", True, _boundary(lambda found: float(found["clamped"]))),
+    Quantity("largest importance", False, _held(lambda one: max(v["max"] for v in one["importance"].values()))),
+    Quantity("λ at which ηλA = 1", False, _held(lambda one: one.get("lam_upper"))),
+    Quantity("weights with ηλA > 1", True, _held(lambda one: one.get("above_1"))),
+    Quantity("weights with ηλA > 2", True, _held(lambda one: one.get("above_2"))),
+    Quantity("weights with ηλA < 0", True, _held(lambda one: one.get("below_0"))),
+    Quantity("way back per step", True, _held(lambda one: fmean(v["mean"] for v in one["share"].values()))),
+    Quantity("left of a gradient, 10 steps on", True, _held(lambda one: one["retained"]["10"])),
+    Quantity("CKA with the first stage", True, _cka),
 )
+
+
+@dataclass(frozen=True)
+class HeldLayer:
+    """How a layer was held in the last stage: mean and largest importance A, averaged over seeds, and a histogram,
+    summed over seeds, of R from 0 to 1 or of the positive ηλA in half decades from 10⁻⁸ to 10³.
+    """
+
+    mean: float
+    largest: float
+    histogram: list[int]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
     """One row of a leaderboard: each quantity over stages, and per layer a histogram of cos(−∇L, w) from −1 to 1.
 
-    Histograms are sums over seeds at the last boundary; empty without --diagnostics. ``missed`` counts stages, over all
+    Histograms are sums over seeds at the last boundary; empty without --diagnostics. ``kind`` is how weights were held,
+    'penalty' or 'explicit', and ``held`` how firmly, by layer; ``cka`` is each layer's likeness to itself after the
+    first stage. ``missed`` counts stages, over all
     seeds, that ended before training accuracy reached its threshold.
     """
 
@@ -91,6 +128,9 @@ class Diagnosis:
     series: dict[str, Series]
     cosines: dict[str, list[int]]
     missed: int
+    kind: str | None = None
+    held: dict[str, HeldLayer] = field(default_factory=dict)
+    cka: dict[str, Series] = field(default_factory=dict)
 
 
 def diagnoses(board: Leaderboard, runs: Iterable[Run], read: Callable[[Path], Result] = store.read) -> list[Diagnosis]:
@@ -110,7 +150,31 @@ def _of(label: str, results: Sequence[Result]) -> Diagnosis:
             known = cosines.get(layer, [0] * len(counts))
             cosines[layer] = [a + b for a, b in zip(known, counts, strict=True)]
     missed = sum(cost.reached is False for result in results for cost in result.cost)
-    return Diagnosis(label, len(results), {name: found for name, found in series.items() if found}, cosines, missed)
+    held = [(result.diagnostics.get("held") or [None])[-1] for result in results]
+    looked = [one for one in held if one is not None]
+    return Diagnosis(
+        label,
+        len(results),
+        {name: found for name, found in series.items() if found},
+        cosines,
+        missed,
+        looked[0]["kind"] if looked else None,
+        {layer: _held_layer(layer, looked) for layer in looked[0]["importance"]} if looked else {},
+        _cka_by_layer(results),
+    )
+
+
+def _held_layer(layer: str, found: Sequence[Any]) -> HeldLayer:
+    values = [one["importance"][layer] for one in found]
+    counts = zip(*(one["histogram"][layer] for one in found), strict=True)
+    mean, largest = (fmean(value[key] for value in values) for key in ("mean", "max"))
+    return HeldLayer(mean, largest, [sum(bin_) for bin_ in counts])
+
+
+def _cka_by_layer(results: Sequence[Result]) -> dict[str, Series]:
+    looked = [result.diagnostics.get("cka", []) for result in results]
+    layers = looked[0][0] if looked and looked[0] else {}
+    return {layer: _series([dict(enumerate((s[layer] for s in one), start=1)) for one in looked]) for layer in layers}
 
 
 def _series(found: Sequence[dict[int, float]]) -> Series:

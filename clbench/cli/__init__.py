@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from clbench.cli import check, compare, data, describe, diagnose, list_, report, run, schema, simulate, tune
+from clbench.cli import check, compare, data, describe, diagnose, list_, report, reproduce, run, schema, simulate, tune
 from clbench.cli.output import complain, note
 from clbench.errors import Remark, UserError
 
@@ -28,6 +28,7 @@ app.command("tune", epilog=tune.EXAMPLES)(tune.tune)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.command("diagnose", epilog=diagnose.EXAMPLES)(diagnose.diagnose)
+app.command("reproduce", epilog=reproduce.EXAMPLES)(reproduce.reproduce)
 app.command("report", epilog=report.EXAMPLES)(report.report)
 app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command("list", epilog=list_.EXAMPLES)(list_.list_)

@@ -19,7 +19,9 @@ clbench diagnose
 
 clbench diagnose results/warm-start-digits --strategy warm --strategy dash --plot stages.pdf
 
-clbench diagnose --picture cosines --plot cosines.svg"""
+clbench diagnose --picture cosines --plot cosines.svg
+
+clbench diagnose results/split-digits --strategy 'ewc*' --pictures pictures"""
 
 
 NAME_WIDTH, COLUMN_WIDTH = 30, 17
@@ -30,6 +32,10 @@ class Picture(str, Enum):
 
     stages = "stages"
     cosines = "cosines"
+    importance = "importance"
+    shares = "shares"
+    cka = "cka"
+    map = "map"
 
 
 def diagnose(
@@ -39,8 +45,15 @@ def diagnose(
     where: Where = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw a picture: a .pdf, .svg or .png file.")] = None,
     picture: Annotated[
-        Picture, typer.Option(help="What --plot draws: quantities over stages, or cos(−∇L, w) per layer.")
+        Picture,
+        typer.Option(
+            help="What --plot draws: quantities over stages; by layer cos(−∇L, w), importances, the share of the way "
+            "back that a step goes (R or ηλA), or CKA; a map of accuracy over λ and learning rate."
+        ),
     ] = Picture.stages,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder for all pictures that these runs have the numbers for, as PDF.")
+    ] = None,
 ) -> None:
     """Show what runs measured of their networks between stages, mean over seeds, first and last stage side by side.
 
@@ -48,6 +61,7 @@ def diagnose(
     """
     from clbench.analysis.compare import leaderboards
     from clbench.analysis.diagnosis import diagnoses
+    from clbench.errors import UserError
     from clbench.render import diagnosis, tables
     from clbench.render.plots import Scene, draw
 
@@ -64,3 +78,10 @@ def diagnose(
     if plot is not None:
         for path in draw(plot, picture.value, Scene(boards, None, runs)):
             note(f"wrote {path}")
+    for one in Picture if pictures is not None else ():
+        assert pictures is not None
+        try:
+            for path in draw(pictures / f"{one.value}.pdf", one.value, Scene(boards, None, runs)):
+                note(f"wrote {path}")
+        except UserError:  # not measured
+            continue

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 from clbench.avalanche import SupervisedPlugin
 from clbench.data.tensors import TaskData
 from clbench.diagnostics import activity, gradients
-from clbench.strategy import Weights, as_units, evaluating, grown, named_weights, values
+from clbench.diagnostics.holding import holding
+from clbench.diagnostics.similarity import cka
+from clbench.strategy import Strategy, Weights, as_units, evaluating, grown, named_weights, values
 
 SAMPLES = 1000
-ACTIVATIONS = ("ReLU", "Tanh", "ConcatenatedReLU", "DeepFourier")
+COMPARED = 300  # images of the first stage on which features are compared over stages
+ACTIVATIONS = ("ReLU", "Tanh", "GELU", "ConcatenatedReLU", "DeepFourier")
 Measured = dict[str, Any]
 
 
@@ -24,6 +27,8 @@ class Diagnostics(SupervisedPlugin):
     units, effective rank and srank of the features, norm of the weights and their distance from where they began.
     ``boundaries`` has one before each later stage, before any strategy acts: gradient norms on old, new and all data,
     and for each layer a histogram of cos(−∇L, w) over its groups of weights, with the share that DASH would clamp.
+    ``held`` has, after each stage, how firmly the strategy held the weights in it (None: it did not), and ``cka`` how
+    alike each layer's features of the first stage's images are to those that they had after that stage.
     Up to 1,000 images of each kind are looked at.
     """
 
@@ -31,6 +36,10 @@ class Diagnostics(SupervisedPlugin):
         super().__init__()
         self.network: list[Measured] = []
         self.boundaries: list[Measured] = []
+        self.held: list[Measured | None] = []
+        self.cka: list[dict[str, float]] = []
+        self._first: TaskData | None = None
+        self._features: dict[str, Tensor] = {}
         self._begun: dict[str, Tensor] = {}
         self._old: TaskData | None = None
         self._before = 0  # images of the last stage
@@ -45,8 +54,10 @@ class Diagnostics(SupervisedPlugin):
             self.boundaries.append(self._boundary(learner, named_weights(learner.model, include_head=True)))
 
     def after_training_exp(self, learner: Any, **kwargs: Any) -> None:
-        """Measure what the stage has made, and keep a few of its images as old ones."""
+        """Measure what the stage has made, before the strategy takes it in; keep a few of its images as old ones."""
         self.network.append(self._look(learner))
+        self.held.append(self._holding(learner))
+        self.cka.append(self._likeness(learner))
         self._before = len(learner.data)
         random = learner.random(f"diagnostics of stage {learner.stage}")
         stages = learner.stage + 1
@@ -57,23 +68,44 @@ class Diagnostics(SupervisedPlugin):
     @property
     def found(self) -> Measured:
         """All that was measured, as it stands in a Result."""
-        return {"network": self.network, "boundaries": self.boundaries}
+        return {"network": self.network, "boundaries": self.boundaries, "held": self.held, "cka": self.cka}
 
-    def _look(self, learner: Any) -> Measured:
+    def _holding(self, learner: Any) -> Measured | None:
+        """Of the first part of a composition that holds weights."""
+        asked = [plugin.protection() for plugin in learner.plugins if isinstance(plugin, Strategy)]
+        found = [protection for protection in asked if protection is not None]
+        return holding(found[0], learner.optimizer.param_groups[0]["lr"]) if found else None
+
+    def _likeness(self, learner: Any) -> dict[str, float]:
+        """CKA of each activation with itself after the first stage; multi-head networks share all of them."""
+        if self._first is None:
+            self._first = learner.data.drawn(COMPARED, learner.random("compared over stages"))
+        if len(self._first) <= 3:  # too few for the unbiased estimate
+            return {}
+        outputs = self._outputs(learner, self._first)[0]
+        if not self._features:
+            self._features = outputs
+        return {name: float(cka(self._features[name], found)) for name, found in outputs.items()}
+
+    def _outputs(self, learner: Any, data: TaskData) -> tuple[dict[str, Tensor], Tensor]:
+        """What each activation makes of some images, by layer, and the features."""
         outputs: dict[str, Tensor] = {}
         hooks = [
-            module.register_forward_hook(
-                lambda _, inputs, output, name=name: outputs.__setitem__(name, as_units(output))
-            )
+            module.register_forward_hook(lambda _, inputs, output, name=name: outputs.__setitem__(name, output))
             for name, module in learner.model.named_modules()
             if type(module).__name__ in ACTIVATIONS
         ]
-        data = learner.data.drawn(SAMPLES, learner.random(f"looked at in stage {learner.stage}"))
         with torch.no_grad(), evaluating(learner.model):
-            # weights may be finite and their outputs not
-            features = learner.model.backbone(data.inputs(data.images)).float().nan_to_num().clamp(-1e15, 1e15)
+            features = learner.model.backbone(data.inputs(data.images)).float()
         for hook in hooks:
             hook.remove()
+        return outputs, features
+
+    def _look(self, learner: Any) -> Measured:
+        data = learner.data.drawn(SAMPLES, learner.random(f"looked at in stage {learner.stage}"))
+        found, features = self._outputs(learner, data)
+        outputs = {name: as_units(output) for name, output in found.items()}
+        features = features.nan_to_num().clamp(-1e15, 1e15)  # weights may be finite and their outputs not
         singular = torch.linalg.svdvals(features)
         named = dict(learner.model.named_parameters())
         weights: Weights = values(list(named.values()))

@@ -31,6 +31,7 @@ ENTRIES = (
         {"si": {"strategy": {"name": "si", "lam": 1.0, "xi": 0.1, "include_head": True}}, "naive": NAIVE},
         published=[Published("si", "average_accuracy", 0.97, TOLERANCE)],
         minutes=6,
+        control="naive",
         differs="Avalanche's SI also multiplies its importances with 0.0015 and cuts them at 0.001.",
     ),
     Entry(
@@ -54,6 +55,7 @@ ENTRIES = (
         },
         published=[Published("rwalk", "average_accuracy", 0.99, TOLERANCE)],
         minutes=8,
+        control="naive",
         differs="The running Fisher begins anew at each task here.",
     ),
     Entry(
@@ -76,6 +78,7 @@ ENTRIES = (
         },
         published=[Published("lwf", "average_accuracy", 0.23, TOLERANCE)],
         minutes=8,
+        control="naive",
     ),
     Entry(
         "avalanche-ewc-permuted-mnist",
@@ -103,6 +106,7 @@ ENTRIES = (
         published=[Published("ewc", "average_accuracy", 0.83, TOLERANCE)],
         seeds=3,
         minutes=25,
+        control="naive",
     ),
     Entry(
         "avalanche-si-permuted-mnist",
@@ -119,6 +123,7 @@ ENTRIES = (
         published=[Published("si", "average_accuracy", 0.83, TOLERANCE)],
         seeds=3,
         minutes=60,
+        control="naive",
         differs="Avalanche's SI also multiplies its importances with 0.0015 and cuts them at 0.001.",
     ),
     Entry(
@@ -135,6 +140,7 @@ ENTRIES = (
         {"er": {"strategy": {"name": "er", "memory": 1000, "selection": "balanced", "batch": 10}}, "naive": NAIVE},
         published=[Published("er", "average_accuracy", 0.92, TOLERANCE)],
         minutes=4,
+        control="naive",
         differs="The network's size is not part of the published row; 2 × 400 here.",
     ),
 )

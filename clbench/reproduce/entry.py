@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 Section = dict[str, Any]
@@ -41,7 +41,9 @@ class Entry:
     """One reproduction.
 
     ``setting`` is what all arms share, ``arms`` what each adds, as in a YAML config; ``differs`` says how that is not
-    the source's set-up, ``minutes`` what it takes on two cores, ``needs`` which data.
+    the source's set-up, ``minutes`` what it takes on two cores, ``needs`` which data. ``control``
+    is an arm whose mean stands beside published numbers. ``diagnostics`` are measured if asked for; ``pictures`` are
+    those of 'clbench diagnose' that are drawn beside the Results.
     """
 
     name: str
@@ -54,4 +56,7 @@ class Entry:
     seeds: int = 5
     minutes: float = 1.0
     differs: str = ""
-    needs: Sequence[str] = field(default=("mnist",))
+    needs: Sequence[str] = ("mnist",)
+    control: str | None = None
+    diagnostics: bool = False
+    pictures: Sequence[str] = ()

@@ -22,6 +22,7 @@ class Job:
     arm: str
     config: RunConfig
     folder: Path
+    diagnostics: bool
 
 
 def jobs(entry: Entry, folder: Path, seeds: int | None = None) -> list[Job]:
@@ -29,7 +30,11 @@ def jobs(entry: Entry, folder: Path, seeds: int | None = None) -> list[Job]:
     count = seeds or entry.seeds
     configs = {arm: resolve(entry.setting, layer, {"seeds": count}) for arm, layer in entry.arms.items()}
     place = folder / entry.name
-    return [Job(entry.name, arm, configs[arm][seed], place / arm) for seed in range(count) for arm in entry.arms]
+    return [
+        Job(entry.name, arm, configs[arm][seed], place / arm, entry.diagnostics)
+        for seed in range(count)
+        for arm in entry.arms
+    ]
 
 
 def missing(found: Sequence[Job]) -> list[Job]:
@@ -59,6 +64,6 @@ def run_all(found: Sequence[Job], place: DataPlace, processes: int) -> Iterator[
 def _run(job: Job, place: DataPlace) -> store.Result:
     from clbench.engine.run import Machine, run
 
-    result = run(job.config, Machine(place, "cpu", threads=1))
+    result = run(job.config, Machine(place, "cpu", threads=1, diagnostics=job.diagnostics))
     store.write(result, job.folder)
     return result

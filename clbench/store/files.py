@@ -149,9 +149,13 @@ def find(places: Iterable[Path], without: Path | None = None) -> Iterator[tuple[
 
 
 def _json_files(folder: Path, without: str | None) -> Iterator[str]:
-    """The folder's JSON files in order, those of its folders after its own; hidden ones left out."""
+    """The folder's JSON files in order, those of its folders after its own; hidden ones and studies left out."""
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name[0] != ".")
         if without is not None:
             folders[:] = [name for name in folders if os.path.realpath(os.path.join(where, name)) != without]
-        yield from (os.path.join(where, n) for n in sorted(names) if n.endswith(".json") and n[0] != ".")
+        yield from (
+            os.path.join(where, n)
+            for n in sorted(names)
+            if n.endswith(".json") and n[0] != "." and not n.endswith(".study.json")
+        )

@@ -23,7 +23,7 @@ LINES = ("-", "--", "-.", ":")
 def stages(title: str, found: Sequence[Diagnosis]) -> Figure:
     """A panel per quantity, a line per strategy with its 95 % interval."""
     shown = [quantity for quantity in QUANTITIES if any(quantity.name in one.series for one in found)]
-    figure, panels = _grid(title, len(shown))
+    figure, panels = grid(title, len(shown))
     for axes, quantity in zip(panels, shown, strict=True):
         factor = 100.0 if quantity.share else 1.0
         for index, one in enumerate(found):
@@ -56,7 +56,7 @@ def cosines(title: str, found: Sequence[Diagnosis]) -> Figure:
     layers = [layer for one in found[:1] for layer in one.cosines]
     if not layers:
         raise UserError("--picture cosines: these runs did not measure gradients. Run with --diagnostics.")
-    figure, panels = _grid(title, len(layers))
+    figure, panels = grid(title, len(layers))
     for axes, layer in zip(panels, layers, strict=True):
         for index, one in enumerate(found):
             counts = one.cosines.get(layer, [])
@@ -75,13 +75,14 @@ def cosines(title: str, found: Sequence[Diagnosis]) -> Figure:
     return figure
 
 
-def _grid(title: str, count: int) -> tuple[Figure, list[Axes]]:
+def grid(title: str, count: int, height: float = 1.5) -> tuple[Figure, list[Axes]]:
+    """Return a figure with so many panels, three in a row, ``height`` inches each."""
     from matplotlib.figure import Figure
 
     rows = math.ceil(count / COLUMNS)
-    figure = Figure(figsize=(WIDTH, 1.5 * rows + 1.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height * rows + 1.2), layout="constrained")
     figure.suptitle(shortened(title, 80), x=0.01, ha="left", fontsize=10)
-    grid = figure.subplots(rows, COLUMNS, squeeze=False)
-    for axes in list(grid.flat)[count:]:
+    panels = figure.subplots(rows, COLUMNS, squeeze=False)
+    for axes in list(panels.flat)[count:]:
         axes.remove()
-    return figure, list(grid.flat)[:count]
+    return figure, list(panels.flat)[:count]

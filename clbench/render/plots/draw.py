@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from clbench.analysis.compare import Leaderboard
 from clbench.analysis.diagnosis import Diagnosis, diagnoses
+from clbench.analysis.instability import maps
 from clbench.analysis.matrices import Matrices, matrices
 from clbench.analysis.ranking import Ranking
 from clbench.analysis.runs import Run
 from clbench.errors import UserError
-from clbench.render.plots import diagnosis, grids, points
+from clbench.render.plots import diagnosis, grids, holding, points
 from clbench.render.plots.ranks import ranks
 from clbench.render.plots.style import INK, WIDTH, shortened, styled
 from clbench.store import Result, read
@@ -35,8 +36,11 @@ GRIDS: dict[str, Callable[[str, Sequence[Matrices]], Figure]] = {"curves": grids
 DIAGNOSES: dict[str, Callable[[str, Sequence[Diagnosis]], Figure]] = {
     "stages": diagnosis.stages,
     "cosines": diagnosis.cosines,
+    "importance": holding.importance,
+    "shares": holding.shares,
+    "cka": holding.cka,
 }
-PICTURES = (*PANELS, *GRIDS, *DIAGNOSES, "ranks")
+PICTURES = (*PANELS, *GRIDS, *DIAGNOSES, "ranks", "map")
 SHOWN_ROWS, SHOWN_PANELS, SHOWN_LINES = 40, 24, 8
 FORMATS = (".pdf", ".svg", ".png")
 
@@ -61,6 +65,9 @@ def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
             raise UserError("--picture ranks needs two strategies that are in two or more leaderboards each.")
         return ranks(scene.ranking)
     assert board is not None
+    if picture == "map":
+        runs = [run for group in board.runs_by_entry(scene.runs) for run in group]
+        return holding.instability(board.title, maps(runs, scene.read))
     if picture == "plane" and points.plane_axes(board) is None:
         raise UserError(
             f"--picture plane: in {board.title} nothing can be forgotten, or every run has diverged. "

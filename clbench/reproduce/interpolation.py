@@ -1,0 +1,82 @@
+"""How quadratic regularisers prevent forgetting (Lubana et al. 2022, CoLLAs), scaled down.
+
+The paper's network is 64 maps wide and learns CIFAR-100 after CIFAR-10; here it is 8 wide, learns six classes of
+CIFAR-10 in three tasks after the other four, and every learning rate and λ is chosen on held-out images of another
+seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from clbench.reproduce.entry import Claim, Entry
+
+SOURCE = "Lubana et al. 2022, CoLLAs"
+IMPORTANCES = ("ewc", "mas", "si", "rwalk", "l2", "random")
+ARMS = ("naive", "frozen-backbone", *IMPORTANCES, *(f"{name}-fixed" for name in IMPORTANCES))
+LAMS = [round(10 ** (1 + half / 2), 1) for half in range(10)]
+ETAS = [0.003, 0.01, 0.03, 0.1, 0.3]
+VARIANTS: dict[str, dict[str, Any]] = {"raw": {}, "clamp": {"clamp": True}, "signed": {"signed": True}}
+
+
+def _claims() -> Iterator[Claim]:
+    """Is explicit interpolation more accurate than its penalty, does it forget less, and is it better than freezing?"""
+    for name in IMPORTANCES:
+        yield Claim(f"{name}-fixed", name, "average_accuracy")
+        yield Claim(f"{name}-fixed", name, "forgetting_all_tasks")
+    yield Claim("ewc-fixed", "frozen-backbone", "average_accuracy")
+    yield Claim("ewc-fixed", "naive", "average_accuracy")
+
+
+def _cells() -> dict[str, dict[str, Any]]:
+    """SI as a penalty in three variants for every λ and η, and by interpolation for every η."""
+    arms: dict[str, dict[str, Any]] = {}
+    for eta in ETAS:
+        optimizer = {"lr": eta}
+        for variant, options in VARIANTS.items():
+            for lam in LAMS:
+                strategy = {"name": "si", "lam": lam} | options
+                arms[f"{variant}, λ {lam:g}, η {eta:g}"] = {"strategy": strategy, "optimizer": optimizer}
+        arms[f"explicit, η {eta:g}"] = {"strategy": "si-fixed", "optimizer": optimizer}
+    return arms
+
+
+ENTRIES = (
+    Entry(
+        "interpolation-cifar10",
+        SOURCE,
+        "pretrained narrow CNN, split CIFAR-10",
+        {name: {} for name in ARMS},
+        {name: {} for name in ARMS},
+        claims=list(_claims()),
+        minutes=20,
+        differs="CIFAR-10 for CIFAR-100, 8 maps for 64, 4,000 images a task; λ and learning rate on held-out images.",
+        needs=("cifar10",),
+        diagnostics=True,
+        pictures=("importance", "shares", "cka"),
+    ),
+    Entry(
+        "instability-map",
+        SOURCE,
+        "SI on two tasks of split MNIST over λ and learning rate",
+        {
+            "scenario": {"name": "split-mnist", "tasks": 5, "keep": 2},
+            "model": {"name": "mlp", "widths": [100, 100]},
+            "optimizer": {"name": "sgd", "momentum": 0.0},
+            "batch_size": 32,
+            "epochs": 1,
+        },
+        _cells(),
+        claims=[
+            Claim("explicit, η 0.1", "raw, λ 1000, η 0.1", "average_accuracy"),
+            Claim("clamp, λ 1000, η 0.1", "raw, λ 1000, η 0.1", "average_accuracy"),
+            Claim("explicit, η 0.1", "clamp, λ 1000, η 0.1", "average_accuracy"),
+        ],
+        seeds=1,
+        minutes=6,
+        differs="One seed a cell; the paper's map is of a CNN on CIFAR.",
+        diagnostics=True,
+        pictures=("map",),
+    ),
+)

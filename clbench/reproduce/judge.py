@@ -1,0 +1,83 @@
+"""What came out, beside what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from clbench.analysis.load import load
+from clbench.analysis.runs import Run
+from clbench.analysis.statistics import Estimate, estimate
+from clbench.metrics import METRICS
+from clbench.reproduce.entry import Claim, Entry, Published
+
+Verdict = Literal["within", "outside", "holds", "fails", "open", "not run"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A published number or claim, and ours: a mean over seeds, or of differences of seeds in pairs (better − worse).
+
+    ``diverged``: how many seeds of the arms concerned diverged; they are in no mean.
+    """
+
+    entry: Entry
+    said: Published | Claim
+    ours: Estimate | None
+    diverged: int
+    verdict: Verdict
+    control: Estimate | None = None
+
+
+Arms = dict[str, list[Run]]
+
+
+def findings(entry: Entry, folder: Path) -> list[Finding]:
+    """Judge an entry by the Results that a folder has of it."""
+    arms = runs_of(entry, folder)
+    numbers = [_number(entry, said, arms) for said in entry.published]
+    return numbers + [_order(entry, claim, arms) for claim in entry.claims]
+
+
+def runs_of(entry: Entry, folder: Path) -> Arms:
+    """The runs of each arm that has any."""
+    found = {arm: folder / entry.name / arm for arm in entry.arms}
+    return {arm: load([place])[0] for arm, place in found.items() if place.is_dir()}
+
+
+def _number(entry: Entry, said: Published, arms: Arms) -> Finding:
+    runs = arms.get(said.arm, [])
+    ours = _mean(runs, said.metric)
+    control = _mean(arms.get(entry.control, []), said.metric) if entry.control else None
+    diverged = sum(run.status != "ok" for run in runs)
+    if ours is None:
+        return Finding(entry, said, None, diverged, "outside" if diverged else "not run", control)
+    near = abs(ours.mean - said.value) <= said.tolerance + (ours.half_width or 0.0)
+    return Finding(entry, said, ours, diverged, "within" if near and not diverged else "outside", control)
+
+
+def _mean(runs: Sequence[Run], metric: str) -> Estimate | None:
+    values = [value for run in runs if run.status == "ok" if (value := run.metrics[metric]) is not None]
+    return estimate(values) if values else None
+
+
+def _order(entry: Entry, claim: Claim, arms: Arms) -> Finding:
+    one, other = (
+        {run.seed: run.metrics.get(claim.metric) for run in arms.get(arm, [])} for arm in (claim.better, claim.worse)
+    )
+    lost = [sum(run.status != "ok" for run in arms.get(arm, [])) for arm in (claim.better, claim.worse)]
+    sign = 1 if METRICS[claim.metric].better == "higher" else -1
+    pairs = [(one[seed], other[seed]) for seed in one if seed in other]
+    differences = [sign * (a - b) for a, b in pairs if a is not None and b is not None]
+    if not pairs:
+        return Finding(entry, claim, None, 0, "not run")
+    if sum(lost) and lost[0] != lost[1]:  # whoever diverges has lost, whatever the other seeds say
+        return Finding(entry, claim, None, sum(lost), "holds" if lost[1] > lost[0] else "fails")
+    if not differences:
+        return Finding(entry, claim, None, sum(lost), "open")
+    ours = estimate(differences)
+    if ours.low is None or ours.high is None or ours.low <= 0 <= ours.high:
+        return Finding(entry, claim, ours, sum(lost), "open")
+    return Finding(entry, claim, ours, sum(lost), "holds" if ours.low > 0 else "fails")
