@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -43,12 +44,24 @@ def as_matrix(weight: Tensor) -> Tensor:
     return weight.flatten(1)
 
 
+def bare_copy(model: nn.Module) -> nn.Module:
+    """Return a copy of a model without the hooks that strategies have put on it, which would be copied with them."""
+    hooks = [(module, module._forward_hooks) for module in model.modules()]
+    for module, _ in hooks:
+        module._forward_hooks = OrderedDict()
+    try:
+        return copy.deepcopy(model)
+    finally:
+        for module, own in hooks:
+            module._forward_hooks = own
+
+
 def fresh_copy(learner: Learner, purpose: str) -> nn.Module:
     """Return a copy of the model with newly drawn weights and unused statistics; the model's own draws go on as before.
 
     The draw depends on the run's seed, the stage and the purpose alone.
     """
-    fresh = copy.deepcopy(learner.model)
+    fresh = bare_copy(learner.model)
     seed = learner.random(f"{purpose} of stage {learner.stage}").initial_seed()
     with torch.random.fork_rng(devices=[learner.device] if learner.device.type == "cuda" else []):
         torch.manual_seed(seed)

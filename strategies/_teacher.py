@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from typing import Any
 
@@ -12,12 +11,14 @@ from torch import Tensor, nn
 from clbench.registry import NonNegative
 from clbench.strategy import Learner, Strategy
 
+from ._layers import bare_copy
+
 Strength = NonNegative | list[NonNegative]
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:
     """A copy in evaluation mode whose weights take no gradient."""
-    return copy.deepcopy(model).eval().requires_grad_(False)
+    return bare_copy(model).eval().requires_grad_(False)
 
 
 def head_logits(model: nn.Module, features: Tensor, head: int) -> Tensor:

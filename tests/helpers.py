@@ -96,6 +96,7 @@ class FakeLearner:
     def __init__(self, model: nn.Module, data: TaskData | None = None, batch_size: int = 4) -> None:
         self.model = model
         self.stage = 0
+        self.plugins: list[Any] = []
         self.train_mb_size = batch_size
         self.device = torch.device("cpu")
         self.mb_output: Tensor | None = None

@@ -50,6 +50,8 @@ def pretrained(config: RunConfig, place: DataPlace, make_learner: MakeLearner) -
     if options.get("sha256") is not None:
         return _read(Path(options["name"]), options["sha256"])
     data = cache.load(options["name"], place, config.scenario["image_size"])
+    if (options["classes"] or 0) > len(data.classes):
+        raise UserError(f"pretrain.classes: {data.name} has {len(data.classes)} classes, not {options['classes']}.")
     recipe = _recipe(config)
     keys = {"model", "optimizer", "epochs", "batch_size", "augment", "pretrain"}
     settings = recipe.model_dump(mode="json", include=keys)
@@ -115,8 +117,6 @@ def _train(recipe: RunConfig, data: cache.Dataset, make_learner: MakeLearner) ->
     """Train on the first classes of a dataset, all at once."""
     assert recipe.pretrain is not None
     count = recipe.pretrain["classes"] or len(data.classes)
-    if count > len(data.classes):
-        raise UserError(f"pretrain.classes: {data.name} has {len(data.classes)} classes, not {count}.")
     labels = np.where(np.arange(len(data.classes)) < count, np.arange(len(data.classes)), -1)
     train, test = (np.flatnonzero(found < count) for found in (data.train_labels, data.test_labels))
     stream = Stream([Task(train, test, labels)], outputs=count, heads=1, incremental="class")

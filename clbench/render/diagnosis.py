@@ -29,7 +29,9 @@ def _from_to(one: Diagnosis, name: str, factor: float) -> str:
 
 
 def _short(value: float) -> str:
-    """Three figures, never in powers of ten."""
+    """Three figures, or two of very small numbers."""
+    if 0 < abs(value) < 0.01:
+        return f"{value:.1e}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 

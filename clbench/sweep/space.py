@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Len
+from annotated_types import Ge, Gt, Len, Lt
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from clbench import registry, store
 from clbench.errors import UserError, did_you_mean
 from clbench.layers import Section, read_seeds
 from clbench.metrics import METRICS
-from clbench.registry import Count, Share
+from clbench.registry import Count
 
 # Learning rates in half decades; strengths in decades around a method's default.
 LEARNING_RATES = [0.1, 0.03, 0.01, 0.003, 0.001]
@@ -48,7 +48,7 @@ class Tune(BaseModel):
 
     tasks: Count | None = 3
     metric: str = "average_accuracy"
-    validation: Annotated[float, Gt(0)] | Share = 0.1
+    validation: Annotated[float, Gt(0), Lt(1)] = 0.1
     seeds: list[Annotated[int, Ge(0)]] = [0]
     sampler: Literal["grid", "tpe", "random"] = "grid"
     trials: Count = 30
@@ -65,11 +65,15 @@ def read(block: Mapping[str, Any], strategy: Section) -> Tune:
         settings["seeds"] = read_seeds(settings["seeds"])
     settings.setdefault("space", default_space(strategy))
     try:
+        for values in dict(settings["space"]).values():
+            if isinstance(values, dict):  # by itself, so that its errors are its own
+                Range.model_validate(values)
         tune = Tune.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, ("tune", *first["loc"][:2])))
-        raise UserError(f"{where}: {first['msg']}. Keys are {', '.join(Tune.model_fields)}.") from None
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise UserError(f"{where}: {message}. Keys of 'tune' are {', '.join(Tune.model_fields)}.") from None
     if tune.metric not in METRICS:
         raise UserError(f"tune.metric: unknown metric '{tune.metric}'.{did_you_mean(tune.metric, METRICS)}")
     ranges = [key for key, values in tune.space.items() if isinstance(values, Range)]

@@ -28,7 +28,7 @@ def importance(title: str, found: Sequence[Diagnosis]) -> Figure:
         axes.plot([layer.mean for layer in held], places, "o", color=COLOURS[0], markersize=4, label="mean")
         axes.plot([layer.largest for layer in held], places, "x", color=COLOURS[1], markersize=5, label="largest")
         axes.set_xscale("log")
-        axes.set_yticks(range(len(layers)), [shortened(layer.removeprefix("backbone."), 14) for layer in layers])
+        axes.set_yticks(range(len(layers)), [_short(layer) for layer in layers])
         axes.invert_yaxis()
         axes.set_title(shortened(one.label, 26), fontsize=8)
         axes.grid(alpha=0.3)
@@ -48,9 +48,7 @@ def shares(title: str, found: Sequence[Diagnosis]) -> Figure:
             edges = [place / bins if explicit else 10 ** (-8 + 11 * place / bins) for place in range(bins + 1)]
             parts = [100 * count / max(sum(held.histogram), 1) for count in held.histogram]
             colour, line = COLOURS[index % len(COLOURS)], LINES[index % len(LINES)]
-            axes.stairs(
-                parts, edges, color=colour, linestyle=line, label=shortened(layer.removeprefix("backbone."), 14)
-            )
+            axes.stairs(parts, edges, color=colour, linestyle=line, label=_short(layer))
         if one.kind == "penalty":
             axes.set_xscale("log")
             for limit in (1.0, 2.0):
@@ -64,15 +62,18 @@ def shares(title: str, found: Sequence[Diagnosis]) -> Figure:
 
 def cka(title: str, found: Sequence[Diagnosis]) -> Figure:
     """A panel per method: CKA of each layer's features with what they were after the first stage, over stages."""
+    from matplotlib.ticker import MaxNLocator
+
     shown = _chosen("cka", [one for one in found if one.cka])
     figure, panels = grid(title, len(shown))
     for axes, one in zip(panels, shown, strict=True):
         for index, (layer, series) in enumerate(one.cka.items()):
             colour, line = COLOURS[index % len(COLOURS)], LINES[index % len(LINES)]
             means = [value.mean for value in series.values()]
-            name = shortened(layer.removeprefix("backbone."), 14)
+            name = _short(layer)
             axes.plot(list(series), means, line, color=colour, marker=".", markersize=4, label=name)
         axes.set_ylim(-0.05, 1.05)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(shortened(one.label, 26), fontsize=8)
         axes.grid(alpha=0.3)
     panels[0].set_xlabel("after stage")
@@ -117,6 +118,11 @@ def _map(axes: Axes, one: Map) -> None:
     axes.set_ylabel("learning rate η")
     axes.set_title(shortened(one.label, 26), fontsize=8)
     axes.set_ylim(-0.5, len(one.etas) - 0.5)
+
+
+def _short(layer: str) -> str:
+    name = layer.removeprefix("backbone.")
+    return f"layer {name}" if name.isdigit() else shortened(name, 14)
 
 
 def _place(lams: Sequence[float], lam: float) -> float:

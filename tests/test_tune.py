@@ -1,0 +1,221 @@
+"""Choosing settings: on the first tasks, on held-out images, and written down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from clbench import registry, store
+from clbench.cli import app
+from clbench.config import RunConfig, resolve
+from clbench.errors import UserError
+from clbench.layers import read_yaml, shipped_recipe
+from clbench.sweep.space import Range, Tune, default_space, read
+from clbench.sweep.tune import Study, Trial, configs, recipe, search
+from tests.helpers import SMALL, make_result
+
+LAYERS: list[Any] = [SMALL, {"strategy": {"name": "ewc"}}]
+SPACE: Any = {"strategy.lam": [1.0, 10.0, 100.0], "optimizer.lr": [0.1, 0.01]}
+
+
+def asked(**more: Any) -> Tune:
+    return Tune.model_validate({"tasks": 2, "space": SPACE} | more)
+
+
+def best_at(lam: float, lr: float, ran: list[RunConfig] | None = None) -> Any:
+    """A runner that knows what is best, and diverges at a large learning rate with a large λ."""
+
+    def run(config: RunConfig) -> store.Result:
+        if ran is not None:
+            ran.append(config)
+        mine = (config.strategy["lam"], config.optimizer["lr"])
+        value = 0.9 if mine == (lam, lr) else 0.5
+        status = "diverged" if mine == (100.0, 0.1) else "ok"
+        return make_result("ewc", accuracy=[[0, 0], [value, value], [value, value]], status=status)
+
+    return run
+
+
+def silent(number: int, count: int, trial: Trial) -> None:
+    assert 1 <= number <= count
+
+
+def test_trials_see_the_first_tasks_and_held_out_images_only() -> None:
+    (config,) = configs(LAYERS, asked(), {"strategy.lam": 7.0})
+    assert config.scenario["keep"] == 2
+    assert config.evaluate == "validation"
+    assert config.scenario["validation"] == 0.1
+    assert config.strategy["lam"] == 7.0
+
+
+def test_a_grid_tries_everything_once_and_finds_the_best(tmp_path: Path) -> None:
+    ran: list[RunConfig] = []
+    study = search(LAYERS, asked(), tmp_path / "x.study.json", best_at(10.0, 0.01, ran), silent)
+    assert len(ran) == len(study.trials) == 6
+    assert study.best().settings == {"strategy.lam": 10.0, "optimizer.lr": 0.01}
+    assert [trial.mean for trial in study.trials].count(None) == 1, "the one that diverged has no mean"
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_samplers_draw_from_ranges(sampler: str, tmp_path: Path) -> None:
+    space = {"optimizer.lr": Range(low=0.001, high=0.1, log=True), "strategy.lam": [1.0]}
+    tune = asked(sampler=sampler, trials=5, space=space)
+    study = search(LAYERS, tune, tmp_path / "x.study.json", best_at(1.0, 0.1), silent)
+    rates = [trial.settings["optimizer.lr"] for trial in study.trials]
+    assert len(set(rates)) == 5
+    assert all(0.001 <= rate <= 0.1 for rate in rates)
+
+
+def test_a_stopped_study_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    class StoppedError(Exception):
+        pass
+
+    count = 0
+
+    def stopping(config: RunConfig) -> store.Result:
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise StoppedError
+        return best_at(10.0, 0.01)(config)  # type: ignore[no-any-return]
+
+    with pytest.raises(StoppedError):
+        search(LAYERS, asked(), tmp_path / "x.study.json", stopping, silent)
+    ran: list[RunConfig] = []
+    search(LAYERS, asked(), tmp_path / "x.study.json", best_at(10.0, 0.01, ran), silent)
+    assert len(ran) == 4, "two of six were done"
+    search(LAYERS, asked(), tmp_path / "whole.study.json", best_at(10.0, 0.01), silent)
+    assert (tmp_path / "x.study.json").read_text() == (tmp_path / "whole.study.json").read_text()
+
+
+def test_another_question_is_not_mixed_in(tmp_path: Path) -> None:
+    file = tmp_path / "x.study.json"
+    search(LAYERS, asked(), file, best_at(1.0, 0.1), silent)
+    with pytest.raises(UserError, match="a study of other settings"):
+        search(LAYERS, asked(tasks=3), file, best_at(1.0, 0.1), silent)
+    file.write_text("{")
+    with pytest.raises(UserError, match="is no study"):
+        search(LAYERS, asked(), file, best_at(1.0, 0.1), silent)
+
+
+def test_a_recipe_leaves_the_tasks_out_that_chose(tmp_path: Path) -> None:
+    file = tmp_path / "ewc.study.json"
+    study = search(LAYERS, asked(), file, best_at(10.0, 0.01), silent)
+    found = recipe(LAYERS, asked(), study, file)
+    (config,) = resolve(found)
+    assert config.scenario["skip"] == 2
+    assert config.scenario["keep"] is None
+    assert (config.strategy["lam"], config.optimizer["lr"]) == (10.0, 0.01)
+    assert config.evaluate == "test"
+    assert config.tuned is not None
+    assert config.tuned["value"] == 0.9
+    assert config.tuned["digest"] == store.digest(json.loads(file.read_text()))
+    (by_hand,) = resolve({key: value for key, value in found.items() if key != "tuned"})
+    assert by_hand.run_id == config.run_id, "how settings were chosen changes nothing in a run"
+
+
+def test_nothing_is_chosen_where_all_diverge() -> None:
+    with pytest.raises(UserError, match="every trial diverged"):
+        Study({"tune": {"metric": "forgetting"}}, [Trial({}, [None])]).best()
+
+
+def test_lower_is_better_for_some_metrics() -> None:
+    study = Study({"tune": {"metric": "forgetting"}}, [Trial({"a": 1}, [0.5]), Trial({"a": 2}, [0.1])])
+    assert study.best().settings == {"a": 2}
+
+
+def test_default_space_is_learning_rate_and_strengths() -> None:
+    assert list(default_space({"name": "naive"})) == ["optimizer.lr"]
+    assert default_space({"name": "ewc"})["strategy.lam"] == [0.1, 1.0, 10.0, 100.0, 1000.0]
+    assert {"strategy.lwf.mu", "strategy.ewc.lam"} < set(default_space({"name": "lwf+ewc"}))
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"task": 2}, "tune.task"),
+        ({"metric": "accuracy"}, r"unknown metric 'accuracy'\. Did you mean"),
+        ({"space": {"optimizer.lr": []}}, "tune.space"),
+        ({"space": {"optimizer.lr": {"low": 1.0, "high": 0.1}}}, "low < high"),
+        ({"space": {"optimizer.lr": {"low": 0.1, "high": 1.0}}}, "a grid needs a list"),
+        ({"sampler": "best"}, "tune.sampler"),
+        ({"validation": 0}, "tune.validation"),
+        ({"seeds": "x"}, "seeds"),
+    ],
+)
+def test_bad_tune_blocks(block: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read(block, {"name": "ewc"})
+
+
+def test_a_run_does_not_take_a_tune_block() -> None:
+    with pytest.raises(UserError, match="'clbench tune'"):
+        resolve({"strategy": "ewc", "tune": {}})
+
+
+def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = SMALL | {"strategy": "ewc", "tune": {"tasks": 2, "space": {"strategy.lam": [1, 100]}}}
+    Path("c.yaml").write_text(yaml.safe_dump(content))
+    done = CliRunner().invoke(app, ["tune", "--config", "c.yaml"])
+    assert done.exit_code == 0, done.output
+    assert "2/2" in done.stderr
+    folder = Path("results/tuned/split-digits")
+    assert {file.name for file in folder.iterdir()} == {"ewc.yaml", "ewc.study.json"}
+    assert CliRunner().invoke(app, ["run", "--config", str(folder / "ewc.yaml"), "-q"]).exit_code == 0
+    (file,) = Path("results/split-digits").rglob("s0-*.json")
+    result = store.read(file)
+    assert len(result.accuracy[0]) == 3, "two of five tasks had chosen"
+    assert result.tuned is not None
+    assert result.tuned["chosen"] == {"strategy.lam": read_yaml(folder / "ewc.yaml")["strategy"]["lam"]}
+    compared = CliRunner().invoke(app, ["compare", "results"])
+    assert compared.exit_code == 0
+    assert "left out" not in compared.stderr, "a study is no Result, and nobody says it should be"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--space", "optimizer.lr"], "expected KEY=VALUE"),
+        (["--space", "optimizer.lr=a..b"], "a range has two numbers"),
+        (["--space", "optimizer.nothing=1,2"], "Unknown option 'optimizer.nothing'"),
+        (["--strategy", "ewk"], "Did you mean 'ewc'"),
+    ],
+)
+def test_bad_words(words: list[str], message: str, tmp_path: Path) -> None:
+    command = ["tune", "--strategy", "ewc", "-o", str(tmp_path), *words]
+    done = CliRunner().invoke(app, command)
+    assert isinstance(done.exception, UserError)
+    assert message in str(done.exception)
+    assert list(tmp_path.rglob("*.yaml")) == []
+
+
+SHIPPED = sorted((Path(registry.__file__).parents[1] / "scenarios" / "tuned").glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_shipped_recipes_say_how_they_were_chosen(file: Path) -> None:
+    """The study beside each has its choice as the best of all its trials, of the same question."""
+    content = shipped_recipe(file.stem, file.parent.name)
+    tuned = content["tuned"]
+    study = json.loads((file.parent / tuned["study"]).read_text())
+    assert store.digest(study) == tuned["digest"]
+    trials = [Trial(one["settings"], one["values"]) for one in study["trials"]]
+    best = Study(study["question"], trials).best()
+    assert best.settings == tuned["chosen"]
+    assert len(trials) == tuned["tried"]
+    (config,) = resolve(content)
+    assert config.strategy["name"] == file.stem
+    assert config.scenario["name"] == file.parent.name
+    assert study["question"]["config"]["evaluate"] == "validation"
+
+
+def test_recipes_are_shipped() -> None:
+    assert len(SHIPPED) > 10
+    with pytest.raises(UserError, match=r"no settings are shipped for 'gdumb' on 'nowhere'.*ewc on split-digits"):
+        shipped_recipe("gdumb", "nowhere")
