@@ -1,8 +1,9 @@
 """Sums over samples of squared or absolute per-sample gradients, in one backward pass.
 
 For a linear layer with input a and backpropagated error δ, sample n's gradient is δ_n a_nᵀ, so that
-Σ_n g_n² = (δ²)ᵀ(a²) and Σ_n |g_n| = |δ|ᵀ|a|: one matrix product (Goodfellow 2015, arXiv:1510.01799). Convolutions
-unfold their input and form each sample's gradient in chunks; weights of any other layer go through ``torch.func``.
+Σ_n g_n² = (δ²)ᵀ(a²) and Σ_n |g_n| = |δ|ᵀ|a|: one matrix product (Goodfellow 2015, arXiv:1510.01799), and one for all
+terms together, since they share a: Σ_c Σ_n g_nc² = (Σ_c δ_c²)ᵀ(a²). Convolutions unfold their input; they and linear
+layers on tokens form each sample's gradient in chunks. Weights of any other layer go through ``torch.func``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad, vmap
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from clbench.data.tensors import TaskData
 from clbench.strategy import Learner
@@ -47,6 +49,7 @@ class LayerTape:
         self.others = [weight for weight in weights if id(weight) not in covered]
         self.inputs: dict[nn.Module, Tensor] = {}
         self.outputs: dict[nn.Module, Tensor] = {}
+        self.errors: dict[nn.Module, Tensor] = {}
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -58,7 +61,7 @@ class LayerTape:
             self.inputs[layer], self.outputs[layer] = inputs[0].detach(), output
             return output.clone()  # what follows may change its input in place
 
-        self.inputs, self.outputs = {}, {}
+        self.inputs, self.outputs, self.errors = {}, {}, {}
         handles = [layer.register_forward_hook(note) for layer in self.layers]
         try:
             yield
@@ -67,14 +70,27 @@ class LayerTape:
                 handle.remove()
 
     def add_moments(self, objective: Tensor, moment: Moment, sums: dict[int, Tensor]) -> None:
-        """Add Σ_n moment(∂objective_n/∂w) to ``sums[id(w)]``; ``objective`` is the sum over samples."""
+        """Add Σ_n moment(∂objective_n/∂w) to ``sums[id(w)]``; ``objective`` is the sum over samples.
+
+        What can wait for the batch's other terms is added by ``finish``.
+        """
         layers = list(self.outputs)  # heads of other tasks have not run
         errors = torch.autograd.grad(objective, [self.outputs[layer] for layer in layers], retain_graph=True)
         for layer, error in zip(layers, errors, strict=True):
-            if isinstance(layer, nn.Linear):
-                _linear(layer, self.inputs[layer], error, moment, sums)
-            elif isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d):
                 _convolution(layer, self.inputs[layer], error, moment, sums)
+            elif error.dim() == 3:
+                _tokens(layer, self.inputs[layer], error, moment, sums)
+            elif layer in self.errors:
+                self.errors[layer] += moment(error.float())
+            else:
+                self.errors[layer] = moment(error.float())
+
+    def finish(self, moment: Moment, sums: dict[int, Tensor]) -> None:
+        """Add what linear layers have gathered over a batch's terms."""
+        for layer, error in self.errors.items():
+            _add(sums, layer.weight, error.T @ moment(self.inputs[layer].float()))
+            _add(sums, layer.bias, error.sum(0))
 
 
 def _has_closed_form(module: nn.Module) -> bool:
@@ -83,15 +99,17 @@ def _has_closed_form(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear)
 
 
-def _add(sums: dict[int, Tensor], weight: Tensor | None, value: Tensor) -> None:
-    if weight is not None and id(weight) in sums:
+def _add(sums: dict[int, Tensor], weight: Tensor | nn.Module | None, value: Tensor) -> None:
+    if isinstance(weight, Tensor) and id(weight) in sums:
         sums[id(weight)] += value.reshape(weight.shape)
 
 
-def _linear(layer: nn.Linear, x: Tensor, error: Tensor, moment: Moment, sums: dict[int, Tensor]) -> None:
-    error = moment(error.float())
-    _add(sums, layer.weight, error.T @ moment(x.float()))
-    _add(sums, layer.bias, error.sum(0))
+def _tokens(layer: nn.Module, x: Tensor, error: Tensor, moment: Moment, sums: dict[int, Tensor]) -> None:
+    """A linear layer on [samples, tokens, features]: a sample's gradient is a sum over its tokens."""
+    chunk = max(1, CHUNK_BYTES // (4 * x.shape[2] * error.shape[2]))
+    for part, delta in zip(x.float().split(chunk), error.float().split(chunk), strict=True):
+        _add(sums, layer.weight, moment(delta.transpose(1, 2) @ part).sum(0))
+        _add(sums, layer.bias, moment(delta.sum(1)).sum(0))
 
 
 def _convolution(layer: nn.Conv2d, x: Tensor, error: Tensor, moment: Moment, sums: dict[int, Tensor]) -> None:
@@ -136,6 +154,7 @@ def mean_moments(
                 found = _other_moments(learner, others, term, x, shared, moment)
                 for weight in tape.others:
                     sums[id(weight)] += found[names[id(weight)]]
+        tape.finish(moment, sums)
     model.train(was_training)
     return [sums[id(weight)] / len(data) for weight in weights]
 
@@ -151,5 +170,6 @@ def _other_moments(
 
     heads_in = None if isinstance(heads, int) else 0
     per_sample = vmap(grad(phi), in_dims=(None, 0, 0, heads_in), chunk_size=VMAP_CHUNK)
-    found: dict[str, Tensor] = per_sample(others, x, term.extra, heads)
+    with sdpa_kernel(SDPBackend.MATH):  # fused attention has no batching rule
+        found: dict[str, Tensor] = per_sample(others, x, term.extra, heads)
     return {name: moment(gradient).sum(0) for name, gradient in found.items()}

@@ -32,7 +32,21 @@ def convolutional() -> nn.Module:
     return nn.Sequential(*layers)
 
 
-NETWORKS = [linear, deep, convolutional]
+class Tokens(nn.Module):
+    """Two linear layers on two tokens of each sample, with an addition that other layers do not see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.randn(2, 3))
+        self.embed, self.mix, self.head = nn.Linear(2, 3), nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.embed(x.flatten(1).reshape(len(x), 2, 2)) + self.place
+        logits: Tensor = self.head(self.mix(tokens.tanh()).mean(1))
+        return logits
+
+
+NETWORKS = [linear, deep, convolutional, Tokens]
 
 
 def problem(make: Callable[[], nn.Module], n: int = 11) -> tuple[nn.Module, FakeLearner, Tensor, Tensor]:

@@ -282,3 +282,10 @@ def test_attention_alone_learns() -> None:
     L2Attention().before_training_exp(learner)
     free = [name for name, weight in model.named_parameters() if weight.requires_grad]
     assert free == ["backbone.qkv.weight", "backbone.qkv.bias", "classifier.weight", "classifier.bias"]
+
+
+@pytest.mark.parametrize("strategy", [{"name": "ewc", "lam": 10.0}, "mas", "lwf+l2"])
+def test_importances_know_transformers(strategy: Any) -> None:
+    """Tokens by closed form, class token and places by ``torch.func``."""
+    vit = {"model": {"name": "vit", "patch": 4, "width": 12, "depth": 1, "heads": 2}}
+    assert run_small(strategy, vit).status == "ok"
