@@ -35,9 +35,11 @@ gate: install                ## a handful of strategies against the committed ba
 bench: install               ## speed against stock Avalanche and bare loops (about 40 minutes)
 	$(BIN)/python -m tests.bench.stages
 	$(BIN)/python -m tests.bench.long
+	$(BIN)/python -m tests.bench.fisher
 	$(BIN)/python -m tests.bench.speed
 
-reproduction: install        ## published effects at a small scale: what is missing of results/reproduction
+reproduction: install        ## published numbers and effects: what is missing of results/reproduction
+	$(BIN)/clbench reproduce '*' || true
 	$(BIN)/python -m tests.bench.reproduction
 
 baselines: install           ## rewrite results/baseline and its leaderboard (about 15 minutes)

@@ -16,7 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {
     "clbench.cli": {
         "cli", "config", "layers", "registry", "errors", "data", "engine", "store", "analysis", "render", "schema",
-        "progress", "",
+        "progress", "sweep", "reproduce", "",
+    },
+    "clbench.sweep": {"sweep", "config", "layers", "registry", "errors", "metrics", "store", ""},
+    "clbench.reproduce": {
+        "reproduce", "config", "layers", "data", "engine", "store", "analysis", "metrics", "errors", "",
     },
     "clbench.diagnostics": {"diagnostics", "data", "strategy", "avalanche"},
     "clbench.engine": {
@@ -25,7 +29,7 @@ ALLOWED = {
         "progress", "",
     },
     "clbench.render": {
-        "render", "analysis", "store", "metrics", "registry", "catalogue", "errors", "progress", "data",
+        "render", "analysis", "store", "metrics", "registry", "catalogue", "errors", "progress", "data", "reproduce",
         "",
     },
     "clbench.analysis": {"analysis", "store", "metrics", "errors"},
@@ -48,6 +52,9 @@ TORCH_FREE = [
     "clbench.render.tables",
     "clbench.render.catalogue",
     "clbench.store",
+    "clbench.reproduce.judge",
+    "clbench.render.reproduction",
+    "clbench.sweep.space",
 ]
 TORCH_FREE += ["clbench.metrics", "clbench.cli", "clbench.config", "clbench.registry", "clbench.data.sources"]
 

@@ -60,8 +60,9 @@ def tune(
 ) -> None:
     """Choose learning rate, strength or anything else on the first tasks of a stream, never on test data.
 
-    Each trial trains on the first tasks and is scored on a tenth of their training images, held out. The choice is a
-    recipe that leaves those tasks out, beside a study with every trial; a study that was stopped goes on where it was.
+    Each trial trains on the first tasks and is scored on a tenth of their training images, held out.
+    The choice is a recipe that leaves those tasks out, beside a study with every trial.
+    A study that was stopped goes on where it was.
     """
     from clbench import layers
     from clbench.data.sources import DataPlace
