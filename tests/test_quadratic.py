@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from clbench.errors import UserError
 from clbench.strategies._anchor import Anchor, Scope, balance
 from clbench.strategies._importance import Importance
 from clbench.strategies._quadratic import ExplicitInterpolation, QuadraticPenalty
 from clbench.strategy import Weights
-from tests.helpers import FakeLearner
+from tests.helpers import FakeLearner, run_small
 
 # Subnormal numbers are flushed by any run in the same process.
 numbers = st.floats(0, 10, width=32, allow_subnormal=False).filter(lambda v: v == 0 or v > 1e-3)
@@ -194,3 +195,45 @@ def test_interpolation_never_overshoots(old: float, new: float, now: float) -> N
     place = float(model.weight.data)
     assert abs(place) <= abs(now)
     assert place * now >= 0
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ({"name": "ewc", "lam": -1}, r"strategy\.lam: expected greater than or equal to 0, got -1"),
+        ({"name": "si", "form": "batch"}, r"Unknown option 'strategy\.form'"),
+        ({"name": "l2-fixed", "lam": 1}, r"Unknown option 'strategy\.lam'"),
+        ({"name": "ewc", "fisher": "full"}, r"strategy\.fisher: expected 'exact', 'sampled'"),
+        ({"name": "si", "signed": True, "accumulate": "separate"}, r"strategy\.signed"),
+        ({"name": "si", "signed": True, "balanced": True}, r"strategy\.signed"),
+    ],
+)
+def test_what_a_method_cannot_use_is_refused(strategy: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        run_small(strategy)
+
+
+OPTIONS: list[dict[str, Any]] = [
+    *({"accumulate": kind} for kind in ("separate", "online", "sum", "mean", "normalised")),
+    *({key: True} for key in ("balanced", "include_head", "parity")),
+    {"include_norm": False},
+]
+
+
+@pytest.mark.parametrize("importance", ["ewc", "mas", "si", "rwalk", "l2", "random"])
+@pytest.mark.parametrize("form", ["", "-fixed"])
+def test_every_option_of_every_form_trains(importance: str, form: str) -> None:
+    """With a norm layer, one head and strengths that show, no option is without effect but those named."""
+    network = {"model": {"norm": "batch"}, "scenario": {"incremental": "domain"}}  # one head
+    strong: dict[str, Any] = {} if form else {"lam": {"l2": 5.0, "random": 5.0}.get(importance, 300.0)}
+    found = {}
+    for options in OPTIONS + ([] if form else [{"clamp": True}]):
+        result = run_small({"name": importance + form} | strong | options, network)
+        found[str(options)] = result.diagnostics["training_loss"] if result.status == "ok" else result.reason
+    default = run_small({"name": importance + form} | strong, network).diagnostics["training_loss"]
+    same = {options for options, losses in found.items() if losses == default}
+    usual = {"ewc": "separate", "mas": "sum", "si": "sum"}.get(importance, "mean") if not form else "mean"
+    without = {str({"accumulate": usual})}
+    if importance == "l2":  # A = 1 everywhere
+        without |= {str({"balanced": True})} | {str({"accumulate": "mean"}), str({"accumulate": "separate"})}
+    assert same <= without | {str({"clamp": True}), str({"accumulate": "online"}), str({"accumulate": "sum"})}
