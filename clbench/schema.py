@@ -49,8 +49,10 @@ def config_schema() -> Schema:
         "strategy": _section(registry.strategy.listed, "a name, a composition such as ewc+er, or an import path"),
         "scenario": _section(scenarios, "<family>-<dataset>", common_options()),
         "model": _section(registry.model.listed, "a network", [Option("classifier", _CLASSIFIERS, "auto")]),
-        "optimizer": {"description": "sgd, adam or adamw, with lr and more", "type": ["string", "object"]},
+        "optimizer": {"description": "sgd, adam, adamw or sam, with lr and more", "type": _NAMED},
         **{key: value for key, value in plain.items() if key != "seed"},
+        "pretrain": {"description": "a dataset, a .safetensors file, or name and more", "type": [*_NAMED, "null"]},
+        "tune": {"description": "how 'clbench tune' chooses settings", "type": "object"},
         "seeds": seeds,
     }
     return {
@@ -63,6 +65,7 @@ def config_schema() -> Schema:
     }
 
 
+_NAMED = ["string", "object"]
 _COUNT: Schema = {"type": "integer", "minimum": 1}
 _SEED: Schema = {"type": "integer", "minimum": 0}
 _CLASSIFIERS = "auto | single | growing | multi"

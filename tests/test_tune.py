@@ -119,6 +119,16 @@ def test_a_recipe_leaves_the_tasks_out_that_chose(tmp_path: Path) -> None:
     assert by_hand.run_id == config.run_id, "how settings were chosen changes nothing in a run"
 
 
+@pytest.mark.parametrize(("tasks", "skip", "keep"), [(2, 3, 1), (None, 1, 3)])
+def test_a_recipe_of_a_stretch_goes_on_behind_it(tasks: int | None, skip: int, keep: int, tmp_path: Path) -> None:
+    layers = [*LAYERS, {"scenario": {"skip": 1, "keep": 3}}]
+    file = tmp_path / "ewc.study.json"
+    study = search(layers, asked(tasks=tasks), file, best_at(10.0, 0.01), silent)
+    assert study.question["config"]["scenario"]["keep"] == (tasks or 3)
+    (config,) = resolve(recipe(layers, asked(tasks=tasks), study, file))
+    assert (config.scenario["skip"], config.scenario["keep"]) == (skip, keep)
+
+
 def test_nothing_is_chosen_where_all_diverge() -> None:
     with pytest.raises(UserError, match="every trial diverged"):
         Study({"tune": {"metric": "forgetting"}}, [Trial({}, [None])]).best()

@@ -19,7 +19,7 @@ import yaml
 from clbench import __version__, store
 from clbench.config import RunConfig, resolve
 from clbench.errors import UserError
-from clbench.layers import Section, merge, read_assignments
+from clbench.layers import Section, merge
 from clbench.metrics import METRICS
 from clbench.sweep.space import Range, Tune
 
@@ -63,17 +63,21 @@ class Study:
 
 def configs(layers: Sequence[Section], tune: Tune, settings: Values) -> list[RunConfig]:
     """Return the runs of a trial: the first tasks alone, scored on held-out training images, a run for each seed."""
-    held_out: Section = {
-        "scenario": {"validation": tune.validation, "keep": tune.tasks},
-        "evaluate": "validation",
-        "seeds": tune.seeds,
-    }
-    return resolve(*layers, assigned(settings), held_out)
+    first = {} if tune.tasks is None else {"keep": tune.tasks}
+    held_out: Section = {"scenario": {"validation": tune.validation} | first, "evaluate": "validation"}
+    return resolve(*layers, assigned(settings), held_out, {"seeds": tune.seeds})
 
 
 def assigned(settings: Values) -> Section:
     """Settings such as ``{"optimizer.lr": 0.1}`` as a layer."""
-    return read_assignments(f"{key}={json.dumps(value)}" for key, value in settings.items())
+    layer: Section = {}
+    for path, value in settings.items():
+        *parents, key = path.split(".")
+        section = layer
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[key] = value
+    return layer
 
 
 def search(
@@ -106,8 +110,11 @@ def recipe(layers: Sequence[Section], tune: Tune, study: Study, file: Path) -> S
     """Return the config that runs the choice on the tasks that had no say in it, with how it was chosen."""
     best = study.best()
     (config,) = resolve(*layers, {"seeds": 1})
-    named: Section = {"scenario": {"name": config.scenario["name"], "skip": tune.tasks or 0}}
-    chosen = merge(*layers, assigned(best.settings), named)
+    chose = tune.tasks or 0
+    rest: Section = {"name": config.scenario["name"], "skip": config.scenario["skip"] + chose}
+    if config.scenario["keep"] is not None:
+        rest["keep"] = max(config.scenario["keep"] - chose, 1)
+    chosen = merge(*layers, assigned(best.settings), {"scenario": rest})
     chosen.pop("seeds", None)
     how = {
         "study": file.name,
