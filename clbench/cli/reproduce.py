@@ -60,6 +60,7 @@ def reproduce(
                 named(pattern)
         if not chosen:
             raise UserError("reproduce: nothing fits. 'clbench reproduce' lists all names.")
+        chosen = _with_data(chosen, names, data_root)
         _run(chosen, results, seeds, jobs, data_root, offline)
         for name in chosen:
             _draw(name, results)
@@ -75,6 +76,25 @@ def reproduce(
             people.print(line, style="dim", markup=False, highlight=False)
     if names and any(finding.verdict in ("outside", "fails") for finding in found):
         raise typer.Exit(1)
+
+
+def _with_data(chosen: list[str], names: list[str], data_root: Path | None) -> list[str]:
+    """Leave out entries whose data are not there, unless they were named outright: then fetching them is tried."""
+    from clbench.data.sources import DataPlace, locate
+    from clbench.errors import UserError
+    from clbench.reproduce import ENTRIES
+
+    found = []
+    for name in chosen:
+        try:
+            for need in ENTRIES[name].needs:
+                locate(need, DataPlace.default(data_root, offline=True))
+        except UserError as error:
+            if name not in names:
+                note(f"{name} is left out: {error}")
+                continue
+        found.append(name)
+    return found
 
 
 def _run(
