@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from clbench.avalanche import SupervisedPlugin
 from clbench.config import RunConfig, resolve
 from clbench.data.benchmark import make_benchmark
 from clbench.data.sources import DataPlace
+from clbench.data.tensors import ResidentStream
 from clbench.engine import optimizers
 from clbench.engine.optimizers import AdaptiveGradientClipping
 from clbench.engine.precision import choose_device, choose_precision, choose_threads
@@ -111,6 +114,24 @@ def test_settings_that_do_not_fit(layers: list[dict[str, Any]], message: str) ->
 def test_stages_cannot_be_changed_twice() -> None:
     with pytest.raises(UserError, match="at most one part"):
         run_small("joint+cumulative")
+
+
+def test_a_finished_run_lets_go_of_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without waiting for the garbage collector: a search runs hundreds of configurations in one process."""
+    made: list[weakref.ref[Any]] = []
+
+    class Watched(ResidentStream):
+        def __init__(self, *of: Any) -> None:
+            super().__init__(*of)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr("clbench.engine.run.ResidentStream", Watched)
+    gc.disable()
+    try:
+        run_small("er")
+        assert [kept() for kept in made] == [None]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", ["ewc-fixed+si-fixed"])

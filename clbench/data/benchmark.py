@@ -109,3 +109,19 @@ def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], pa
         ResidentExperience(task, [task], evaluation(task), classes, [heads[task]]) for task in resident.stream.tested
     ]
     return CLScenario([EagerCLStream("train", train), EagerCLStream("test", test)])
+
+
+def forget(benchmark: CLScenario) -> None:
+    """Let go of a finished run's data at once.
+
+    Avalanche's streams, experiences and scenario hold each other; what they hold besides would stay until the garbage
+    collector comes round, and a search runs hundreds of configurations in one process.
+    """
+    for stream in benchmark.streams.values():
+        for experience in stream:
+            experience.release()
+            experience._make_data = _forgotten
+
+
+def _forgotten() -> TaskData:
+    raise RuntimeError("the run is over and its data are gone")

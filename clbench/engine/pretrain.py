@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from clbench import store
 from clbench.config import RunConfig
 from clbench.data import cache
-from clbench.data.benchmark import make_benchmark
+from clbench.data.benchmark import forget, make_benchmark
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream, Task
 from clbench.data.tensors import ResidentStream
@@ -122,8 +122,10 @@ def _train(recipe: RunConfig, data: cache.Dataset, make_learner: MakeLearner) ->
     stream = Stream([Task(train, test, labels)], outputs=count, heads=1, incremental="class")
     learner = make_learner(recipe, stream, data)
     resident = ResidentStream(stream, data, learner.device, recipe.scenario["normalisation"])
-    (experience,) = make_benchmark(resident, [[0]], "test").streams["train"]
+    benchmark = make_benchmark(resident, [[0]], "test")
+    (experience,) = benchmark.streams["train"]
     learner.fit(experience)
+    forget(benchmark)
     backbone: Any = learner.model.backbone
     return {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
 

@@ -13,7 +13,7 @@ import torch
 from clbench import metrics, store
 from clbench.avalanche import CLScenario, SupervisedPlugin
 from clbench.config import RunConfig
-from clbench.data.benchmark import ResidentExperience, make_benchmark
+from clbench.data.benchmark import ResidentExperience, forget, make_benchmark
 from clbench.data.cache import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream
@@ -63,6 +63,7 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
     torch.set_num_threads(threads)
     trained = _train(config, learner, benchmark, stream, watches)
+    forget(benchmark)
     found = {} if trained.reason else metric_values(trained.course(watches.answers))
     watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
