@@ -34,7 +34,7 @@ class AveragedGem(Strategy):
     memory: how many samples it holds. batch: how many are drawn each step (null: as many as the batch size).
     """
 
-    exclusive = "projects the gradient"
+    exclusive = "changes the optimiser's step"
 
     def __init__(self, *, memory: Count = 500, batch: Count | None = None) -> None:
         super().__init__()

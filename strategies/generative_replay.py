@@ -45,9 +45,13 @@ class GenerativeReplay(Strategy):
         self.classes: list[int] = []
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Draw from the run's seed."""
+        """Draw from the run's seed; put each old head's labels and class vectors on the device."""
         self.random = learner.random(f"generated in stage {learner.stage}")
         self.pool: list[tuple[int, Tensor, Tensor]] = []
+        self.known: list[tuple[int, Tensor, Tensor]] = []
+        for head in sorted({number // HEADS for number in self.classes}):
+            own = torch.tensor([number for number in self.classes if number // HEADS == head], device=learner.device)
+            self.known.append((head, own % HEADS, class_vectors(own)))
 
     def before_backward(self, learner: Learner, **kwargs: Any) -> None:
         """Add the distance between the classifiers' answers to sampled features, a head at a time."""
@@ -58,9 +62,8 @@ class GenerativeReplay(Strategy):
         head, features, target = self.pool.pop()
         tau = self.temperature
         logits = head_logits(learner.model, features, head)
-        target = functional.pad(
-            target, (0, logits.shape[1] - target.shape[1]), value=ABSENT
-        )  # of classes still to come
+        still_to_come = logits.shape[1] - target.shape[1]  # where the classifier grows
+        target = functional.pad(target, (0, still_to_come), value=ABSENT)
         loss = functional.kl_div((logits / tau).log_softmax(1), target, reduction="batchmean", log_target=True)
         learner.loss = learner.loss + self.mu * tau**2 * loss
 
@@ -68,14 +71,11 @@ class GenerativeReplay(Strategy):
     def _refill(self, learner: Learner) -> None:
         """Sample features for many steps at once, and what the old classifier says of them."""
         assert self.flow is not None
-        heads = sorted({number // HEADS for number in self.classes})
         for step in range(POOL_STEPS):
-            head = heads[step % len(heads)]
-            own = torch.tensor([number for number in self.classes if number // HEADS == head])
-            drawn = own[torch.randint(len(own), (learner.train_mb_size,), generator=self.random)].to(learner.device)
-            features = self.flow.sample(class_vectors(drawn), self.random)
+            head, labels, vectors = self.known[step % len(self.known)]
+            drawn = torch.randint(len(labels), (learner.train_mb_size,), generator=self.random)
+            features = self.flow.sample(vectors[drawn.to(learner.device)], self.random)
             logits = head_logits(self.old, features, head) / self.temperature
-            labels = (own % HEADS).to(learner.device)
             known = torch.full_like(logits, ABSENT).index_copy(1, labels, logits.index_select(1, labels))
             self.pool.append((head, features, known.log_softmax(1)))
 

@@ -24,7 +24,7 @@ class Upgd(Strategy):
     from a pool of a million draws at a new place each step, since drawing it each step would cost more than the step.
     """
 
-    exclusive = "changes the step itself"
+    exclusive = "changes the optimiser's step"
 
     def __init__(self, *, beta: Share = 0.999, noise: NonNegative = 0.001) -> None:
         super().__init__()

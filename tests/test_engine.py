@@ -134,9 +134,15 @@ def test_a_finished_run_lets_go_of_its_data(monkeypatch: pytest.MonkeyPatch) -> 
         gc.enable()
 
 
-@pytest.mark.parametrize("name", ["ewc-fixed+si-fixed"])
-def test_methods_that_undo_each_other_are_not_composed(name: str) -> None:
-    with pytest.raises(UserError, match="makes no sense: each of 'ewc-fixed' and 'si-fixed' goes back to an anchor"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ewc-fixed+si-fixed", "each of 'ewc-fixed' and 'si-fixed' goes back to an anchor"),
+        ("upgd+ewc+a-gem", "each of 'upgd' and 'a-gem' changes the optimiser's step"),
+    ],
+)
+def test_methods_that_undo_each_other_are_not_composed(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=f"makes no sense: {message}"):
         run_small(name)
 
 
