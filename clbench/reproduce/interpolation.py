@@ -58,6 +58,7 @@ ENTRIES = (
         needs=("cifar10",),
         diagnostics=True,
         pictures=("importance", "shares", "cka"),
+        seeds=3,
     ),
     Entry(
         "interpolation-cifar100",

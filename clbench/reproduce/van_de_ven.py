@@ -54,6 +54,7 @@ def _entry(kind: str) -> Entry:
         },
         arms,
         published=[Published(arm, "average_accuracy", value, TOLERANCE) for arm, value in PUBLISHED[kind].items()],
+        seeds=3,
         minutes=4.0 * len(arms),
         control="none",
         differs="Replay weighs old and new samples alike; theirs weighs old ones by the number of earlier tasks.",
