@@ -31,15 +31,18 @@ def _claims() -> Iterator[Claim]:
 
 
 def _cells() -> dict[str, dict[str, Any]]:
-    """SI as a penalty in three variants for every λ and η, and by interpolation for every η."""
+    """SI as a penalty in three variants for every λ and η, and by interpolation for every η.
+
+    Without momentum −g·Δθ = ηg² is never negative, so signed importances are those with a momentum of 0.9.
+    """
     arms: dict[str, dict[str, Any]] = {}
     for eta in ETAS:
-        optimizer = {"lr": eta}
         for variant, options in VARIANTS.items():
+            optimizer = {"lr": eta} | ({"momentum": 0.9} if variant == "signed" else {})
             for lam in LAMS:
                 strategy = {"name": "si", "lam": lam} | options
                 arms[f"{variant}, λ {lam:g}, η {eta:g}"] = {"strategy": strategy, "optimizer": optimizer}
-        arms[f"explicit, η {eta:g}"] = {"strategy": "si-fixed", "optimizer": optimizer}
+        arms[f"explicit, η {eta:g}"] = {"strategy": "si-fixed", "optimizer": {"lr": eta}}
     return arms
 
 
@@ -92,7 +95,6 @@ ENTRIES = (
         claims=[
             Claim("explicit, η 0.1", "raw, λ 1000, η 0.1", "average_accuracy"),
             Claim("clamp, λ 1000, η 0.1", "raw, λ 1000, η 0.1", "average_accuracy"),
-            Claim("explicit, η 0.1", "clamp, λ 1000, η 0.1", "average_accuracy"),
         ],
         seeds=1,
         minutes=6,

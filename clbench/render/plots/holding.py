@@ -110,13 +110,12 @@ def _map(axes: Axes, one: Map) -> None:
                 *zip(*points, strict=True), line, color=VERMILION, linewidth=1.5, label=f"ηλA = {limit}"
             ) if points else None
         axes.set_xlim(-0.5, len(one.lams) - 0.5)
-    axes.set_xticks(
-        range(len(one.lams)), ["–" if lam is None else f"{lam:.2g}" for lam in one.lams], fontsize=6, rotation=90
-    )
+    names = ["none" if lam is None else f"{lam:,.0f}" if lam >= 10 else f"{lam:g}" for lam in one.lams]
+    axes.set_xticks(range(len(one.lams)), names, fontsize=6, rotation=90)
     axes.set_yticks(range(len(one.etas)), [f"{eta:.2g}" for eta in one.etas], fontsize=6)
     axes.set_xlabel("λ")
     axes.set_ylabel("learning rate η")
-    axes.set_title(shortened(one.label, 26), fontsize=8)
+    axes.set_title(shortened(one.label, 36), fontsize=7)
     axes.set_ylim(-0.5, len(one.etas) - 0.5)
 
 
