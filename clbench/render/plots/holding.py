@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,7 @@ def _map(axes: Axes, one: Map) -> None:
     axes.set_yticks(range(len(one.etas)), [f"{eta:.2g}" for eta in one.etas], fontsize=6)
     axes.set_xlabel("λ")
     axes.set_ylabel("learning rate η")
-    axes.set_title(shortened(one.label, 36), fontsize=7)
+    axes.set_title("\n".join(textwrap.wrap(shortened(one.label, 78), 28)), fontsize=7)
     axes.set_ylim(-0.5, len(one.etas) - 0.5)
 
 
