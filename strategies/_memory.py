@@ -60,7 +60,11 @@ class Memory:
         _, kinds = torch.unique(torch.stack([stages, labels])[:, order], dim=1, return_inverse=True)
         count = int(kinds.max()) + 1
         share = self.per_class or max(self.size // count, 1)
-        return [int(row) for kind in range(count) for row in order[kinds == kind][:share]]
+        rows = [int(row) for kind in range(count) for row in order[kinds == kind][:share]]
+        if self.per_class or len(rows) <= self.size:
+            return rows
+        # More classes than places: some go without.
+        return [rows[place] for place in sorted(torch.randperm(len(rows), generator=random)[: self.size].tolist())]
 
 
 def reservoir_slots(seen: int, count: int, size: int, random: torch.Generator) -> np.ndarray[Any, Any]:

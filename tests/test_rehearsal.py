@@ -142,6 +142,14 @@ def test_the_same_label_of_another_stage_is_another_class() -> None:
     assert (memory.data.images.flatten() // 18).bincount().tolist() == [6, 6, 6, 6]
 
 
+def test_balanced_memory_keeps_its_size_when_there_are_more_classes() -> None:
+    memory, random = Memory(4, "balanced"), torch.Generator().manual_seed(0)
+    for number in range(3):
+        memory.take(stage([0, 1, 2] * 5, first=15 * number), random)
+    assert memory.data is not None
+    assert len(memory.data) == len(memory.stages) == 4
+
+
 def test_balanced_memory_draws_its_samples_by_seed() -> None:
     kept = []
     for seed in (0, 1):
