@@ -12,7 +12,8 @@ composed methods see the same gradient whatever their order.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
@@ -116,6 +117,19 @@ def values(parameters: Sequence[nn.Parameter]) -> Weights:
 def copies(parameters: Sequence[nn.Parameter]) -> Weights:
     """Return copies of the parameters' values."""
     return [parameter.detach().clone() for parameter in parameters]
+
+
+def layer_of(name: str) -> str:
+    """Return the layer that a parameter's name belongs to."""
+    return name.rpartition(".")[0]
+
+
+def by_layer(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Join the values of each layer's parameters: layer → [weights]."""
+    layers: dict[str, list[Tensor]] = defaultdict(list)
+    for name, value in named.items():
+        layers[layer_of(name)].append(value.detach().flatten())
+    return {layer: torch.cat(values) for layer, values in layers.items()}
 
 
 def grown(known: Tensor | None, start: Tensor) -> Tensor:

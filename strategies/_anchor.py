@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from clbench.strategy import Weights, grown, named_weights
+from clbench.strategy import Weights, by_layer, grown, layer_of, named_weights
 
 from ._layers import norm_parameters
 
@@ -92,17 +91,8 @@ class Scope:
 
 def balance(names: list[str], importances: Weights) -> Weights:
     """Importances scaled so that every layer's mean is the mean over layers; layers without any are left alone."""
-    layers: dict[str, list[int]] = defaultdict(list)
-    for index, name in enumerate(names):
-        layers[name.rpartition(".")[0]].append(index)
-    means = {
-        layer: torch.cat([importances[index].flatten() for index in members]).mean()
-        for layer, members in layers.items()
-    }
+    joined = by_layer(dict(zip(names, importances, strict=True)))
+    means = {layer: values.mean() for layer, values in joined.items()}
     target = torch.stack(list(means.values())).mean()
-    balanced = list(importances)
-    for layer, members in layers.items():
-        scale = torch.where(means[layer] > 0, target / means[layer], 1.0)
-        for index in members:
-            balanced[index] = importances[index] * scale
-    return balanced
+    scales = {layer: torch.where(mean > 0, target / mean, 1.0) for layer, mean in means.items()}
+    return [importance * scales[layer_of(name)] for name, importance in zip(names, importances, strict=True)]

@@ -16,12 +16,12 @@ from clbench.analysis.diagnosis import QUANTITIES, diagnoses
 from clbench.analysis.instability import maps
 from clbench.analysis.load import load
 from clbench.data.sources import DataPlace
-from clbench.diagnostics.holding import by_layer, holding
+from clbench.diagnostics.holding import holding
 from clbench.diagnostics.similarity import cka, hsic
 from clbench.engine.run import Machine, run
 from clbench.errors import UserError
 from clbench.render.plots import Scene, draw
-from clbench.strategy import Protection
+from clbench.strategy import Protection, by_layer
 from tests.helpers import config, make_result, run_small
 
 

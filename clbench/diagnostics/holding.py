@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from clbench.strategy import Protection
+from clbench.strategy import Protection, by_layer
 
 Measured = dict[str, Any]
 HORIZONS = (1, 10, 100)
 RATIO_BINS = 20
 # ηλA spans orders of magnitude: bins of half a decade.
 LOWEST, HIGHEST, DECADE_BINS = -8, 3, 22
-
-
-def by_layer(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Join the values of each layer's parameters: layer → [weights]."""
-    layers: dict[str, list[Tensor]] = defaultdict(list)
-    for name, value in named.items():
-        layers[name.rpartition(".")[0]].append(value.detach().flatten())
-    return {layer: torch.cat(values) for layer, values in layers.items()}
 
 
 def holding(protection: Protection, eta: float) -> Measured:

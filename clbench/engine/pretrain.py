@@ -22,6 +22,7 @@ from clbench.data.benchmark import forget, make_benchmark
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream, Task
 from clbench.data.tensors import ResidentStream
+from clbench.engine import optimizers
 from clbench.errors import Remark, UserError
 
 if TYPE_CHECKING:
@@ -87,16 +88,9 @@ def _recipe(config: RunConfig) -> RunConfig:
     """The run that makes the weights: same model, one seed whatever the run's, so that all seeds share them."""
     assert config.pretrain is not None
     options = config.pretrain
-    optimizer = {
-        "name": "sgd",
-        "lr": options["lr"],
-        "momentum": 0.9,
-        "nesterov": False,
-        "weight_decay": 5e-4,
-        "reset": "each-task",
-        "schedule": "cosine",
-        "agc": None,
-    }
+    declared = optimizers.declared("sgd")
+    chosen = declared.schema(lr=options["lr"], momentum=0.9, weight_decay=5e-4, schedule="cosine")
+    optimizer = {"name": declared.name} | chosen.model_dump(mode="json")
     return config.model_copy(
         update={
             "optimizer": optimizer,

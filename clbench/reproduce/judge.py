@@ -73,7 +73,7 @@ def _order(entry: Entry, claim: Claim, arms: Arms) -> Finding:
     differences = [sign * (a - b) for a, b in pairs if a is not None and b is not None]
     if not pairs:
         return Finding(entry, claim, None, 0, "not run")
-    if sum(lost) and lost[0] != lost[1]:  # whoever diverges has lost, whatever the other seeds say
+    if lost[0] != lost[1]:  # whoever diverges has lost, whatever the other seeds say
         return Finding(entry, claim, None, sum(lost), "holds" if lost[1] > lost[0] else "fails")
     if not differences:
         return Finding(entry, claim, None, sum(lost), "open")

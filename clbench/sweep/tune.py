@@ -130,10 +130,7 @@ def recipe(layers: Sequence[Section], tune: Tune, study: Study, file: Path) -> S
 def write_recipe(file: Path, content: Section) -> None:
     """Write a recipe as YAML; UserError if it cannot be."""
     head = f"# Chosen by 'clbench tune'; {content['tuned']['study']} beside this file has every trial.\n"
-    try:
-        store.write_text(file, head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    except OSError as error:
-        raise UserError(f"{file} cannot be written ({error.strerror}). Name another folder with --output.") from None
+    _write_text(file, head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def _value(result: store.Result, metric: str) -> float | None:
@@ -179,8 +176,12 @@ def _content(study: Study) -> Section:
 
 
 def _write(file: Path, study: Study) -> None:
+    _write_text(file, json.dumps(_content(study), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _write_text(file: Path, text: str) -> None:
     try:
-        store.write_text(file, json.dumps(_content(study), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        store.write_text(file, text)
     except OSError as error:
         raise UserError(f"{file} cannot be written ({error.strerror}). Name another folder with --output.") from None
 

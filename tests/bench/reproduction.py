@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,10 @@ from clbench import store
 from clbench.analysis.compare import WARM_START_METRICS, Method, leaderboards
 from clbench.analysis.load import load
 from clbench.config import RunConfig, resolve
+from clbench.data.sources import DataPlace
 from clbench.render.leaderboards import as_text
 from clbench.render.plots import Scene, draw
+from clbench.reproduce.running import Job, missing, run_all
 from tests.real_data import prepared
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "reproduction"
@@ -131,18 +131,6 @@ def configs(names: list[str], seeds: int | None) -> list[tuple[str, RunConfig]]:
     return found
 
 
-def one(name: str, config: RunConfig, root: Path) -> str:
-    """Run one configuration on one thread and write its Result, with what its network looked like between stages."""
-    from clbench.data.sources import DataPlace
-    from clbench.engine.run import Machine, run
-
-    result = run(config, Machine(DataPlace.default(root, offline=True), "cpu", threads=1, diagnostics=True))
-    store.write(result, FOLDER / name)
-    final = [value for value in result.accuracy[-1] if value is not None]
-    words = f"{100 * sum(final) / len(final):.1f} %, {result.seconds:.0f} s"
-    return f"{name} {config.strategy} seed {config.seed}: {result.status}, {words}"
-
-
 def tell(name: str) -> None:
     """Write what 'clbench compare' and 'clbench diagnose --plot' make of a study, with its columns."""
     runs, left_out = load([FOLDER / name])
@@ -162,14 +150,15 @@ def main() -> None:
     root = prepared()
     if root is None:
         sys.exit("The studies need the real images: set CLBENCH_TEST_DATA or provide ../shared/data.")
-    done = {path.stem.partition("-")[2] for path in FOLDER.rglob("s*-*.json")}
-    missing = [(name, config) for name, config in configs(options.studies, options.seeds)]
-    missing = [(name, config) for name, config in missing if config.run_id[:12] not in done]
-    # Spawned: torch's threads do not survive a fork.
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(one, name, config, root) for name, config in missing]
-        for number, job in enumerate(as_completed(jobs), start=1):
-            print(f"{number}/{len(jobs)} {job.result()}", flush=True)
+    asked = configs(options.studies, options.seeds)
+    # with what the network looks like between stages
+    left = missing([Job(name, str(c.strategy["name"]), c, FOLDER / name, diagnostics=True) for name, c in asked])
+    for number, (job, result) in enumerate(run_all(left, DataPlace.default(root, offline=True), options.jobs), start=1):
+        final = [value for value in result.accuracy[-1] if value is not None]
+        words = f"{100 * sum(final) / len(final):.1f} %, {result.seconds:.0f} s"
+        print(
+            f"{number}/{len(left)} {job.entry} {job.arm} seed {job.config.seed}: {result.status}, {words}", flush=True
+        )
     for name in options.studies:
         tell(name)
 

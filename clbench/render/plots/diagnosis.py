@@ -43,8 +43,7 @@ def stages(title: str, found: Sequence[Diagnosis]) -> Figure:
         axes.set_title(quantity.name + (" (%)" if quantity.share else ""), fontsize=8)
         axes.grid(alpha=0.3)
     panels[-1].set_xlabel("stage")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=7.5)
+    legend(figure, panels[0], 3)
     return figure
 
 
@@ -70,9 +69,13 @@ def cosines(title: str, found: Sequence[Diagnosis]) -> Figure:
         axes.set_title(shortened(layer, 26), fontsize=8)
     panels[0].set_xlabel("cos(−∇L, w)")
     panels[0].set_ylabel("groups (%)")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=7.5)
+    legend(figure, panels[0], 3)
     return figure
+
+
+def legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """Put one panel's legend below all of them."""
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=columns, fontsize=7.5)
 
 
 def grid(title: str, count: int, height: float = 1.5) -> tuple[Figure, list[Axes]]:

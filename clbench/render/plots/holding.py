@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from clbench.analysis.diagnosis import Diagnosis
 from clbench.analysis.instability import Map
 from clbench.errors import UserError
-from clbench.render.plots.diagnosis import COLOURS, LINES, grid
+from clbench.render.plots.diagnosis import COLOURS, LINES, grid, legend
 from clbench.render.plots.style import INK, SEQUENTIAL, VERMILION, shortened
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def importance(title: str, found: Sequence[Diagnosis]) -> Figure:
         axes.set_title(shortened(one.label, 26), fontsize=8)
         axes.grid(alpha=0.3)
     panels[0].set_xlabel("importance A")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=7.5)
+    legend(figure, panels[0], 2)
     return figure
 
 
@@ -57,7 +57,7 @@ def shares(title: str, found: Sequence[Diagnosis]) -> Figure:
         axes.set_xlabel("R" if one.kind == "explicit" else "ηλA")
         axes.set_title(shortened(one.label, 26), fontsize=8)
     panels[0].set_ylabel("weights (%)")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=5, fontsize=7.5)
+    legend(figure, panels[0], 5)
     return figure
 
 
@@ -79,7 +79,7 @@ def cka(title: str, found: Sequence[Diagnosis]) -> Figure:
         axes.grid(alpha=0.3)
     panels[0].set_xlabel("after stage")
     panels[0].set_ylabel("CKA with the first")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=5, fontsize=7.5)
+    legend(figure, panels[0], 5)
     return figure
 
 
@@ -104,12 +104,9 @@ def _map(axes: Axes, one: Map) -> None:
     known = [lam for lam in one.lams if lam]
     if len(known) > 1:
         for limit, line in ((1, "--"), (2, ":")):
-            points = [
-                (_place(known, limit * one.limits[eta]), row) for row, eta in enumerate(one.etas) if eta in one.limits
-            ]
-            axes.plot(
-                *zip(*points, strict=True), line, color=VERMILION, linewidth=1.5, label=f"ηλA = {limit}"
-            ) if points else None
+            measured = [(row, eta) for row, eta in enumerate(one.etas) if eta in one.limits]
+            places = [_place(known, limit * one.limits[eta]) for _, eta in measured]
+            axes.plot(places, [row for row, _ in measured], line, color=VERMILION, linewidth=1.5)
         axes.set_xlim(-0.5, len(one.lams) - 0.5)
     names = ["none" if lam is None else f"{lam:,.0f}" if lam >= 10 else f"{lam:g}" for lam in one.lams]
     axes.set_xticks(range(len(one.lams)), names, fontsize=6, rotation=90)
