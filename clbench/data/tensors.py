@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,8 @@ class BatchLoader:
     """Batches ``[inputs, labels, heads]`` of a TaskData; shuffled anew each epoch if a generator is given.
 
     ``head`` is the head that all samples share, or None: known on the host, so nothing has to be asked of the device.
+    ``order`` and ``position`` say where a shuffled epoch is; ``between`` is called before each of its batches, and may
+    set them.
     """
 
     def __init__(
@@ -92,6 +94,9 @@ class BatchLoader:
         self.shuffle = shuffle
         self.augment = augment
         self.head = data.head
+        self.order: Tensor | None = None  # samples of this epoch
+        self.position = 0  # its next batch
+        self.between: Callable[[], None] | None = None
 
     def __len__(self) -> int:
         return len(self._starts())
@@ -109,9 +114,13 @@ class BatchLoader:
             for part in map(slice, starts, ends):
                 yield [data.inputs(data.images[part]), data.labels[part], data.heads[part]]
             return
-        order = torch.randperm(len(data), generator=self.shuffle).to(data.labels.device)
-        for start, end in zip(starts, ends, strict=True):
-            index = order[start:end]
+        self.order = torch.randperm(len(data), generator=self.shuffle).to(data.labels.device)
+        self.position = 0
+        while self.position < len(starts):
+            if self.between is not None:
+                self.between()
+            index = self.order[starts[self.position] : ends[self.position]]
+            self.position += 1
             images = data.images.index_select(0, index)
             if self.augment is not None:
                 images = self.augment(images)
@@ -122,12 +131,15 @@ class BatchLoader:
 
 
 class ResidentStream:
-    """A stream's tasks as tensors, made when asked for; the dataset is moved to the device once."""
+    """A stream's tasks as tensors, made when asked for; the dataset is moved to the device once.
+
+    ``pixels`` has all its images, by part.
+    """
 
     def __init__(self, stream: Stream, data: Dataset, device: torch.device, normalisation: str) -> None:
         self.stream = stream
         self.device = device
-        self._pixels = {
+        self.pixels = {
             "train": _resident(data.train_images, device),
             "test": _resident(data.test_images, device),
         }
@@ -167,7 +179,7 @@ class ResidentStream:
     def _make(self, task: Task, index: np.ndarray[Any, Any], part: str) -> TaskData:
         everything = len(index) == len(self._labels[part])
         where = torch.from_numpy(np.ascontiguousarray(index))
-        images = self._pixels[part]
+        images = self.pixels[part]
         if not everything:
             images = images.index_select(0, where.to(self.device))
         own = task.train_labels if part == "train" else None

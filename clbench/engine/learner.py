@@ -94,6 +94,8 @@ class ResidentLearner(SupervisedTemplate):
         self._accuracies: list[float] = []
         self._loaded_heads: Tensor | None = None
         self.arrived = 0
+        self.between: Callable[[], None] | None = None  # called before each training batch
+        self.epochs_behind = 0  # of a stage that is continued
         self._callbacks: dict[str, list[Callable[..., None]]] = {}
         self._shuffle = generator(seed, "batches")
         self._augment: Augment | None = None
@@ -220,6 +222,7 @@ class ResidentLearner(SupervisedTemplate):
             if isinstance(plugin, Strategy):
                 data = plugin.training_data(self, data)
         loader = BatchLoader(data, self.train_mb_size, self._shuffle, self._augment)
+        loader.between = self.between
         self.dataloader = loader
         if self.training.steps is not None:
             self.train_epochs = math.ceil(self.training.steps / len(loader))
@@ -252,6 +255,13 @@ class ResidentLearner(SupervisedTemplate):
     def check_model_and_optimizer(self, **kwargs: Any) -> None:
         """Adapt model and optimiser; reset the optimiser's state if the run says so."""
         super().check_model_and_optimizer(reset_optimizer_state=self.training.reset_optimizer, **kwargs)
+
+    def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
+        """Train the epochs that are left of a stage."""
+        whole = self.train_epochs
+        self.train_epochs = whole - self.epochs_behind
+        super()._train_exp(experience, eval_streams, **kwargs)
+        self.train_epochs = whole
 
     def _unpack_minibatch(self) -> None:
         loader: Any = self.dataloader

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 import torch
 
 from clbench import metrics, store
-from clbench.avalanche import CLScenario, SupervisedPlugin
+from clbench.avalanche import SupervisedPlugin
 from clbench.config import RunConfig
-from clbench.data.benchmark import ResidentExperience, forget, make_benchmark
+from clbench.data.benchmark import forget, make_benchmark
 from clbench.data.cache import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream
@@ -21,11 +20,15 @@ from clbench.data.tensors import ResidentStream
 from clbench.diagnostics.watch import Diagnostics
 from clbench.engine import environment, pretrain
 from clbench.engine.assemble import learner_of, plugins_of, scenario_of, stages_of, stream_of
+from clbench.engine.checkpoint import Checkpoints, Keeper, discard
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.precision import choose_device, choose_threads
 from clbench.engine.seeding import prepare_process, seed_everything
-from clbench.engine.watch import AnswerWatch, DivergedError, DivergenceWatch, ReportSteps, StepBudget
+from clbench.engine.stages import Stages
+from clbench.engine.state import Known
+from clbench.engine.watch import AnswerWatch, DivergenceWatch, ReportSteps, StepBudget
 from clbench.progress import Reporter
+from clbench.store.folders import Folder
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,18 @@ class Machine:
     diagnostics: bool = False
 
 
-def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -> store.Result:
-    """Run one configuration and return its Result.
+# Of the environment, what a run must find again to go on as if nothing had been.
+SAME = ("clbench", "commit", "torch", "avalanche", "device", "threads", "precision", "memory_format")
+
+
+def run(
+    config: RunConfig, machine: Machine, reporter: Reporter | None = None, checkpoints: Checkpoints | None = None
+) -> store.Result:
+    """Run one configuration, or what is left of it, and return its Result.
 
     A run whose loss or weights become NaN or infinite ends with status 'diverged'. Raises UserError for what a user can
-    fix: missing data, a scenario that its dataset cannot fill, strategies that cannot be composed.
+    fix: missing data, a scenario that its dataset cannot fill, strategies that cannot be composed; StoppedError if
+    ``checkpoints`` says that it should stop. Checkpoints stay until their Result is written: see ``complete``.
     """
     started = time.perf_counter()
     prepare_process()
@@ -62,7 +72,13 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
     learner, model_info = learner_of(config, stream, data, device, watches.around(plugins), weights)
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
     torch.set_num_threads(threads)
-    trained = _train(config, learner, benchmark, stream, watches)
+    found_here = environment.describe(device, learner.arithmetic, threads)
+    same = {key: found_here[key] for key in SAME} | {"diagnostics": machine.diagnostics}
+    identity = same | {"data": data.fingerprint, "stream": stream.digest}
+    keeper = Keeper(config, identity, checkpoints or Checkpoints())
+    packages = {type(plugin).__module__.partition(".")[0] for plugin in plugins}
+    unwritten = Known({"reporter": reporter}, resident.pixels, packages)
+    trained = Stages(config, learner, benchmark, watches.answers, keeper).train(reporter, stream.common_test, unwritten)
     forget(benchmark)
     found = {} if trained.reason else metric_values(trained.course(watches.answers))
     watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
@@ -91,11 +107,26 @@ def run(config: RunConfig, machine: Machine, reporter: Reporter | None = None) -
         accuracy=trained.rows,
         online_accuracy=watches.answers.online,
         metrics=found,
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started + trained.before,
         cost=trained.costs,
         diagnostics={"training_loss": watches.losses.losses} | watches.looked,
-        environment=environment.describe(device, learner.arithmetic, threads),
+        environment=found_here | ({"continued": trained.continued} if trained.continued else {}),
     )
+
+
+def complete(
+    config: RunConfig,
+    machine: Machine,
+    folder: Folder,
+    reporter: Reporter | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> tuple[store.Result, str]:
+    """Run a configuration and write its Result to a folder; then its checkpoints go. Return Result and name."""
+    result = run(config, machine, reporter, checkpoints)
+    name = store.write_to(result, folder)
+    if checkpoints is not None and checkpoints.folder is not None:
+        discard(config, checkpoints.folder)
+    return result, name
 
 
 def _pretraining(machine: Machine, device: torch.device, reporter: Reporter) -> pretrain.MakeLearner:
@@ -133,79 +164,9 @@ class _Watches:
         return {} if self.diagnostics is None else self.diagnostics.found
 
 
-@dataclass
-class _Trained:
-    """R and cost so far, and why the run ended early, if it did."""
-
-    rows: list[list[float | None]]
-    costs: list[store.StageCost] = field(default_factory=list)
-    reason: str | None = None
-
-    def course(self, answers: AnswerWatch) -> metrics.Course:
-        """What the metrics are computed from."""
-        steps = [cost.steps for cost in self.costs if cost.steps is not None]
-        return metrics.Course(self.rows, steps, answers.reached or None, answers.online)
-
-
-def _train(
-    config: RunConfig, learner: ResidentLearner, benchmark: CLScenario, stream: Stream, watches: _Watches
-) -> _Trained:
-    """Train all stages; after each, evaluate every task, or in a long stream those that are due."""
-    training, tests = list(benchmark.streams["train"]), list(benchmark.streams["test"])
-    watches.reporter.run_started(len(training))
-    every = config.evaluate_all_every
-    trained = _Trained([_row(learner, tests, tests if every == 1 else [])])
-    try:
-        for stage, experience in enumerate(training, start=1):
-            whole = stage % every == 0 or stage == len(training) or stream.common_test
-            due = tests if whole else [test for test in tests if test.tasks[0] in experience.tasks]
-            cost = _stage(learner, experience, watches.answers)
-            begun = time.perf_counter()
-            trained.rows.append(_row(learner, tests, due))
-            seconds = time.perf_counter() - begun
-            done = {"evaluate_seconds": seconds, "peak_memory_mib": environment.peak_memory_mib(learner.device)}
-            trained.costs.append(cost.model_copy(update=done))
-            watches.reporter.stage_finished(stage, trained.rows[-1])
-    except DivergedError as error:
-        trained.reason = str(error)
-    return trained
-
-
 def metric_values(course: metrics.Course) -> dict[str, store.MetricValue]:
     """Return every metric of a run with its version."""
     return {
         name: store.MetricValue(value=value, version=metrics.METRICS[name].version)
         for name, value in metrics.compute(course).items()
     }
-
-
-def _row(
-    learner: ResidentLearner, tests: Sequence[ResidentExperience], due: Sequence[ResidentExperience]
-) -> list[float | None]:
-    """A row of R: a value for each test that is due."""
-    found = dict(zip((test.tasks[0] for test in due), learner.row(due) if due else [], strict=True))
-    return [found.get(test.tasks[0]) for test in tests]
-
-
-def _stage(learner: ResidentLearner, experience: ResidentExperience, answers: AnswerWatch) -> store.StageCost:
-    """Train one stage and say what it cost; it is not evaluated yet."""
-    started = time.perf_counter()
-    planned = len(experience.data)  # made here, so that training is timed without it
-    steps_before = learner.clock.train_iterations
-    begun = time.perf_counter()
-    learner.fit(experience)
-    trained = time.perf_counter()
-    steps = learner.clock.train_iterations - steps_before
-    planned *= learner.train_epochs
-    experience.release()
-    return store.StageCost(
-        tasks=experience.tasks,
-        prepare_seconds=begun - started,
-        train_seconds=trained - begun,
-        evaluate_seconds=0.0,
-        samples_per_second=min(steps * learner.train_mb_size, planned) / (trained - begun),
-        peak_memory_mib=environment.peak_memory_mib(learner.device),
-        steps=steps,
-        epochs=learner.clock.train_exp_epochs,
-        reached=answers.reached[-1] if answers.reached else None,
-    )

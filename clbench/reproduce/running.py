@@ -44,7 +44,7 @@ def missing(found: Sequence[Job]) -> list[Job]:
 
 def _path(job: Job) -> Path:
     config = job.config
-    return store.place(job.folder, config.scenario["name"], config.strategy["name"], config.seed, config.run_id)
+    return job.folder / store.name(config.scenario["name"], config.strategy["name"], config.seed, config.run_id)
 
 
 def run_all(found: Sequence[Job], place: DataPlace, processes: int) -> Iterator[tuple[Job, store.Result]]:

@@ -1,6 +1,7 @@
 """Result ⇄ JSON: the only door between training and telling. Imports no torch."""
 
-from clbench.store.files import expand, find, path_of, place, read, unwritable, write, write_bytes, write_text
+from clbench.store.atomic import write_bytes, write_text
+from clbench.store.files import expand, find, name, name_of, path_of, read, unwritable, write, write_to
 from clbench.store.later import shortened
 from clbench.store.schema import (
     SCHEMA_VERSION,
@@ -27,13 +28,15 @@ __all__ = [
     "digest",
     "expand",
     "find",
+    "name",
+    "name_of",
     "parts",
     "path_of",
-    "place",
     "read",
     "shortened",
     "unwritable",
     "write",
     "write_bytes",
     "write_text",
+    "write_to",
 ]

@@ -6,26 +6,31 @@ import glob
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from clbench.errors import UserError
+from clbench.store.folders import Folder, LocalFolder
 from clbench.store.migrations import migrate
 from clbench.store.schema import SCHEMA_VERSION, Result, digest
 
 
 def path_of(result: Result, folder: Path) -> Path:
     """Return where a Result belongs."""
-    return place(folder, result.scenario_name, result.strategy, result.seed, result.run_id)
+    return folder / name_of(result)
 
 
-def place(folder: Path, scenario: str, strategy: str, seed: int, run_id: str) -> Path:
-    """Return ``<folder>/<scenario>/<strategy>/s<seed>-<run id>.json``."""
+def name_of(result: Result) -> str:
+    """Return a Result's name in its folder."""
+    return name(result.scenario_name, result.strategy, result.seed, result.run_id)
+
+
+def name(scenario: str, strategy: str, seed: int, run_id: str) -> str:
+    """Return ``<scenario>/<strategy>/s<seed>-<run id>.json``."""
     safe = "".join(c if c.isalnum() or c in "+-_." else "_" for c in strategy)[:80]
-    return folder / scenario / safe / f"s{seed}-{run_id[:12]}.json"
+    return f"{scenario}/{safe}/s{seed}-{run_id[:12]}.json"
 
 
 def write(result: Result, folder: Path) -> Path:
@@ -33,47 +38,29 @@ def write(result: Result, folder: Path) -> Path:
 
     Raises UserError if the folder cannot be written.
     """
+    return folder / write_to(result, LocalFolder(folder))
+
+
+def write_to(result: Result, folder: Folder) -> str:
+    """Write a Result to a folder on this machine or elsewhere, and return its name there.
+
+    Raises UserError if the folder cannot be written.
+    """
     content = result.model_dump(mode="json")
     text = json.dumps(content | {"checksum": digest(content)}, indent=1, ensure_ascii=False, allow_nan=False)
-    path = path_of(result, folder)
     try:
-        write_text(path, _short_rows(text) + "\n")
+        folder.write(name_of(result), (_short_rows(text) + "\n").encode())
     except OSError as error:
         raise unwritable(folder, error) from None
-    return path
+    return name_of(result)
 
 
-def unwritable(folder: Path, error: OSError) -> UserError:
+def unwritable(folder: Path | Folder, error: OSError) -> UserError:
     """Return the error for a results folder that cannot be written."""
     reason = error.strerror or str(error)
     return UserError(
         f"The results folder {folder} cannot be written ({reason}). Name another with --results, or make it writable."
     )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees all of it or none; make its folder if needed."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees all of it or none; make its folder if needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.chmod(scratch, 0o666 & ~_umask())
-        os.replace(scratch, path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _short_rows(text: str) -> str:

@@ -1,0 +1,222 @@
+"""The stages of a run, trained and evaluated one after another; where it was stopped before, from there on."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from clbench import metrics, store
+from clbench.avalanche import CLScenario
+from clbench.config import RunConfig
+from clbench.data.benchmark import ResidentExperience
+from clbench.data.tensors import BatchLoader
+from clbench.engine import environment
+from clbench.engine.checkpoint import CannotContinueError, Keeper, Moment, StoppedError
+from clbench.engine.learner import ResidentLearner
+from clbench.engine.restore import restore
+from clbench.engine.state import Known, StateError, Tree, capture
+from clbench.engine.watch import AnswerWatch, DivergedError, ReportSteps
+from clbench.progress import Reporter
+
+OWN = ("_seen", "_masked", "_shuffle", "_augment")  # what of the learner itself changes
+
+
+@dataclass
+class Trained:
+    """R and cost so far, why the run ended early, if it did, how often it was continued and the seconds before that."""
+
+    rows: list[list[float | None]] = field(default_factory=list)
+    costs: list[store.StageCost] = field(default_factory=list)
+    reason: str | None = None
+    before: float = 0.0
+    continued: int = 0
+
+    def course(self, answers: AnswerWatch) -> metrics.Course:
+        """What the metrics are computed from."""
+        steps = [cost.steps for cost in self.costs if cost.steps is not None]
+        return metrics.Course(self.rows, steps, answers.reached or None, answers.online)
+
+
+class Stages:
+    """Trains a run's stages; after each, evaluates every task, or in a long stream those that are due."""
+
+    def __init__(
+        self, config: RunConfig, learner: ResidentLearner, benchmark: CLScenario, answers: AnswerWatch, keeper: Keeper
+    ) -> None:
+        self.config = config
+        self.learner = learner
+        self.training, self.tests = list(benchmark.streams["train"]), list(benchmark.streams["test"])
+        self.answers = answers
+        self.keeper = keeper
+        self.trained = Trained()
+        self._begun = time.perf_counter()
+        self._stage_begun = 0.0
+        self._spent = 0.0  # seconds of the stage under way before it was continued
+        self._moment: Moment | None = None  # inside a stage, to be put back when its first batch is due
+
+    def train(self, reporter: Reporter, common_test: bool, known: Known) -> Trained:
+        """Train what is left, keeping checkpoints; a run that diverges ends with the reason."""
+        self.known = known
+        every = self.config.evaluate_all_every
+        reporter.run_started(len(self.training))
+        self._continue(reporter)
+        if not self.trained.rows:
+            self.trained.rows.append(self._row(self.tests if every == 1 else []))
+        self.learner.between = self._between
+        try:
+            for stage in range(len(self.trained.rows), len(self.training) + 1):
+                experience = self.training[stage - 1]
+                whole = stage % every == 0 or stage == len(self.training) or common_test
+                due = self.tests if whole else [test for test in self.tests if test.tasks[0] in experience.tasks]
+                cost = self._stage(experience)
+                begun = time.perf_counter()
+                self.trained.rows.append(self._row(due))
+                seconds = time.perf_counter() - begun
+                done = {
+                    "evaluate_seconds": seconds,
+                    "peak_memory_mib": environment.peak_memory_mib(self.learner.device),
+                }
+                self.trained.costs.append(cost.model_copy(update=done))
+                reporter.stage_finished(stage, self.trained.rows[-1])
+                if stage < len(self.training) and self.keeper.due_at_boundary():
+                    self._keep(stage, 0)
+        except DivergedError as error:
+            self.trained.reason = str(error)
+        return self.trained
+
+    def _stage(self, experience: ResidentExperience) -> store.StageCost:
+        """Train one stage and say what it cost; it is not evaluated yet."""
+        learner = self.learner
+        started = time.perf_counter()
+        planned = len(experience.data)  # made here, so that training is timed without it
+        steps_before = learner.clock.train_iterations
+        self._stage_begun = begun = time.perf_counter()
+        learner.fit(experience)
+        seconds = time.perf_counter() - begun + self._spent
+        self._spent, learner.epochs_behind = 0.0, 0
+        steps = learner.clock.train_iterations - steps_before
+        planned *= learner.train_epochs
+        experience.release()
+        return store.StageCost(
+            tasks=experience.tasks,
+            prepare_seconds=begun - started,
+            train_seconds=seconds,
+            evaluate_seconds=0.0,
+            samples_per_second=min(steps * learner.train_mb_size, planned) / seconds,
+            peak_memory_mib=environment.peak_memory_mib(learner.device),
+            steps=steps,
+            epochs=learner.clock.train_exp_epochs,
+            reached=self.answers.reached[-1] if self.answers.reached else None,
+        )
+
+    def _row(self, due: Sequence[ResidentExperience]) -> list[float | None]:
+        """A row of R: a value for each test that is due."""
+        found = dict(zip((test.tasks[0] for test in due), self.learner.row(due) if due else [], strict=True))
+        return [found.get(test.tasks[0]) for test in self.tests]
+
+    # Checkpoints.
+
+    def _between(self) -> None:
+        """Before each training batch: put a stage's state back, or keep it, or stop."""
+        if self._moment is not None:
+            moment, self._moment = self._moment, None
+            self._put_back(moment, inside=True)
+        elif self.keeper.due_inside() and not self.learner._stop_training:
+            step = self.learner.clock.train_exp_iterations
+            if step:
+                self._keep(len(self.trained.rows) - 1, step)
+            if self.keeper.settings.stopping():
+                raise StoppedError
+
+    def _keep(self, stage: int, step: int) -> None:
+        now = time.perf_counter()
+        trained = self.trained
+        progress = {
+            "rows": trained.rows,
+            "costs": [cost.model_dump(mode="json") for cost in trained.costs],
+            "seconds": trained.before + now - self._begun,
+            "continued": trained.continued,
+            "spent": self._spent + now - self._stage_begun if step else 0.0,
+            "epoch": self.learner.clock.train_exp_epochs,
+        }
+        self.keeper.write(stage, step, lambda: self._capture(bool(step)), progress)
+
+    def _continue(self, reporter: Reporter) -> None:
+        """Go to where the run was stopped, if it was."""
+        boundary, inside = self.keeper.read()
+        if boundary is None and inside is None:
+            return
+        latest = inside or boundary
+        assert latest is not None
+        if boundary is not None:
+            self._put_back(boundary, inside=False)
+            self.trained.rows = [list(row) for row in boundary.progress["rows"]]
+            self.trained.costs = [store.StageCost.model_validate(cost) for cost in boundary.progress["costs"]]
+            for stage, row in enumerate(self.trained.rows[1:], start=1):
+                reporter.stage_finished(stage, row)
+        if inside is not None:
+            self._moment = inside
+            self._spent = inside.progress["spent"]
+            self.learner.epochs_behind = inside.progress["epoch"]
+        self.trained.before = latest.progress["seconds"]
+        self.trained.continued = latest.progress["continued"] + 1
+
+    def _root(self, inside: bool) -> dict[str, Any]:
+        """Everything that changes in the course of a run."""
+        learner = self.learner
+        root: dict[str, Any] = {
+            "model": learner.model,
+            "optimizer": learner.optimizer,
+            "plugins": [plugin for plugin in learner.plugins if not isinstance(plugin, ReportSteps)],
+            "learner": {name: getattr(learner, name) for name in OWN},
+            "generators": _random_states(learner.device),
+        }
+        if inside and isinstance(learner.dataloader, BatchLoader):
+            root["epoch"] = {"order": learner.dataloader.order, "position": learner.dataloader.position}
+        return root
+
+    def _known(self, inside: bool) -> Known:
+        """The data need not be written; inside a stage its own neither."""
+        tensors = dict(self.known.tensors)
+        if inside and isinstance(self.learner.dataloader, BatchLoader):
+            for name, data in (("stage", self.learner.data), ("loaded", self.learner.dataloader.data)):
+                parts = {part: getattr(data, part) for part in ("images", "labels", "heads", "scale", "shift")}
+                tensors |= {f"{name}.{part}": tensor for part, tensor in parts.items()}
+        return Known({**self.known.objects, "learner": self.learner}, tensors, self.known.packages)
+
+    def _capture(self, inside: bool) -> Tree:
+        return capture(self._root(inside), self._known(inside))
+
+    def _put_back(self, moment: Moment, inside: bool) -> None:
+        learner, root = self.learner, self._root(inside)
+        try:
+            restore(moment.tree, root, self._known(inside))
+        except StateError as error:
+            raise CannotContinueError(
+                f"The checkpoint of this run cannot be continued: {error}. Leave --resume out to begin anew."
+            ) from None
+        for name in OWN:
+            setattr(learner, name, root["learner"][name])
+        if inside:
+            loader = learner.dataloader
+            loader.order, loader.position = root["epoch"]["order"], root["epoch"]["position"]
+        _set_random_states(root["generators"], learner.device)
+
+
+def _random_states(device: torch.device) -> dict[str, Any]:
+    states = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def _set_random_states(states: dict[str, Any], device: torch.device) -> None:
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    torch.set_rng_state(states["torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)

@@ -1,0 +1,167 @@
+"""Folders, on this machine or behind a URL, in which files are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from clbench.errors import UserError
+from clbench.store.atomic import write_bytes
+
+
+class Folder(ABC):
+    """Files by name, '/' between the folders of a name."""
+
+    @abstractmethod
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file so that a reader sees all of it or none. Raises OSError."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Return a file's content. Raises FileNotFoundError."""
+
+    @abstractmethod
+    def names(self, under: str = "") -> list[str]:
+        """Return the names of all files in a folder of this one, in order; those that are being written left out."""
+
+    @abstractmethod
+    def exists(self, name: str) -> bool:
+        """Say whether there is such a file."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there, and folders that it leaves empty."""
+
+
+class LocalFolder(Folder):
+    """A folder of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write atomically."""
+        write_bytes(self.path / name, content)
+
+    def read(self, name: str) -> bytes:
+        """Read."""
+        return (self.path / name).read_bytes()
+
+    def names(self, under: str = "") -> list[str]:
+        """Walk."""
+        return sorted(
+            (Path(where) / name).relative_to(self.path).as_posix()
+            for where, _, names in os.walk(self.path / under)
+            for name in names
+            if not name.startswith(".")
+        )
+
+    def exists(self, name: str) -> bool:
+        """Ask the file system."""
+        return (self.path / name).is_file()
+
+    def remove(self, name: str) -> None:
+        """Remove the file, then what is empty above it."""
+        file = self.path / name
+        file.unlink(missing_ok=True)
+        for parent in file.parents:
+            if parent == self.path:
+                break
+            try:
+                parent.rmdir()
+            except OSError:
+                break
+
+
+class RemoteFolder(Folder):
+    """A folder behind a URL that fsspec understands: ``s3://bucket/results``, ``gs://…``, ``memory://…``.
+
+    A file is uploaded under another name and then moved: stores whose uploads are not atomic show no half of it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.system, self.root = _open(self.url)
+
+    def __str__(self) -> str:
+        return self.url
+
+    def _at(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def write(self, name: str, content: bytes) -> None:
+        """Upload, then move."""
+        target = self._at(name)
+        self.system.makedirs(target.rpartition("/")[0], exist_ok=True)
+        scratch = f"{target.rpartition('/')[0]}/.{uuid.uuid4().hex}"
+        try:
+            self.system.pipe_file(scratch, content)
+            self.system.mv(scratch, target)
+        except BaseException:
+            if self.system.exists(scratch):
+                self.system.rm_file(scratch)
+            raise
+
+    def read(self, name: str) -> bytes:
+        """Download."""
+        content: bytes = self.system.cat_file(self._at(name))
+        return content
+
+    def names(self, under: str = "") -> list[str]:
+        """List, without what an earlier listing remembered."""
+        self.system.invalidate_cache()
+        found = self.system.find(self._at(under) if under else self.root)
+        inside = (name.split(f"{self.root.lstrip('/')}/", 1)[-1] for name in found)
+        return sorted(name for name in inside if not name.rpartition("/")[2].startswith("."))
+
+    def exists(self, name: str) -> bool:
+        """Ask the store."""
+        self.system.invalidate_cache()
+        return bool(self.system.exists(self._at(name)))
+
+    def remove(self, name: str) -> None:
+        """Remove the file; such stores have no folders that could stay empty."""
+        if self.exists(name):
+            self.system.rm_file(self._at(name))
+
+
+def is_url(text: str) -> bool:
+    """Whether a place is a URL rather than a path."""
+    return "://" in text
+
+
+def open_folder(place: str | Path) -> Folder:
+    """Return a folder by path or URL; UserError for a URL whose driver is missing or that cannot be reached."""
+    text = str(place)
+    if text.startswith("file://"):
+        return LocalFolder(Path(text.removeprefix("file://")))
+    return RemoteFolder(text) if is_url(text) else LocalFolder(Path(place))
+
+
+def _open(url: str) -> tuple[Any, str]:
+    scheme = url.partition("://")[0]
+    try:
+        import fsspec
+    except ModuleNotFoundError:
+        raise UserError(f"{url} needs fsspec, which is not installed. Run: pip install 'clbench[ray]'") from None
+    try:
+        system, root = fsspec.core.url_to_fs(url)
+        system.ls(root) if system.exists(root) else None
+    except ValueError as error:
+        raise UserError(
+            f"{url}: there is no such kind of store ({error}). Use a folder, s3://, gs:// or az://."
+        ) from None
+    except ImportError as error:
+        package = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+        named = package.get(scheme)
+        how = f"Run: pip install {named}" if named else f"Install the fsspec driver of {scheme}://."
+        raise UserError(f"{url} needs a driver that is not installed ({error}). {how}") from None
+    except Exception as error:  # each driver has its own
+        raise UserError(f"{url} cannot be reached ({type(error).__name__}: {error}). Check it and its keys.") from None
+    return system, str(root).rstrip("/")
