@@ -13,6 +13,10 @@ class UserError(Exception):
     """
 
 
+class UnwritableError(UserError):
+    """Results cannot be written, so that there is no point in going on."""
+
+
 class Remark(UserWarning):
     """Something a user should know although the work goes on; the command line prints it as one line, once."""
 

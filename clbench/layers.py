@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ MAX_SEEDS = 10_000
 
 
 def read_yaml(path: Path) -> Section:
-    """Read a config file; UserError names the line of a mistake."""
+    """Read a config file, or standard input for '-'; UserError names the line of a mistake."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
     except OSError as error:
         raise UserError(f"--config {path} cannot be read ({error.strerror}). Check the path.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -53,6 +55,20 @@ def read_assignments(assignments: Iterable[str]) -> Section:
                 raise UserError(f"--set {text}: '{parent}' is already set to a single value.")
         node[last] = parsed
     return result
+
+
+def assigned(settings: Mapping[str, Any]) -> Section:
+    """Settings such as ``{"strategy": "ewc", "strategy.lam": 10}`` as a layer; a section's name before its options."""
+    layer: Section = {}
+    for path, value in sorted(settings.items()):
+        *parents, key = path.split(".")
+        section = layer
+        for parent in parents:
+            if not isinstance(section.get(parent, {}), dict):
+                section[parent] = {"name": section[parent]}
+            section = section.setdefault(parent, {})
+        section[key] = dict(value) if isinstance(value, dict) else value
+    return layer
 
 
 def merge(*layers: Mapping[str, Any]) -> Section:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from clbench.analysis.runs import flat
-from clbench.store import Result, canonical
+from clbench.store import Result, canonical, flat
 
 FLAGS = ("strategy.name", "scenario.name", "model.name", "seed")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -104,18 +104,7 @@ def short(value: Any) -> str:
 @lru_cache(maxsize=4096)
 def flat_setup(setup: str) -> dict[str, Any]:
     """Return a canonical config as dotted keys."""
-    return flat(json.loads(setup))
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested sections as dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
+    return store.flat(json.loads(setup))
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

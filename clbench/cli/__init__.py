@@ -9,8 +9,23 @@ from typing import Any
 
 import typer
 
-from clbench.cli import check, compare, data, describe, diagnose, list_, report, reproduce, run, schema, simulate, tune
+from clbench.cli import (
+    check,
+    compare,
+    data,
+    describe,
+    diagnose,
+    list_,
+    report,
+    reproduce,
+    run,
+    schema,
+    simulate,
+    sweep,
+    tune,
+)
 from clbench.cli.output import complain, note
+from clbench.cli.stopping import InterruptedAtOnceError, at_once
 from clbench.errors import Remark, UserError
 
 app = typer.Typer(
@@ -24,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", epilog=run.EXAMPLES)(run.run)
+app.add_typer(sweep.app, name="sweep")
 app.command("tune", epilog=tune.EXAMPLES)(tune.tune)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("check", epilog=check.EXAMPLES)(check.check)
@@ -52,14 +68,6 @@ def _main(
     """Hold the options of ``clbench`` itself."""
 
 
-class StoppedError(BaseException):
-    """Ctrl-C; no KeyboardInterrupt, since Typer would turn that into exit code 130 and a bare word."""
-
-
-def _stop(*_: object) -> None:
-    raise StoppedError
-
-
 _usual_warning = warnings.showwarning
 
 
@@ -73,18 +81,15 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: Any, 
 
 def main() -> None:
     """Run the command line; a UserError or Ctrl-C becomes one paragraph and exit code 2."""
-    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGINT, at_once)
     warnings.showwarning = _show_warning
     try:
         app()
     except UserError as error:
         complain(str(error))
         sys.exit(2)
-    except StoppedError:
-        complain(
-            "Interrupted. Results of seeds that had ended are whole; nothing else was written. "
-            "Name the missing ones with --seeds."
-        )
+    except InterruptedAtOnceError:
+        complain("Interrupted. What had ended is written and whole; 'run --resume' and 'sweep' go on from there.")
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output, such as head, has had enough
         sys.stderr.close()

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clbench.cli.output import complain, for_people
+from clbench.cli.stopping import gently
+from clbench.errors import UserError
 
 if TYPE_CHECKING:
     from clbench.config import RunConfig
     from clbench.engine.run import Machine
-    from clbench.store import Result
+    from clbench.store import Folder, Result
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -33,9 +35,12 @@ clbench run --strategy avalanche.training.plugins.EWCPlugin --set strategy.ewc_l
 
 clbench run --strategy si --logger tensorboard
 
+clbench run --strategy er --scenario permuted-mnist --seeds 5 --resume     (after Ctrl-C, or a crash)
+
 clbench run --config experiment.yaml --json > results.json"""
 
 
+WRITABLE = ".writable"
 SHOWN_TASKS = 12  # a wider accuracy matrix says nothing on a terminal; it is in the Result
 
 
@@ -88,7 +93,13 @@ def run(
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
     precision: Annotated[Precision | None, typer.Option(help="auto: bf16 where faster. \\[default: auto]")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. \\[default: all, 1 if small]")] = None,
-    results: Annotated[Path, typer.Option(help="Folder for Results.")] = Path("results"),
+    results: Annotated[str, typer.Option(help="Folder for Results, or a URL such as s3://bucket/results.")] = "results",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where this command was stopped; what is finished is not run again.")
+    ] = False,
+    checkpoint: Annotated[
+        float, typer.Option(min=0, metavar="MINUTES", help="Between checkpoints inside a task; 0: keep none at all.")
+    ] = 5.0,
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of datasets. \\[default: $CLBENCH_DATA or the cache]")
     ] = None,
@@ -109,7 +120,7 @@ def run(
     The scenario's standard recipe fills in whatever is not given: model, optimiser, epochs, batch size.
     Exit code 0: all runs ended well; 1: a run diverged; 2: something to correct.
     """
-    from clbench import layers, registry
+    from clbench import layers, registry, store
     from clbench.config import resolve
 
     for path in plugin or []:
@@ -128,7 +139,8 @@ def run(
         {key: value for key, value in flags.items() if value is not None},
         layers.read_assignments(settings or []),
     ]
-    _check_writable(results)
+    folder = store.open_folder(results)
+    _check_writable(folder)
     with _imports_uncollected():
         configs = resolve(*given)
 
@@ -141,12 +153,13 @@ def run(
         check_installed(name)
     machine = Machine(DataPlace.default(data_root, offline), device.value, threads, diagnostics)
     telling = Telling(quiet or as_json, trackers, log_dir, offline)
-    done = [_one(one, machine, results, telling) for one in configs]
+    keeping = Keeping(folder, checkpoint, resume)
+    done = [_one(one, machine, keeping, telling) for one in configs]
     if as_json:
         json.dump([result.model_dump(mode="json") for result, _ in done], sys.stdout, indent=1)
         sys.stdout.write("\n")
     elif not quiet:
-        _summary([result for result, _ in done], [path for _, path in done])
+        _summary([result for result, _ in done], [f"{folder}/{name}" for _, name in done])
     if any(result.status != "ok" for result, _ in done):
         raise typer.Exit(1)
 
@@ -171,14 +184,28 @@ class Telling:
     offline: bool
 
 
-def _one(config: RunConfig, machine: Machine, results: Path, telling: Telling) -> tuple[Result, Path]:
+@dataclass(frozen=True)
+class Keeping:
+    """Where Results go, how often a run is kept on the way (minutes; 0: never), and whether such a run is continued."""
+
+    folder: Folder
+    minutes: float
+    resume: bool
+
+
+def _one(config: RunConfig, machine: Machine, keeping: Keeping, telling: Telling) -> tuple[Result, str]:
     """Run one seed, with progress for people and trackers, and write its Result."""
     from clbench import store
-    from clbench.engine.run import run as run_config
+    from clbench.engine.checkpoint import Checkpoints, StoppedError
+    from clbench.engine.run import complete
     from clbench.engine.trackers import open_tracker
     from clbench.progress import Reporter, Reporters
     from clbench.render.progress import LineProgress, LiveProgress
 
+    folder = keeping.folder
+    finished = store.name(config.scenario["name"], config.strategy["name"], config.seed, config.run_id)
+    if keeping.resume and folder.exists(finished):
+        return store.parsed(folder.read(finished), f"{folder}/{finished}"), finished
     listeners: list[Reporter] = [
         open_tracker(name, config, telling.log_dir, telling.offline) for name in telling.trackers
     ]
@@ -186,8 +213,13 @@ def _one(config: RunConfig, machine: Machine, results: Path, telling: Telling) -
         console = for_people()
         label = f"{config.strategy['name']} on {config.scenario['name']}, seed {config.seed}"
         listeners.append((LiveProgress if console.is_terminal else LineProgress)(console, label))
-    with closing(Reporters(listeners)) as reporter:
-        result = run_config(config, machine, reporter)
+    with closing(Reporters(listeners)) as reporter, gently() as stopping:
+        kept = folder if keeping.minutes else None
+        checkpoints = Checkpoints(kept, keeping.minutes, resume=keeping.resume, stopping=stopping)
+        try:
+            result, name = complete(config, machine, folder, reporter, checkpoints)
+        except StoppedError:
+            raise UserError(f"Stopped in seed {config.seed}. The same command with --resume goes on.") from None
     if result.status == "diverged":
         complain(f"Seed {config.seed} diverged: {result.reason}. Lower optimizer.lr, or the strategy's strength.")
     missed = [str(stage) for stage, cost in enumerate(result.cost, start=1) if cost.reached is False]
@@ -196,10 +228,10 @@ def _one(config: RunConfig, machine: Machine, results: Path, telling: Telling) -
             f"Seed {config.seed}: training accuracy did not reach {config.until_train_accuracy} within "
             f"{config.max_epochs} epochs in stage {', '.join(missed)}. Raise max_epochs, or lower until_train_accuracy."
         )
-    return result, store.write(result, results)
+    return result, name
 
 
-def _summary(results: list[Result], paths: list[Path]) -> None:
+def _summary(results: list[Result], paths: list[str]) -> None:
     """Print R of a single run, or the estimates over seeds, and where the Results are."""
     from clbench.analysis.compare import leaderboards
     from clbench.analysis.runs import run_of
@@ -217,15 +249,12 @@ def _summary(results: list[Result], paths: list[Path]) -> None:
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _check_writable(folder: Path) -> None:
+def _check_writable(folder: Folder) -> None:
     """Find out before training whether the Result can be written."""
-    import tempfile
-
     from clbench.store import unwritable
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        folder.write(WRITABLE, b"")
+        folder.remove(WRITABLE)
     except OSError as error:
         raise unwritable(folder, error) from None

@@ -193,7 +193,7 @@ class Keeper:
                 continue
             raise CannotContinueError(
                 f"There is no checkpoint of this run, but one of the same strategy, scenario and seed with other "
-                f"settings: {_differences(_flat(mine), _flat(content['config']))}. Give the same settings, or leave "
+                f"settings: {_differences(store.flat(mine), store.flat(content['config']))}. Give the same settings, or leave "
                 "--resume out to begin anew."
             )
 
@@ -215,13 +215,6 @@ SAME = ("strategy", "scenario", "seed")
 def _named(config: Mapping[str, Any], key: str) -> Any:
     value = config.get(key)
     return value["name"] if isinstance(value, dict) else value
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
 
 
 def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:

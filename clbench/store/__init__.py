@@ -1,7 +1,8 @@
 """Result ⇄ JSON: the only door between training and telling. Imports no torch."""
 
 from clbench.store.atomic import write_bytes, write_text
-from clbench.store.files import expand, find, name, name_of, path_of, read, unwritable, write, write_to
+from clbench.store.files import expand, find, name, name_of, parsed, path_of, read, unwritable, write, write_to
+from clbench.store.folders import Folder, LocalFolder, open_folder
 from clbench.store.later import shortened
 from clbench.store.schema import (
     SCHEMA_VERSION,
@@ -13,12 +14,15 @@ from clbench.store.schema import (
     StageCost,
     canonical,
     digest,
+    flat,
     parts,
 )
 
 __all__ = [
     "SCHEMA_VERSION",
     "DataInfo",
+    "Folder",
+    "LocalFolder",
     "MetricValue",
     "ModelInfo",
     "Result",
@@ -28,8 +32,11 @@ __all__ = [
     "digest",
     "expand",
     "find",
+    "flat",
     "name",
     "name_of",
+    "open_folder",
+    "parsed",
     "parts",
     "path_of",
     "read",

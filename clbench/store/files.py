@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from clbench.errors import UserError
+from clbench.errors import UnwritableError, UserError
 from clbench.store.folders import Folder, LocalFolder
 from clbench.store.migrations import migrate
 from clbench.store.schema import SCHEMA_VERSION, Result, digest
@@ -55,10 +55,10 @@ def write_to(result: Result, folder: Folder) -> str:
     return name_of(result)
 
 
-def unwritable(folder: Path | Folder, error: OSError) -> UserError:
+def unwritable(folder: Path | Folder, error: OSError) -> UnwritableError:
     """Return the error for a results folder that cannot be written."""
     reason = error.strerror or str(error)
-    return UserError(
+    return UnwritableError(
         f"The results folder {folder} cannot be written ({reason}). Name another with --results, or make it writable."
     )
 
@@ -75,9 +75,16 @@ def read(path: Path) -> Result:
     """
     try:
         with open(path, "rb") as stream:
-            content = json.loads(stream.read(), parse_constant=_no_constant)
+            content = stream.read()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}). Check the path.") from None
+    return parsed(content, path)
+
+
+def parsed(raw: bytes, path: Path | str) -> Result:
+    """Verify the content of a Result's file; ``path`` names it in errors, which are those of ``read``."""
+    try:
+        content = json.loads(raw, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not a whole JSON file ({error}). Delete it and run again.") from None
     if not isinstance(content, dict) or "schema_version" not in content:

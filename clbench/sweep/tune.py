@@ -19,7 +19,7 @@ import yaml
 from clbench import __version__, store
 from clbench.config import RunConfig, resolve
 from clbench.errors import UserError
-from clbench.layers import Section, merge
+from clbench.layers import Section, assigned, merge
 from clbench.metrics import METRICS
 from clbench.sweep.space import Range, Tune
 
@@ -66,18 +66,6 @@ def configs(layers: Sequence[Section], tune: Tune, settings: Values) -> list[Run
     first = {} if tune.tasks is None else {"keep": tune.tasks}
     held_out: Section = {"scenario": {"validation": tune.validation} | first, "evaluate": "validation"}
     return resolve(*layers, assigned(settings), held_out, {"seeds": tune.seeds})
-
-
-def assigned(settings: Values) -> Section:
-    """Settings such as ``{"optimizer.lr": 0.1}`` as a layer."""
-    layer: Section = {}
-    for path, value in settings.items():
-        *parents, key = path.split(".")
-        section = layer
-        for parent in parents:
-            section = section.setdefault(parent, {})
-        section[key] = value
-    return layer
 
 
 def search(

@@ -31,7 +31,7 @@ def main() -> None:
     for scenario in SCENARIOS:
         for name in names:
             shutil.rmtree(FOLDER / scenario / name, ignore_errors=True)
-            run(strategy=name, scenario=scenario, seeds="5", results=FOLDER, quiet=True)
+            run(strategy=name, scenario=scenario, seeds="5", results=str(FOLDER), quiet=True)
             print(f"{scenario} {name}", flush=True)
     write_leaderboard()
 

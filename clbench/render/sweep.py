@@ -1,0 +1,118 @@
+"""Sweeps, for people: a line while they run, a table of where they stand."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from clbench.render.tables import Table
+
+if TYPE_CHECKING:
+    from clbench.sweep.conduct import Tally
+    from clbench.sweep.ledger import Failure
+
+LINE_SECONDS = 30.0
+SHOWN_FAILURES = 10
+
+
+def duration(seconds: float | None) -> str:
+    """A time in the two units that matter."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"
+
+
+def standing(tally: Tally) -> str:
+    """Where a sweep stands, in a line."""
+    parts = [f"{tally.skipped + len(tally.done)} done", f"{len(tally.running)} running"]
+    parts += [f"{len(tally.failures)} failed"] if tally.failures else []
+    if tally.seconds and tally.done:
+        parts.append(f"{60 * len(tally.done) / tally.seconds:.0f}/min")
+        parts.append(f"{duration(tally.seconds_left)} left")
+    return ", ".join(parts)
+
+
+class SweepProgress:
+    """A live bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console = console
+        self.total = total
+        self._next = 0.0
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            columns = (
+                BarColumn(bar_width=None),
+                TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.description}"),
+            )
+            self._bar = Progress(*columns, console=console, transient=True)
+            self._task = self._bar.add_task("importing", total=total)
+            self._bar.start()
+
+    def __call__(self, tally: Tally) -> None:
+        """Show where it stands."""
+        over = tally.total - tally.left
+        if self._bar is not None:
+            self._bar.update(self._task, completed=over, description=standing(tally))
+        elif time.monotonic() >= self._next and tally.running:
+            self._next = time.monotonic() + LINE_SECONDS
+            self.console.print(f"{over}/{self.total}  {standing(tally)}", highlight=False, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the bar down."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def costs(tally: Tally) -> str:
+    """Where a run's seconds went, on average; of a sitting."""
+    count = max(len(tally.done), 1)
+    parts = [
+        f"{name} {sum(getattr(done, name) for done in tally.done) / count:.3f} s"
+        for name in ("data", "train", "evaluate", "write")
+    ]
+    return f"{len(tally.done)} runs in {duration(tally.seconds)}; of each, on average: {', '.join(parts)}"
+
+
+def failures(found: Iterable[Failure]) -> list[str]:
+    """What failed, the same reason once."""
+    found = list(found)
+    counts = Counter(failure.reason for failure in found)
+    lines = []
+    for reason, count in counts.most_common(SHOWN_FAILURES):
+        first = next(failure for failure in found if failure.reason == reason)
+        others = f" and {count - 1} more" if count > 1 else ""
+        lines.append(f"{first.label}{others}, {first.attempts} times: {reason}")
+    if len(counts) > SHOWN_FAILURES:
+        lines.append(f"… and {len(counts) - SHOWN_FAILURES} reasons more")
+    return lines
+
+
+def table(rows: Iterable[tuple[str, str, int, int, int, int, float | None, float | None]]) -> Table:
+    """Plans of a results folder: what they are, where they stand, rate per minute and seconds left."""
+    header = ["plan", "state", "done", "running", "failed", "left", "per min", "time left"]
+    cells = [
+        [
+            plan,
+            state,
+            str(done),
+            str(running),
+            str(failed),
+            str(left),
+            "–" if not rate else f"{rate:.1f}",
+            duration(rest),
+        ]
+        for plan, state, done, running, failed, left, rate, rest in rows
+    ]
+    return Table("", header, cells, right=frozenset(range(2, 8)))

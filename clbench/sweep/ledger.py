@@ -1,0 +1,193 @@
+"""What a sweep writes down beside the Results: what it consists of, what failed and why, how far it is.
+
+All of it is in ``.sweeps`` in the results folder, and none of it is needed for the Results to be right: which runs are
+done is decided by which Results are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clbench.errors import UserError
+from clbench.store import Folder, LocalFolder, unwritable
+
+if TYPE_CHECKING:
+    from clbench.config import RunConfig
+
+FOLDER = ".sweeps"
+
+
+@dataclass
+class Failure:
+    """A run that failed: how often, and why last."""
+
+    run: str
+    label: str
+    attempts: int
+    reason: str
+
+
+@dataclass
+class Progress:
+    """How far a sweep is. ``seconds`` and ``ended`` are those of this sitting; ``running``: labels of runs."""
+
+    plan: str
+    total: int
+    began: str
+    process: str
+    seconds: float = 0.0
+    ended: int = 0
+    running: list[str] = field(default_factory=list)
+    closed: bool = False
+
+
+class Ledger:
+    """The notes of one plan in one results folder. ``runs``: the Result's name of each run, by run id."""
+
+    def __init__(self, folder: Folder, plan: str) -> None:
+        self.folder = folder
+        self.own = f"{FOLDER}/{plan}"
+
+    def begin(self, runs: dict[str, str]) -> None:
+        """Note what the plan consists of. Raises UserError if the folder cannot be written."""
+        self._write("runs.json", runs)
+
+    def runs(self) -> dict[str, str]:
+        """What was noted then."""
+        return self._read("runs.json") or {}
+
+    def present(self) -> set[str]:
+        """The names of all Results in the folder."""
+        return {name for name in self.folder.names() if name.endswith(".json") and name[0] != "."}
+
+    def failures(self) -> dict[str, Failure]:
+        """The runs that failed, by run id."""
+        found = (self._read(name.removeprefix(f"{self.own}/")) for name in self.folder.names(f"{self.own}/failed"))
+        return {one["run"]: Failure(**one) for one in found if one}
+
+    def failed(self, failure: Failure) -> None:
+        """Note a failure."""
+        self._write(f"failed/{failure.run[:16]}.json", asdict(failure))
+
+    def forgive(self, run: str) -> None:
+        """Forget a run's failures."""
+        self.folder.remove(f"{self.own}/failed/{run[:16]}.json")
+
+    def tell(self, progress: Progress) -> None:
+        """Note how far the sweep is; a store that is away for a moment does not stop it."""
+        try:
+            self._write("progress.json", asdict(progress))
+        except UserError:
+            return
+
+    def progress(self) -> Progress | None:
+        """What was told last."""
+        found = self._read("progress.json")
+        return Progress(**found) if found else None
+
+    def _write(self, name: str, content: Any) -> None:
+        try:
+            self.folder.write(f"{self.own}/{name}", json.dumps(content, ensure_ascii=False, indent=1).encode())
+        except OSError as error:
+            raise unwritable(self.folder, error) from None
+
+    def _read(self, name: str) -> Any:
+        try:
+            return json.loads(self.folder.read(f"{self.own}/{name}"))
+        except (OSError, ValueError):
+            return None
+
+
+def name_of(config: RunConfig) -> str:
+    """The name that a run's Result will have."""
+    from clbench import store
+
+    return store.name(config.scenario["name"], config.strategy["name"], config.seed, config.run_id)
+
+
+def label(config: RunConfig) -> str:
+    """A run in a few words."""
+    return f"{config.strategy['name']} on {config.scenario['name']}, seed {config.seed} ({config.run_id[:12]})"
+
+
+def known_plans(folder: Folder) -> list[str]:
+    """The plans that a folder has notes of, the one that told last at the end."""
+    names = [name for name in folder.names(FOLDER) if name.endswith("/runs.json")]
+    plans = [name.split("/")[1] for name in names]
+    told = {plan: Ledger(folder, plan).progress() for plan in plans}
+    return sorted(plans, key=lambda plan: (told[plan] is not None, getattr(told[plan], "began", "")))
+
+
+def now() -> str:
+    """The time, for people."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def this_process() -> str:
+    """Who is writing."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+@contextmanager
+def alone(folder: Folder, plan: str, scratch: Path) -> Iterator[None]:
+    """Be the only sweep that writes to a folder, as long as this process lives; UserError if another is.
+
+    The lock is the system's own and ends with the process, so none is ever left over. For a store behind a URL it
+    lies in ``scratch`` and holds on this machine only.
+    """
+    if isinstance(folder, LocalFolder):
+        file = folder.path / FOLDER / "lock"
+    else:
+        file = scratch / "locks" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    try:
+        if not _lock(handle):
+            other = os.read(handle, 1000).decode(errors="replace").strip()
+            raise UserError(
+                f"A sweep is writing to {folder} already ({other or 'it does not say which'}). Wait until it has ended, "
+                "or name another folder with --results."
+            )
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{plan}, {this_process()}, since {now()}".encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_running(folder: Folder) -> bool | None:
+    """Whether a sweep is writing to a folder of this machine; None where that cannot be told."""
+    if not isinstance(folder, LocalFolder):
+        return None
+    try:
+        handle = os.open(folder.path / FOLDER / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _lock(handle)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
