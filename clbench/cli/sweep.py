@@ -160,7 +160,9 @@ def run(
     else:
         from clbench.sweep.on_ray import RayExecutor
 
-        make = lambda: RayExecutor(address, workers, threads or 1, gpus, around)  # noqa: E731
+        around = around.with_threads(1)
+        datasets = _datasets(configs, around)
+        make = lambda: RayExecutor(address, workers, around.threads or 1, gpus, datasets)  # noqa: E731
     tally = _conduct(asked, plan.name, configs, folder, around, make, retry_failed, quiet)
     if tally.stopped:
         raise UserError(f"Stopped with {tally.left} of {tally.total} runs left. The same command goes on.")
@@ -294,6 +296,18 @@ def _estimate(asked: Plan, configs: list[RunConfig], folder: Folder, around: Sur
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _datasets(configs: list[RunConfig], around: Surroundings) -> list[tuple[int | None, Any]]:
+    """Every dataset that runs need, with the image size it is needed in, for machines that may not have it."""
+    from clbench.data import cache
+    from clbench.registry import scenario_parts
+
+    wanted = {(scenario_parts(c.scenario["name"])[1], c.scenario["image_size"]) for c in configs}
+    wanted |= {
+        (c.pretrain["name"], c.scenario["image_size"]) for c in configs if c.pretrain and "sha256" not in c.pretrain
+    }
+    return [(size, cache.load(name, around.place, size)) for name, size in sorted(wanted, key=str)]
 
 
 def _log(folder: Folder, asked: Plan) -> Path | None:

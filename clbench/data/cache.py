@@ -54,16 +54,38 @@ class Dataset:
 def load(name: str, place: DataPlace, image_size: int | None = None) -> Dataset:
     """Return a dataset from the cache, decoding it first if it is not there, has changed or is damaged.
 
-    Raises UserError if the data cannot be found, read or cached.
+    A process that has read and verified it does so again only when the files have changed. Raises UserError if the
+    data cannot be found, read or cached.
     """
+    if (name, image_size) in _given:
+        return _given[name, image_size]
     found = locate(name, place, image_size)
     folder = cache_folder(name, place, image_size)
+    known = _open.get(folder)
+    if known is not None and known[0] == (found.stamp, _state(folder)):
+        return known[1]
     dataset = read(folder, found.stamp)
     if dataset is None:
         _write(folder, name, found, image_size)
         dataset = read(folder, found.stamp)
         assert dataset is not None
+    _open[folder] = ((found.stamp, _state(folder)), dataset)
     return dataset
+
+
+def give(dataset: Dataset, image_size: int | None) -> None:
+    """Use a dataset that came from elsewhere, such as another machine, in this process."""
+    _given[dataset.name, image_size] = dataset
+
+
+_given: dict[tuple[str, int | None], Dataset] = {}
+_open: dict[Path, tuple[object, Dataset]] = {}
+
+
+def _state(folder: Path) -> list[tuple[int, int]]:
+    """What changes when a cached dataset does."""
+    found = [(folder / name).stat() for name in ("meta.json", *(f"{part}.npy" for part in PARTS))]
+    return [(one.st_mtime_ns, one.st_size) for one in found]
 
 
 def cache_folder(name: str, place: DataPlace, image_size: int | None = None) -> Path:
