@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from clbench import store
+from clbench.analysis import index
 from clbench.analysis.runs import Run, run_of, shared
 from clbench.errors import UserError
 
 MANY = 4000  # files from which further processes are worth their start
 CHUNK = 500
-Job = list[tuple[str, Path]]  # source and file
+INDEXED = 1000  # files from which a folder has an index
+Job = Sequence[tuple[str, Path, Path]]  # source, the folder that is searched, and file
 
 
 def load(paths: Sequence[Path], without: Path | None = None) -> tuple[list[Run], list[str]]:
@@ -31,11 +33,13 @@ def load(paths: Sequence[Path], without: Path | None = None) -> tuple[list[Run],
     """
     places = store.expand(paths)
     several = sum(place.is_dir() for place in places) > 1
-    files = [(str(place) if several and place.is_dir() else "", file) for place, file in store.find(places, without)]
+    files = [
+        (str(place) if several and place.is_dir() else "", place, file) for place, file in store.find(places, without)
+    ]
     newest: dict[tuple[str, str], Run] = {}
     left_out: list[str] = []
     with _uncollected():
-        for run in _read_all(files):
+        for run in _read_or_known(files):
             if isinstance(run, str):
                 left_out.append(run)
                 continue
@@ -47,7 +51,23 @@ def load(paths: Sequence[Path], without: Path | None = None) -> tuple[list[Run],
     return list(newest.values()), left_out
 
 
-def _read_all(files: Job) -> Iterator[Run | str]:
+def _read_or_known(files: Job) -> Iterator[Run | str]:
+    """Each file's run, or why it is left out; those of large folders from their index, where it knows them."""
+    folders: dict[tuple[str, Path], list[Path]] = {}
+    for source, folder, file in files:
+        folders.setdefault((source, folder), []).append(file)
+    for (source, folder), members in folders.items():
+        indexed = len(members) >= INDEXED and folder.is_dir()
+        known = index.read(folder, members, source) if indexed else {}
+        fresh = [file for file in members if file not in known]
+        found = dict(zip(fresh, _read_all([(source, file) for file in fresh]), strict=True))
+        if indexed and found:
+            index.update(folder, found, gone=True)
+        known |= found
+        yield from map(known.__getitem__, members)
+
+
+def _read_all(files: Sequence[tuple[str, Path]]) -> Iterator[Run | str]:
     """Each file's run, or why it is left out; in the order of the files."""
     processes = os.cpu_count() or 1
     if len(files) < MANY or processes == 1 or sys.platform != "linux":
@@ -60,7 +80,7 @@ def _read_all(files: Job) -> Iterator[Run | str]:
             yield run if isinstance(run, str) else _with_shared_texts(run)
 
 
-def _read(files: Job) -> list[Run | str]:
+def _read(files: Sequence[tuple[str, Path]]) -> list[Run | str]:
     found: list[Run | str] = []
     for source, file in files:
         try:

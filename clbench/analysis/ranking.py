@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,19 +54,20 @@ def _board_ranks(board: Leaderboard, labels: Sequence[str]) -> dict[str, float]:
         if entry.label in wanted:
             found = entry.estimates[board.metrics[0]]
             scores[entry.label] = math.inf if found is None else sign * found.mean
+    ordered = sorted(scores.values())
+    # Those below, and half of those that are equal, itself among them.
     return {
-        label: 0.5 + sum((other < mine) + 0.5 * (other == mine) for other in scores.values())
-        for label, mine in scores.items()
+        label: 0.5 + (bisect_left(ordered, mine) + bisect_right(ordered, mine)) / 2 for label, mine in scores.items()
     }
 
 
 def _groups(ranks: dict[str, float], critical: float) -> list[list[str]]:
     """Runs of neighbours within the critical difference that are not part of a longer one."""
-    labels = list(ranks)
+    labels, places = list(ranks), list(ranks.values())
     groups: list[list[str]] = []
     reached = 0
     for start in range(len(labels)):
-        end = max(i for i in range(start, len(labels)) if ranks[labels[i]] - ranks[labels[start]] <= critical) + 1
+        end = bisect_right(places, critical, lo=start, key=lambda place: place - places[start])
         if end > reached and end - start > 1:
             groups.append(labels[start:end])
             reached = end

@@ -18,6 +18,7 @@ from clbench.cli import (
     list_,
     report,
     reproduce,
+    results,
     run,
     schema,
     simulate,
@@ -50,6 +51,7 @@ app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command("list", epilog=list_.EXAMPLES)(list_.list_)
 app.command("describe", epilog=describe.EXAMPLES)(describe.describe)
 app.command("schema", epilog=schema.EXAMPLES)(schema.schema)
+app.add_typer(results.app, name="results")
 app.add_typer(data.app, name="data")
 
 

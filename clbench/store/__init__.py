@@ -1,7 +1,19 @@
 """Result ⇄ JSON: the only door between training and telling. Imports no torch."""
 
 from clbench.store.atomic import write_bytes, write_text
-from clbench.store.files import expand, find, name, name_of, parsed, path_of, read, unwritable, write, write_to
+from clbench.store.files import (
+    content_of,
+    expand,
+    find,
+    name,
+    name_of,
+    parsed,
+    path_of,
+    read,
+    unwritable,
+    write,
+    write_to,
+)
 from clbench.store.folders import Folder, LocalFolder, open_folder
 from clbench.store.later import shortened
 from clbench.store.schema import (
@@ -29,6 +41,7 @@ __all__ = [
     "ScenarioInfo",
     "StageCost",
     "canonical",
+    "content_of",
     "digest",
     "expand",
     "find",

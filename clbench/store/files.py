@@ -46,13 +46,18 @@ def write_to(result: Result, folder: Folder) -> str:
 
     Raises UserError if the folder cannot be written.
     """
-    content = result.model_dump(mode="json")
-    text = json.dumps(content | {"checksum": digest(content)}, indent=1, ensure_ascii=False, allow_nan=False)
     try:
-        folder.write(name_of(result), (_short_rows(text) + "\n").encode())
+        folder.write(name_of(result), content_of(result))
     except OSError as error:
         raise unwritable(folder, error) from None
     return name_of(result)
+
+
+def content_of(result: Result) -> bytes:
+    """Return what a Result's file has in it, with a checksum."""
+    content = result.model_dump(mode="json")
+    text = json.dumps(content | {"checksum": digest(content)}, indent=1, ensure_ascii=False, allow_nan=False)
+    return (_short_rows(text) + "\n").encode()
 
 
 def unwritable(folder: Path | Folder, error: OSError) -> UnwritableError:
