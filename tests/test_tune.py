@@ -13,10 +13,17 @@ from typer.testing import CliRunner
 from clbench import registry, store
 from clbench.cli import app
 from clbench.config import RunConfig, resolve
+from clbench.data.sources import DataPlace
+from clbench.engine.run import Machine
 from clbench.errors import UserError
 from clbench.layers import read_yaml, shipped_recipe
+from clbench.progress import Reporter
+from clbench.sweep.executor import InlineExecutor, Stopping
+from clbench.sweep.local import LocalExecutor, slots
 from clbench.sweep.space import Range, Tune, default_space, read
-from clbench.sweep.tune import Study, Trial, configs, recipe, search
+from clbench.sweep.study import Study, Trial, recipe
+from clbench.sweep.tune import Run, configs, search
+from clbench.sweep.work import RealRun
 from tests.helpers import SMALL, make_result
 
 LAYERS: list[Any] = [SMALL, {"strategy": {"name": "ewc"}}]
@@ -27,10 +34,10 @@ def asked(**more: Any) -> Tune:
     return Tune.model_validate({"tasks": 2, "space": SPACE} | more)
 
 
-def best_at(lam: float, lr: float, ran: list[RunConfig] | None = None) -> Any:
+def best_at(lam: float, lr: float, ran: list[RunConfig] | None = None) -> Run:
     """A runner that knows what is best, and diverges at a large learning rate with a large λ."""
 
-    def run(config: RunConfig) -> store.Result:
+    def run(config: RunConfig, reporter: Reporter, stopping: Stopping) -> store.Result:
         if ran is not None:
             ran.append(config)
         mine = (config.strategy["lam"], config.optimizer["lr"])
@@ -39,6 +46,10 @@ def best_at(lam: float, lr: float, ran: list[RunConfig] | None = None) -> Any:
         return make_result("ewc", accuracy=[[0, 0], [value, value], [value, value]], status=status)
 
     return run
+
+
+def find(layers: list[Any], tune: Tune, file: Path, run: Run, stopping: Stopping = lambda: False) -> Study:
+    return search(layers, tune, file, InlineExecutor(stopping), run, silent, stopping)
 
 
 def silent(number: int, count: int, trial: Trial) -> None:
@@ -55,57 +66,97 @@ def test_trials_see_the_first_tasks_and_held_out_images_only() -> None:
 
 def test_a_grid_tries_everything_once_and_finds_the_best(tmp_path: Path) -> None:
     ran: list[RunConfig] = []
-    study = search(LAYERS, asked(), tmp_path / "x.study.json", best_at(10.0, 0.01, ran), silent)
+    study = find(LAYERS, asked(), tmp_path / "x.study.json", best_at(10.0, 0.01, ran))
     assert len(ran) == len(study.trials) == 6
     assert study.best().settings == {"strategy.lam": 10.0, "optimizer.lr": 0.01}
     assert [trial.mean for trial in study.trials].count(None) == 1, "the one that diverged has no mean"
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes"])
 def test_samplers_draw_from_ranges(sampler: str, tmp_path: Path) -> None:
     space = {"optimizer.lr": Range(low=0.001, high=0.1, log=True), "strategy.lam": [1.0]}
     tune = asked(sampler=sampler, trials=5, space=space)
-    study = search(LAYERS, tune, tmp_path / "x.study.json", best_at(1.0, 0.1), silent)
+    study = find(LAYERS, tune, tmp_path / "x.study.json", best_at(1.0, 0.1))
     rates = [trial.settings["optimizer.lr"] for trial in study.trials]
     assert len(set(rates)) == 5
     assert all(0.001 <= rate <= 0.1 for rate in rates)
 
 
 def test_a_stopped_study_goes_on_and_ends_the_same(tmp_path: Path) -> None:
-    class StoppedError(Exception):
-        pass
-
-    count = 0
-
-    def stopping(config: RunConfig) -> store.Result:
-        nonlocal count
-        count += 1
-        if count == 3:
-            raise StoppedError
-        return best_at(10.0, 0.01)(config)  # type: ignore[no-any-return]
-
-    with pytest.raises(StoppedError):
-        search(LAYERS, asked(), tmp_path / "x.study.json", stopping, silent)
     ran: list[RunConfig] = []
-    search(LAYERS, asked(), tmp_path / "x.study.json", best_at(10.0, 0.01, ran), silent)
+    with pytest.raises(UserError, match="Stopped after 2 of 6 trials"):
+        find(LAYERS, asked(), tmp_path / "x.study.json", best_at(10.0, 0.01, ran), lambda: len(ran) == 2)
+    ran.clear()
+    find(LAYERS, asked(), tmp_path / "x.study.json", best_at(10.0, 0.01, ran))
     assert len(ran) == 4, "two of six were done"
-    search(LAYERS, asked(), tmp_path / "whole.study.json", best_at(10.0, 0.01), silent)
+    find(LAYERS, asked(), tmp_path / "whole.study.json", best_at(10.0, 0.01))
     assert (tmp_path / "x.study.json").read_text() == (tmp_path / "whole.study.json").read_text()
+
+
+def test_a_failing_trial_is_told_and_loses_nothing(tmp_path: Path) -> None:
+    def failing(config: RunConfig, reporter: Reporter, stopping: Stopping) -> store.Result:
+        if config.strategy["lam"] == 10.0:
+            raise RuntimeError("no luck")
+        return best_at(1.0, 0.1)(config, reporter, stopping)
+
+    with pytest.raises(UserError, match=r"a trial failed: RuntimeError: no luck"):
+        find(LAYERS, asked(), tmp_path / "x.study.json", failing)
+    ran: list[RunConfig] = []
+    find(LAYERS, asked(), tmp_path / "x.study.json", best_at(1.0, 0.1, ran))
+    assert len(ran) == 4, "two were done before"
+
+
+def test_trials_that_lag_behind_are_given_up(tmp_path: Path) -> None:
+    """Each trial reports its tasks one by one; from the fifth on, those below the median so far go."""
+    stages = 0
+
+    def run(config: RunConfig, reporter: Reporter, stopping: Stopping) -> store.Result:
+        nonlocal stages
+        value = 1.0 - config.optimizer["lr"]  # the later, the worse
+        for stage in (1, 2, 3):
+            stages += 1
+            reporter.stage_finished(stage, [value] * 3)
+        return make_result("ewc", accuracy=[[0, 0], [value, value], [value, value]])
+
+    space = {"optimizer.lr": [0.1 * number for number in range(1, 9)]}
+    study = find(LAYERS, asked(space=space, pruner="median"), tmp_path / "x.study.json", run)
+    given_up = [trial.pruned for trial in study.trials]
+    assert given_up == [None] * 4 + [1] * 4
+    assert stages == 4 * 3 + 4
+    assert study.best().settings == {"optimizer.lr": 0.1}
+    content = json.loads((tmp_path / "x.study.json").read_text())
+    assert content["trials"][5]["pruned"] == 1
+    assert content["question"]["tune"]["pruner"] == "median"
+
+
+def test_workers_share_a_study(tmp_path: Path) -> None:
+    """Two processes, six combinations: each is tried once, on real data."""
+    machine = Machine(DataPlace.default(None, True), "cpu", threads=1)
+    space = {"strategy.lam": [1.0, 10.0, 100.0], "optimizer.lr": [0.1, 0.01]}
+    with LocalExecutor(slots(2)) as executor:
+        tune = asked(space=space)
+        study = search(LAYERS, tune, tmp_path / "x.study.json", executor, RealRun(machine), silent, lambda: False)
+    tried = [tuple(trial.settings.values()) for trial in study.trials]
+    assert len(set(tried)) == len(tried) == 6
+    alone = find(LAYERS, tune, tmp_path / "alone.study.json", RealRun(machine))
+    values = {tuple(trial.settings.values()): trial.values for trial in alone.trials}
+    assert values == {settings: trial.values for settings, trial in zip(tried, study.trials, strict=True)}
+    assert [file.name for file in tmp_path.iterdir() if "journal" in file.name] == []
 
 
 def test_another_question_is_not_mixed_in(tmp_path: Path) -> None:
     file = tmp_path / "x.study.json"
-    search(LAYERS, asked(), file, best_at(1.0, 0.1), silent)
+    find(LAYERS, asked(), file, best_at(1.0, 0.1))
     with pytest.raises(UserError, match="a study of other settings"):
-        search(LAYERS, asked(tasks=3), file, best_at(1.0, 0.1), silent)
+        find(LAYERS, asked(tasks=3), file, best_at(1.0, 0.1))
     file.write_text("{")
     with pytest.raises(UserError, match="is no study"):
-        search(LAYERS, asked(), file, best_at(1.0, 0.1), silent)
+        find(LAYERS, asked(), file, best_at(1.0, 0.1))
 
 
 def test_a_recipe_leaves_the_tasks_out_that_chose(tmp_path: Path) -> None:
     file = tmp_path / "ewc.study.json"
-    study = search(LAYERS, asked(), file, best_at(10.0, 0.01), silent)
+    study = find(LAYERS, asked(), file, best_at(10.0, 0.01))
     found = recipe(LAYERS, asked(), study, file)
     (config,) = resolve(found)
     assert config.scenario["skip"] == 2
@@ -123,7 +174,7 @@ def test_a_recipe_leaves_the_tasks_out_that_chose(tmp_path: Path) -> None:
 def test_a_recipe_of_a_stretch_goes_on_behind_it(tasks: int | None, skip: int, keep: int, tmp_path: Path) -> None:
     layers = [*LAYERS, {"scenario": {"skip": 1, "keep": 3}}]
     file = tmp_path / "ewc.study.json"
-    study = search(layers, asked(tasks=tasks), file, best_at(10.0, 0.01), silent)
+    study = find(layers, asked(tasks=tasks), file, best_at(10.0, 0.01))
     assert study.question["config"]["scenario"]["keep"] == (tasks or 3)
     (config,) = resolve(recipe(layers, asked(tasks=tasks), study, file))
     assert (config.scenario["skip"], config.scenario["keep"]) == (skip, keep)
@@ -154,6 +205,7 @@ def test_default_space_is_learning_rate_and_strengths() -> None:
         ({"space": {"optimizer.lr": {"low": 1.0, "high": 0.1}}}, "low < high"),
         ({"space": {"optimizer.lr": {"low": 0.1, "high": 1.0}}}, "a grid needs a list"),
         ({"sampler": "best"}, "tune.sampler"),
+        ({"pruner": "median", "metric": "forgetting"}, "it goes by accuracy"),
         ({"validation": 0}, "tune.validation"),
         ({"seeds": "x"}, "seeds"),
     ],

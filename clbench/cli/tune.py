@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clbench.cli.output import for_people, note
+from clbench.cli.stopping import gently
+from clbench.cli.sweep import Place
 
 if TYPE_CHECKING:
-    from clbench.sweep.tune import Trial
+    from clbench.sweep.executor import Executor, Stopping
+    from clbench.sweep.study import Trial
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -32,6 +35,16 @@ class Sampler(str, Enum):
     grid = "grid"
     tpe = "tpe"
     random = "random"
+    gp = "gp"
+    cmaes = "cmaes"
+
+
+class Pruner(str, Enum):
+    """When trials are given up."""
+
+    none = "none"
+    median = "median"
+    halving = "halving"
 
 
 def tune(
@@ -45,7 +58,8 @@ def tune(
         typer.Option(metavar="KEY=V,V…", help="Values to try, or LOW..HIGH; repeatable. \\[default: lr and strengths]"),
     ] = None,
     sampler: Annotated[Sampler | None, typer.Option(help="grid: every combination. \\[default: grid]")] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="For tpe and random. \\[default: 30]")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="For all samplers but grid. \\[default: 30]")] = None,
+    pruner: Annotated[Pruner | None, typer.Option(help="Give trials up that lag behind. \\[default: none]")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of each trial. \\[default: 1]")] = None,
     metric: Annotated[str | None, typer.Option(help="What chooses. \\[default: average_accuracy]")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key.")] = None,
@@ -53,7 +67,10 @@ def tune(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for recipe and study.")] = Path(
         "results/tuned"
     ),
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Trials at once. \\[default: one for each core]")] = None,
+    executor: Annotated[Place, typer.Option(help="This machine's processes, or Ray.")] = Place.local,
+    address: Annotated[str | None, typer.Option(help="ray: the cluster. \\[default: one of its own]")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of each trial.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of datasets.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
@@ -66,10 +83,12 @@ def tune(
     """
     from clbench import layers
     from clbench.data.sources import DataPlace
-    from clbench.engine.run import Machine, run
+    from clbench.engine.run import Machine
     from clbench.errors import UserError
     from clbench.sweep import space as spaces
-    from clbench.sweep.tune import recipe, search, write_recipe
+    from clbench.sweep.study import recipe, write_recipe
+    from clbench.sweep.tune import search
+    from clbench.sweep.work import RealRun
 
     flags = {"strategy": strategy, "scenario": scenario}
     given = layers.merge(
@@ -81,6 +100,7 @@ def tune(
     chosen: dict[str, Any] = {
         "sampler": sampler.value if sampler else None,
         "trials": trials,
+        "pruner": pruner.value if pruner else None,
         "seeds": seeds,
         "metric": metric,
         "space": read_space(space) if space else None,
@@ -92,13 +112,14 @@ def tune(
     asked = spaces.read(block, given["strategy"])
     place = output / given.get("scenario", {}).get("name", "split-digits")
     study_file = place / f"{given['strategy']['name']}.study.json"
-    machine = Machine(DataPlace.default(data_root, offline), threads=threads)
+    machine = Machine(DataPlace.default(data_root, offline), threads=threads or 1)
 
     def told(number: int, count: int, trial: Trial) -> None:
         if not quiet:
             note(f"{number}/{count}  {words(trial.settings)}: {percent(trial.mean)}")
 
-    study = search([given], asked, study_file, lambda one: run(one, machine), told)
+    with gently() as stopping, _executor(executor, workers, address, machine.threads, stopping) as place_of_work:
+        study = search([given], asked, study_file, place_of_work, RealRun(machine), told, stopping)
     best = study.best()
     file = study_file.with_name(study_file.name.replace(".study.json", ".yaml"))
     write_recipe(file, recipe([given], asked, study, study_file))
@@ -106,6 +127,21 @@ def tune(
         console = for_people()
         console.print(f"chosen: {words(best.settings)} ({asked.metric} {percent(best.mean)} on held-out images)")
         console.print(f"wrote {file} and {study_file.name}; run it with: clbench run --config {file}", soft_wrap=True)
+
+
+def _executor(
+    kind: Place, workers: int | None, address: str | None, threads: int | None, stopping: Stopping
+) -> Executor:
+    """Where trials are run; a single worker is this process."""
+    from clbench.sweep.executor import InlineExecutor
+    from clbench.sweep.local import LocalExecutor, slots
+
+    if kind is Place.ray:
+        from clbench.sweep.on_ray import RayExecutor
+
+        return RayExecutor(address, workers, threads or 1, 0, [])
+    found = slots(workers)
+    return InlineExecutor(stopping) if len(found) == 1 else LocalExecutor(found)
 
 
 def read_space(texts: list[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 
 from clbench.data.sources import SOURCES, DataPlace, Found, RawImages, locate
 from clbench.errors import UserError
+from clbench.lock import locked
 
 FORMAT = 2
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -64,12 +66,29 @@ def load(name: str, place: DataPlace, image_size: int | None = None) -> Dataset:
     known = _open.get(folder)
     if known is not None and known[0] == (found.stamp, _state(folder)):
         return known[1]
-    dataset = read(folder, found.stamp)
-    if dataset is None:
-        _write(folder, name, found, image_size)
-        dataset = read(folder, found.stamp)
-        assert dataset is not None
+    dataset = read(folder, found.stamp) or _decoded(folder, name, found, image_size)
     _open[folder] = ((found.stamp, _state(folder)), dataset)
+    return dataset
+
+
+def _decoded(folder: Path, name: str, found: Found, image_size: int | None) -> Dataset:
+    """Decode a dataset; of many processes that want to, one does, and the others wait for it."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder.with_name(f".{folder.name}.lock")))
+        except OSError as error:
+            raise UserError(
+                f"The data cache {folder.parent} cannot be written ({error.strerror}). Name another with "
+                "$CLBENCH_CACHE."
+            ) from None
+        dataset = read(folder, found.stamp)
+        if dataset is None:
+            _write(folder, name, found, image_size)
+            dataset = read(folder, found.stamp)
+    if dataset is None:
+        raise UserError(
+            f"{folder} is changed by something else while it is read. Name another place with $CLBENCH_CACHE."
+        )
     return dataset
 
 
@@ -82,9 +101,12 @@ _given: dict[tuple[str, int | None], Dataset] = {}
 _open: dict[Path, tuple[object, Dataset]] = {}
 
 
-def _state(folder: Path) -> list[tuple[int, int]]:
-    """What changes when a cached dataset does."""
-    found = [(folder / name).stat() for name in ("meta.json", *(f"{part}.npy" for part in PARTS))]
+def _state(folder: Path) -> list[tuple[int, int]] | None:
+    """What changes when a cached dataset does; None if part of it is gone."""
+    try:
+        found = [(folder / name).stat() for name in ("meta.json", *(f"{part}.npy" for part in PARTS))]
+    except OSError:
+        return None
     return [(one.st_mtime_ns, one.st_size) for one in found]
 
 
@@ -154,13 +176,7 @@ def _write(folder: Path, name: str, found: Found, image_size: int | None) -> Non
         "read_as": raw.official,
         "image_size": image_size,
     } | _moments(pixels)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise UserError(
-            f"The data cache {folder.parent} cannot be written ({error.strerror}). Name another with $CLBENCH_CACHE."
-        ) from None
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         for part, array in zip(PARTS, arrays, strict=True):
             np.save(scratch / f"{part}.npy", array, allow_pickle=False)

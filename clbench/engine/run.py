@@ -78,8 +78,11 @@ def run(
     keeper = Keeper(config, identity, checkpoints or Checkpoints())
     packages = {type(plugin).__module__.partition(".")[0] for plugin in plugins}
     unwritten = Known({"reporter": reporter}, resident.pixels, packages)
-    trained = Stages(config, learner, benchmark, watches.answers, keeper).train(reporter, stream.common_test, unwritten)
-    forget(benchmark)
+    stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper)
+    try:
+        trained = stages_of_run.train(reporter, stream.common_test, unwritten)
+    finally:
+        forget(benchmark)
     found = {} if trained.reason else metric_values(trained.course(watches.answers))
     watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]

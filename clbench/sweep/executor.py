@@ -78,3 +78,28 @@ def attempt(key: str, work: Work, stopping: Stopping) -> Outcome:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"
         return Outcome(key, failure=f"{type(error).__name__}: {error} ({where})")
+
+
+class InlineExecutor(Executor):
+    """Works in this process, one piece at a time: no other process to start."""
+
+    slots = 1
+
+    def __init__(self, stopping: Stopping) -> None:
+        self._stopping = stopping
+        self._ended: list[Outcome] = []
+
+    def submit(self, key: str, work: Work) -> None:
+        """Do it, now."""
+        self._ended.append(attempt(key, work, self._stopping))
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        """What has been done since."""
+        found, self._ended = self._ended, []
+        return found
+
+    def stop(self) -> None:
+        """Work asks by itself."""
+
+    def close(self) -> None:
+        """Nothing is left."""

@@ -11,13 +11,14 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clbench.errors import UserError
+from clbench.lock import locked
 from clbench.store import Folder, LocalFolder, unwritable
 
 if TYPE_CHECKING:
@@ -148,46 +149,31 @@ def alone(folder: Folder, plan: str, scratch: Path) -> Iterator[None]:
         file = folder.path / FOLDER / "lock"
     else:
         file = scratch / "locks" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise unwritable(folder, error) from None
-    try:
-        if not _lock(handle):
-            other = os.read(handle, 1000).decode(errors="replace").strip()
+    with ExitStack() as stack:
+        try:
+            handle = stack.enter_context(locked(file, wait=False))
+        except OSError as error:
+            raise unwritable(folder, error) from None
+        if handle is None:
+            other = file.read_text(errors="replace").strip() or "it does not say which"
             raise UserError(
-                f"A sweep is writing to {folder} already ({other or 'it does not say which'}). Wait until it has ended, "
-                "or name another folder with --results."
+                f"A sweep is writing to {folder} already ({other}). Wait until it has ended, or name another folder "
+                "with --results."
             )
         os.ftruncate(handle, 0)
         os.write(handle, f"{plan}, {this_process()}, since {now()}".encode())
         yield
-    finally:
-        os.close(handle)
 
 
 def is_running(folder: Folder) -> bool | None:
     """Whether a sweep is writing to a folder of this machine; None where that cannot be told."""
     if not isinstance(folder, LocalFolder):
         return None
-    try:
-        handle = os.open(folder.path / FOLDER / "lock", os.O_RDWR)
-    except OSError:
+    file = folder.path / FOLDER / "lock"
+    if not file.exists():
         return False
     try:
-        return not _lock(handle)
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int) -> bool:
-    try:
-        import fcntl
-    except ModuleNotFoundError:  # Windows
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        with locked(file, wait=False) as handle:
+            return handle is None
+    except OSError:  # a folder that can only be read
+        return None

@@ -41,7 +41,9 @@ class Tune(BaseModel):
 
     The first ``tasks`` tasks choose, by the mean of ``metric`` over ``seeds`` on a share ``validation`` of their
     training images that is held out; the tasks after them are left to be scored, unless ``tasks`` is null: then all
-    choose, still on held-out images. grid: every combination of lists; tpe, random: so many ``trials``.
+    choose, still on held-out images. grid: every combination of lists; the other samplers, Optuna's: so many ``trials``.
+    pruner: when a trial is given up after a task, by the mean accuracy on the held-out images of the tasks so far:
+    below the median of the trials before (median), or not among the best quarter (halving).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,9 +52,14 @@ class Tune(BaseModel):
     metric: str = "average_accuracy"
     validation: Annotated[float, Gt(0), Lt(1)] = 0.1
     seeds: list[Annotated[int, Ge(0)]] = [0]
-    sampler: Literal["grid", "tpe", "random"] = "grid"
+    sampler: Literal["grid", "tpe", "random", "gp", "cmaes"] = "grid"
+    pruner: Literal["none", "median", "halving"] = "none"
     trials: Count = 30
     space: dict[str, Annotated[list[Any], Len(1)] | Range]
+
+    def asked(self) -> Section:
+        """What was asked, as plain values; a key that came later says nothing where it changes nothing."""
+        return self.model_dump(mode="json", exclude={"pruner"} if self.pruner == "none" else set())
 
 
 def read(block: Mapping[str, Any], strategy: Section) -> Tune:
@@ -76,6 +83,8 @@ def read(block: Mapping[str, Any], strategy: Section) -> Tune:
         raise UserError(f"{where}: {message}. Keys of 'tune' are {', '.join(Tune.model_fields)}.") from None
     if tune.metric not in METRICS:
         raise UserError(f"tune.metric: unknown metric '{tune.metric}'.{did_you_mean(tune.metric, METRICS)}")
+    if tune.pruner != "none" and METRICS[tune.metric].better != "higher":
+        raise UserError(f"tune.pruner: it goes by accuracy, which says nothing of '{tune.metric}'. Leave it at none.")
     ranges = [key for key, values in tune.space.items() if isinstance(values, Range)]
     if tune.sampler == "grid" and ranges:
         raise UserError(f"tune.space.{ranges[0]}: a grid needs a list of values. Give one, or choose sampler tpe.")

@@ -1,64 +1,34 @@
 """Choosing settings on the first tasks, so that the rest can be scored with nothing chosen on their test data.
 
 The protocol of Chaudhry et al. 2019 (A-GEM, arXiv:1812.00420, section 2), with which Lubana et al. 2022 (CoLLAs) tune
-learning rate and λ on the first three tasks.
+learning rate and λ on the first three tasks. Optuna chooses what is tried; its storage lies in a journal beside the
+study, which workers share and which outlives all of them.
 """
 
 from __future__ import annotations
 
-import json
+import itertools
 import math
-import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from clbench import __version__, store
 from clbench.config import RunConfig, resolve
 from clbench.errors import UserError
-from clbench.layers import Section, assigned, merge
+from clbench.layers import Section, assigned
 from clbench.metrics import METRICS
+from clbench.progress import Reporter
+from clbench.sweep import study as studies
+from clbench.sweep.executor import Executor, Stopping
 from clbench.sweep.space import Range, Tune
+from clbench.sweep.study import Study, Trial, Values
 
-Values = dict[str, Any]
-Run = Callable[[RunConfig], store.Result]
+if TYPE_CHECKING:
+    from clbench.store import Result
 
-
-@dataclass(frozen=True)
-class Trial:
-    """Settings that were tried, and each seed's metric; None for a seed that diverged."""
-
-    settings: Values
-    values: list[float | None]
-
-    @property
-    def mean(self) -> float | None:
-        """Mean over seeds, if none has diverged."""
-        known = [value for value in self.values if value is not None]
-        return statistics.fmean(known) if len(known) == len(self.values) else None
-
-
-@dataclass
-class Study:
-    """All trials of one search; ``question`` is what was asked, and what a resumed study must still ask."""
-
-    question: Section
-    trials: list[Trial] = field(default_factory=list)
-
-    def best(self) -> Trial:
-        """The trial with the best mean, the first of equals; UserError if all diverged."""
-        sign = 1 if METRICS[self.question["tune"]["metric"]].better == "higher" else -1
-        ended = [trial for trial in self.trials if trial.mean is not None]
-        if not ended:
-            raise UserError("tune: every trial diverged. Try smaller learning rates or strengths in tune.space.")
-        return max(ended, key=lambda trial: sign * (trial.mean or 0.0))
-
-    def known(self, settings: Values) -> Trial | None:
-        """The trial of these settings, if it has been done."""
-        return next((trial for trial in self.trials if trial.settings == settings), None)
+Run = Callable[[RunConfig, Reporter, Stopping], "Result"]
+Told = Callable[[int, int, Trial], None]
 
 
 def configs(layers: Sequence[Section], tune: Tune, settings: Values) -> list[RunConfig]:
@@ -69,123 +39,203 @@ def configs(layers: Sequence[Section], tune: Tune, settings: Values) -> list[Run
 
 
 def search(
-    layers: Sequence[Section], tune: Tune, file: Path, run: Run, told: Callable[[int, int, Trial], None]
+    layers: Sequence[Section], tune: Tune, file: Path, executor: Executor, run: Run, told: Told, stopping: Stopping
 ) -> Study:
-    """Try settings one after another; after each, write the study. What the file has is not run again.
+    """Try settings, as many at once as the executor can; after each, write the study. What it has is not run again.
 
-    ``told`` hears (number, of how many, trial). Raises UserError if the file has another study.
+    ``told`` hears (number, of how many, trial). Raises UserError if the file has another study, or a trial fails.
     """
     (config, *_) = configs(layers, tune, {})
     asked = config.model_dump(mode="json", exclude={"seed", "tuned"})
-    study = _read(file, {"tune": tune.model_dump(mode="json"), "config": asked})
-    count = math.prod(len(values) for values in _lists(tune).values()) if tune.sampler == "grid" else tune.trials
-
-    def score(number: int, settings: Values) -> float:
-        trial = study.known(settings)
-        if trial is None:
-            trial = Trial(settings, [_value(run(one), tune.metric) for one in configs(layers, tune, settings)])
-            study.trials.append(trial)
-            _write(file, study)
-        told(number, count, trial)
-        worst = 0.0 if METRICS[tune.metric].better == "higher" else 1.0
-        return worst if trial.mean is None else trial.mean
-
-    _ask_optuna(tune, count, score)
+    study = studies.read(file, {"tune": tune.asked(), "config": asked})
+    journal = _Journal.begin(tune, file, study)
+    work = TrialWork(list(layers), tune, journal, run)
+    count = journal.count
+    left, running, asked_to_stop = count - len(study.trials), 0, False
+    ended: dict[int, Trial] = dict(enumerate(study.trials))
+    while running or (left and not asked_to_stop):
+        while left and not asked_to_stop and running < executor.slots:
+            executor.submit(f"trial {count - left}", work)
+            left, running = left - 1, running + 1
+        for outcome in executor.wait(0.5):
+            running -= 1
+            if outcome.failure is not None:
+                raise UserError(f"tune: a trial failed: {outcome.failure}")
+            if not outcome.stopped:
+                number, trial = outcome.value
+                ended[number] = trial
+                study.trials = [ended[key] for key in sorted(ended)]
+                studies.write(file, study)
+                told(len(study.trials), count, trial)
+        if stopping() and not asked_to_stop:
+            asked_to_stop = True
+            executor.stop()
+    if asked_to_stop:
+        raise UserError(f"Stopped after {len(study.trials)} of {count} trials. The same command goes on.")
+    journal.file.unlink(missing_ok=True)
     return study
 
 
-def recipe(layers: Sequence[Section], tune: Tune, study: Study, file: Path) -> Section:
-    """Return the config that runs the choice on the tasks that had no say in it, with how it was chosen."""
-    best = study.best()
-    (config,) = resolve(*layers, {"seeds": 1})
-    chose = tune.tasks or 0
-    rest: Section = {"name": config.scenario["name"], "skip": config.scenario["skip"] + chose}
-    if config.scenario["keep"] is not None:
-        rest["keep"] = max(config.scenario["keep"] - chose, 1)
-    chosen = merge(*layers, assigned(best.settings), {"scenario": rest})
-    chosen.pop("seeds", None)
-    how = {
-        "study": file.name,
-        "digest": store.digest(_content(study)),
-        "clbench": __version__,
-        "chosen": best.settings,
-        "value": best.mean,
-        "tried": len(study.trials),
-    }
-    return chosen | {"tuned": how | study.question["tune"]}
+@dataclass(frozen=True)
+class TrialWork:
+    """One trial, wherever it is run: ask Optuna what to try, run each seed, tell it how that went."""
 
+    layers: list[Section]
+    tune: Tune
+    journal: _Journal
+    run: Run
 
-def write_recipe(file: Path, content: Section) -> None:
-    """Write a recipe as YAML; UserError if it cannot be."""
-    head = f"# Chosen by 'clbench tune'; {content['tuned']['study']} beside this file has every trial.\n"
-    _write_text(file, head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-
-
-def _value(result: store.Result, metric: str) -> float | None:
-    return result.metrics[metric].value if result.status == "ok" else None
-
-
-def _lists(tune: Tune) -> dict[str, list[Any]]:
-    return {key: values for key, values in tune.space.items() if not isinstance(values, Range)}
-
-
-def _ask_optuna(tune: Tune, count: int, score: Callable[[int, Values], float]) -> None:
-    """Let Optuna choose what is tried; from the same seed it asks the same again, so that a study can go on."""
-    try:
+    def __call__(self, stopping: Stopping) -> tuple[int, Trial]:
+        """Return the trial and its number."""
         import optuna
-    except ModuleNotFoundError:
-        raise UserError("tune needs optuna, which is not installed. Run: pip install 'clbench[tune]'") from None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # By place in the list: Optuna takes plain values only.
-    places: dict[str, Any] = {key: list(range(len(values))) for key, values in _lists(tune).items()}
-    samplers: dict[str, Callable[[], Any]] = {
-        "grid": lambda: optuna.samplers.GridSampler(places, seed=0),
-        "tpe": lambda: optuna.samplers.TPESampler(seed=0),
-        "random": lambda: optuna.samplers.RandomSampler(seed=0),
-    }
 
-    def objective(trial: Any) -> float:
-        settings = {
+        study = self.journal.open()
+        asked = study.ask()
+        settings = self.journal.settings(asked)
+        seeds = configs(self.layers, self.tune, settings)
+        values: list[float | None] = []
+        watch = _Watch(asked, self.tune.pruner != "none")
+        try:
+            values.extend(_value(self.run(config, watch, stopping), self.tune.metric) for config in seeds)
+        except optuna.TrialPruned:
+            study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+            return asked.number, Trial(settings, values, watch.seen)
+        trial = Trial(settings, values)
+        worst = 0.0 if METRICS[self.tune.metric].better == "higher" else 1.0
+        study.tell(asked, worst if trial.mean is None else trial.mean)
+        return asked.number, trial
+
+
+class _Watch(Reporter):
+    """Reports the mean accuracy on the tasks so far, which are held-out images, and gives hopeless trials up."""
+
+    def __init__(self, trial: Any, prunes: bool) -> None:
+        self.trial = trial
+        self.prunes = prunes
+        self.seen = 0
+
+    def stage_finished(self, stage: int, row: Sequence[float | None]) -> None:
+        """Report; raises TrialPruned."""
+        import optuna
+
+        self.seen += 1
+        known = [value for value in row[:stage] if value is not None]
+        if self.prunes and known:
+            self.trial.report(math.fsum(known) / len(known), self.seen)
+            if self.trial.should_prune():
+                raise optuna.TrialPruned
+
+
+@dataclass(frozen=True)
+class _Journal:
+    """Optuna's storage of a study: a file that only grows, so that many processes may write to it."""
+
+    file: Path
+    tune: Tune
+
+    @property
+    def count(self) -> int:
+        """How many trials there will be."""
+        return math.prod(map(len, self._lists.values())) if self.tune.sampler == "grid" else self.tune.trials
+
+    @property
+    def _lists(self) -> dict[str, list[Any]]:
+        return {key: values for key, values in self.tune.space.items() if not isinstance(values, Range)}
+
+    @classmethod
+    def begin(cls, tune: Tune, file: Path, study: Study) -> _Journal:
+        """Make the journal anew from what the study has; trials that were under way begin again."""
+        try:
+            import optuna
+        except ModuleNotFoundError:
+            raise UserError("tune needs optuna, which is not installed. Run: pip install 'clbench[tune]'") from None
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        journal = cls(file.with_name(f".{file.name}.journal").absolute(), tune)
+        try:
+            journal.file.parent.mkdir(parents=True, exist_ok=True)
+            journal.file.unlink(missing_ok=True)
+            base = journal.open()
+        except OSError as error:
+            raise UserError(
+                f"{file} cannot be written ({error.strerror}). Name another folder with --output."
+            ) from None
+        known = [journal.parameters(trial.settings) for trial in study.trials]
+        higher = METRICS[tune.metric].better == "higher"
+        for trial, parameters in zip(study.trials, known, strict=True):
+            worst = 0.0 if higher else 1.0
+            state = optuna.trial.TrialState.COMPLETE if trial.pruned is None else optuna.trial.TrialState.PRUNED
+            base.add_trial(
+                optuna.trial.create_trial(
+                    state=state,
+                    value=(worst if trial.mean is None else trial.mean) if trial.pruned is None else None,
+                    params=parameters,
+                    distributions={key: journal._distribution(key) for key in parameters},
+                )
+            )
+        if tune.sampler == "grid":
+            for places in itertools.product(*(range(len(values)) for values in journal._lists.values())):
+                parameters = dict(zip(journal._lists, places, strict=True))
+                if parameters not in known:
+                    base.enqueue_trial(parameters)
+        return journal
+
+    def open(self) -> Any:
+        """The study as Optuna knows it, with a sampler that depends on how many trials there have been."""
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        direction: Any = "maximize" if METRICS[self.tune.metric].better == "higher" else "minimize"
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(self.file))),
+            study_name="tune",
+            direction=direction,
+            load_if_exists=True,
+            pruner=PRUNERS[self.tune.pruner](optuna),
+        )
+        study.sampler = SAMPLERS[self.tune.sampler](optuna, len(study.get_trials(deepcopy=False)))
+        return study
+
+    def settings(self, trial: Any) -> Values:
+        """What Optuna wants to be tried."""
+        return {
             key: trial.suggest_float(key, values.low, values.high, log=values.log)
             if isinstance(values, Range)
-            else values[trial.suggest_categorical(key, places[key])]
-            for key, values in tune.space.items()
+            else values[trial.suggest_categorical(key, list(range(len(values))))]
+            for key, values in self.tune.space.items()
         }
-        return score(trial.number + 1, settings)
 
-    direction: Any = "maximize" if METRICS[tune.metric].better == "higher" else "minimize"
-    study = optuna.create_study(sampler=samplers[tune.sampler](), direction=direction)
-    study.optimize(objective, n_trials=count)
+    def parameters(self, settings: Values) -> Values:
+        """Settings as Optuna knows them: values of a list by their place in it, since it takes plain values only."""
+        return {
+            key: settings[key] if isinstance(values, Range) else values.index(settings[key])
+            for key, values in self.tune.space.items()
+        }
 
+    def _distribution(self, key: str) -> Any:
+        from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-def _content(study: Study) -> Section:
-    trials = [{"settings": trial.settings, "values": trial.values, "mean": trial.mean} for trial in study.trials]
-    return {"question": study.question, "trials": trials}
-
-
-def _write(file: Path, study: Study) -> None:
-    _write_text(file, json.dumps(_content(study), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _write_text(file: Path, text: str) -> None:
-    try:
-        store.write_text(file, text)
-    except OSError as error:
-        raise UserError(f"{file} cannot be written ({error.strerror}). Name another folder with --output.") from None
+        values = self.tune.space[key]
+        if isinstance(values, Range):
+            return FloatDistribution(values.low, values.high, log=values.log)
+        return CategoricalDistribution(list(range(len(values))))
 
 
-def _read(file: Path, question: Section) -> Study:
-    """The study that a file has so far, or a new one."""
-    if not file.exists():
-        return Study(question)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        trials = [Trial(dict(one["settings"]), list(one["values"])) for one in content["trials"]]
-        found = content["question"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is no study ({error}). Delete it, or name another folder with --output.") from None
-    if found != question:
-        raise UserError(
-            f"{file} has a study of other settings. Delete it to begin anew, or name another folder with --output."
-        )
-    return Study(question, trials)
+# A sampler is made anew for each trial, wherever that is: seeded by the number of trials before.
+SAMPLERS: dict[str, Callable[[Any, int], Any]] = {
+    "grid": lambda optuna, number: optuna.samplers.RandomSampler(seed=number),  # all combinations wait in line
+    "random": lambda optuna, number: optuna.samplers.RandomSampler(seed=number),
+    "tpe": lambda optuna, number: optuna.samplers.TPESampler(seed=number, constant_liar=True),
+    "gp": lambda optuna, number: optuna.samplers.GPSampler(seed=number),
+    "cmaes": lambda optuna, number: optuna.samplers.CmaEsSampler(seed=number, warn_independent_sampling=False),
+}
+PRUNERS: dict[str, Callable[[Any], Any]] = {
+    "none": lambda optuna: optuna.pruners.NopPruner(),
+    "median": lambda optuna: optuna.pruners.MedianPruner(n_startup_trials=4),
+    "halving": lambda optuna: optuna.pruners.SuccessiveHalvingPruner(),
+}
+
+
+def _value(result: Result, metric: str) -> float | None:
+    return result.metrics[metric].value if result.status == "ok" else None

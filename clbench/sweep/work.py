@@ -14,6 +14,9 @@ from clbench.sweep.executor import Stopping
 if TYPE_CHECKING:
     from clbench.config import RunConfig
     from clbench.data.sources import DataPlace
+    from clbench.engine.run import Machine
+    from clbench.progress import Reporter
+    from clbench.store import Result
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,20 @@ class RunWork:
         written = time.perf_counter()
         data = max(ended - begun - train - evaluate, 0.0)
         return Done(result.status, result.reason, data, train, evaluate, written - ended, written - begun)
+
+
+@dataclass(frozen=True)
+class RealRun:
+    """Run a config and keep nothing of it: a trial."""
+
+    machine: Machine
+
+    def __call__(self, config: RunConfig, reporter: Reporter, stopping: Stopping) -> Result:
+        """Return the Result."""
+        from clbench.engine.checkpoint import Checkpoints
+        from clbench.engine.run import run
+
+        return run(config, self.machine, reporter, Checkpoints(stopping=stopping))
 
 
 @cache
