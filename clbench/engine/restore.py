@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from clbench.engine.state import (
     CONTAINERS,
     FACTORIES,
+    FUNCTIONS,
     Known,
     Node,
     StateError,
@@ -75,6 +76,8 @@ class _Reader:
                 return getattr(torch, node["value"])
             case "size":
                 return torch.Size(node["value"])
+            case "function":
+                return FUNCTIONS[node["name"]]
             case "handle":
                 return live
             case "live":
@@ -127,7 +130,7 @@ class _Reader:
         found: Any = sys.modules.get(module) if self.known.allows(module) else None
         for part in name.split("."):
             found = getattr(found, part, None)
-        if not isinstance(found, type):
+        if not isinstance(found, type) or found.__module__ != module:
             raise StateError(f"{module}.{name} is no class that a checkpoint may have")
         value: Any = object.__new__(found)
         if isinstance(value, nn.Module):

@@ -25,6 +25,7 @@ from torch.utils.hooks import RemovableHandle
 Node = dict[str, Any]
 CONTAINERS: dict[str, type] = {one.__name__: one for one in (list, tuple, set, dict, OrderedDict, defaultdict, deque)}
 FACTORIES: dict[str, type] = {one.__name__: one for one in (list, dict, set, int, float)}
+FUNCTIONS: dict[str, Any] = {one.__name__: one for one in (torch.zeros, torch.ones, torch.empty)}  # harmless ones
 LIVE = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, type, types.ModuleType, weakref.ref)
 PACKAGES = ("clbench", "avalanche", "timm", "torch.nn")
 OPTIMIZER = ("state", "param_groups")
@@ -136,6 +137,8 @@ class _Writer:
                 return {"kind": "handle"}
         if type(value) in CONTAINERS.values():
             return self.container(value, path)
+        if any(value is one for one in FUNCTIONS.values()):
+            return {"kind": "function", "name": value.__name__}
         if isinstance(value, LIVE):
             return {"kind": "live", "type": type(value).__name__, "path": path}
         kind = type(value)
