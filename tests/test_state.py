@@ -50,8 +50,8 @@ def known(**tensors: Tensor) -> Known:
 
 def through_a_file(tree: Tree) -> Tree:
     """As JSON and copied memory, as a file would have it."""
-    nodes = json.loads(json.dumps([tree.root, tree.nodes], allow_nan=False))
-    return Tree(*nodes, {name: tensor.clone() for name, tensor in tree.memory.items()})
+    root, nodes = json.loads(json.dumps([tree.root, tree.nodes], allow_nan=False))
+    return Tree(root, nodes, {name: tensor.clone() for name, tensor in tree.memory.items()})
 
 
 def again(value: Any, live: Any = None, **tensors: Tensor) -> Any:

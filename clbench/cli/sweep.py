@@ -122,6 +122,7 @@ def run(
     from clbench import layers, registry, store
     from clbench.sweep import local
     from clbench.sweep import plan as plans
+    from clbench.sweep.expand import expand
 
     for path in plugin or []:
         registry.add_plugin(path)
@@ -131,7 +132,7 @@ def run(
     folder = store.open_folder(results)
     if executor is Place.local and not dry_run and not plan_only:
         local.start_early()
-    configs = plans.expand(asked)
+    configs = expand(asked)
     if not configs:
         raise UserError(f"{plan.name}: 'exclude' leaves no run. Narrow its patterns.")
     if plan_only:
@@ -257,13 +258,13 @@ def _ask(name: str, size: int) -> None:
 
 def _print_lines(configs: list[RunConfig], folder: Folder) -> None:
     """Print what is left of a plan, a line for each run."""
+    from clbench.sweep.expand import line
     from clbench.sweep.ledger import Ledger, name_of
-    from clbench.sweep.plan import Line
 
     present = Ledger(folder, "").present()
     for config in configs:
         if name_of(config) not in present:
-            sys.stdout.write(f"{Line(config)}\n")
+            sys.stdout.write(f"{line(config)}\n")
 
 
 def _estimate(asked: Plan, configs: list[RunConfig], folder: Folder, around: Surroundings, workers: int | None) -> None:
@@ -290,8 +291,9 @@ def _estimate(asked: Plan, configs: list[RunConfig], folder: Folder, around: Sur
     known = estimate(left, lambda config: run(config, machine))
     about = "at most" if known.at_most else "about"
     console.print(
-        f"{about} {duration(known.seconds / len(found))} with {len(found)} workers, if they do not slow each other down "
-        f"({duration(known.seconds / len(left))} a run; measured on short runs of {known.probed} of {known.kinds} kinds).",
+        f"{about} {duration(known.seconds / len(found))} with {len(found)} workers, if they do not slow each other "
+        f"down ({duration(known.seconds / len(left))} a run; measured on short runs of {known.probed} of "
+        f"{known.kinds} kinds).",
         markup=False,
         highlight=False,
         soft_wrap=True,

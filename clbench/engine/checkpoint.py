@@ -192,9 +192,9 @@ class Keeper:
             if content is None or not all(_named(content["config"], key) == _named(mine, key) for key in SAME):
                 continue
             raise CannotContinueError(
-                f"There is no checkpoint of this run, but one of the same strategy, scenario and seed with other "
-                f"settings: {_differences(store.flat(mine), store.flat(content['config']))}. Give the same settings, or leave "
-                "--resume out to begin anew."
+                "There is no checkpoint of this run, but one of the same strategy, scenario and seed with other "
+                f"settings: {_differences(store.flat(mine), store.flat(content['config']))}. Give the same settings, "
+                "or leave --resume out to begin anew."
             )
 
 

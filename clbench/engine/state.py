@@ -137,8 +137,9 @@ class _Writer:
                 return {"kind": "handle"}
         if type(value) in CONTAINERS.values():
             return self.container(value, path)
-        if any(value is one for one in FUNCTIONS.values()):
-            return {"kind": "function", "name": value.__name__}
+        for name, function in FUNCTIONS.items():
+            if value is function:
+                return {"kind": "function", "name": name}
         if isinstance(value, LIVE):
             return {"kind": "live", "type": type(value).__name__, "path": path}
         kind = type(value)

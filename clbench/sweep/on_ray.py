@@ -114,8 +114,8 @@ def _connected(address: str | None, workers: int | None, cpus: int) -> Any:
         ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise UserError(
-            f"--address {address}: no Ray cluster answers ({str(error).strip().splitlines()[0]}). Start one with 'ray start "
-            "--head', or leave --address out to use this machine alone."
+            f"--address {address}: no Ray cluster answers ({str(error).strip().splitlines()[0]}). Start one with "
+            "'ray start --head', or leave --address out to use this machine alone."
         ) from None
     return ray
 
@@ -127,6 +127,6 @@ def _answers(address: str) -> None:
         socket.create_connection((host, int(port)), PATIENCE).close()
     except (OSError, ValueError, OverflowError) as error:
         raise UserError(
-            f"--address {address}: no Ray cluster answers there ({error}). Give host:port of one that runs, 'auto' on one "
-            "of its machines, or leave --address out to use this machine alone."
+            f"--address {address}: no Ray cluster answers there ({error}). Give host:port of one that runs, 'auto' on "
+            "one of its machines, or leave --address out to use this machine alone."
         ) from None

@@ -41,7 +41,7 @@ class Tune(BaseModel):
 
     The first ``tasks`` tasks choose, by the mean of ``metric`` over ``seeds`` on a share ``validation`` of their
     training images that is held out; the tasks after them are left to be scored, unless ``tasks`` is null: then all
-    choose, still on held-out images. grid: every combination of lists; the other samplers, Optuna's: so many ``trials``.
+    choose, still on held-out images. grid: every combination of lists; other samplers: so many ``trials``.
     pruner: when a trial is given up after a task, by the mean accuracy on the held-out images of the tasks so far:
     below the median of the trials before (median), or not among the best quarter (halving).
     """
