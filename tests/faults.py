@@ -459,7 +459,7 @@ def lost_node(seeds: int) -> Count:
             board = clbench("compare", "--format", "json", cwd=folder)
             entries = [entry for one in json.loads(board.stdout)["leaderboards"] for entry in one["entries"]]
             good = process.returncode == 0 and len(found) == 8 * seeds and before < len(found)
-            good = good and [entry["seeds"] for entry in entries] == [seeds] * 8
+            good = good and [len(entry["seeds"]) for entry in entries] == [seeds] * 8
     finally:
         cluster.shutdown()
     note = f"removed after {before} of {8 * seeds} runs; each is in the leaderboard once"

@@ -187,11 +187,11 @@ def _conduct(
     from clbench.sweep.work import RunWork
 
     console = for_people()
-    with alone(folder, name, around.place.cache):
+    with make() as executor, alone(folder, name, around.place.cache):
         sweep = Sweep(configs, Ledger(folder, asked.digest[:12]), asked.retries, forgive)
         shown = rendered.SweepProgress(console, len(configs)) if not quiet else None
         try:
-            with make() as executor, gently() as stopping:
+            with gently() as stopping:
                 tally = sweep.conduct(
                     executor, lambda config: RunWork(config, around), name, shown or (lambda _: None), stopping
                 )

@@ -49,8 +49,8 @@ def _probe(config: RunConfig, run: Run) -> Callable[[RunConfig], float]:
     short = {"epochs": None, "until_train_accuracy": None, "max_epochs": None}
     run(config.model_copy(update=short | {"steps": 1}))  # what only the first run of a process costs
     few, more = (run(config.model_copy(update=short | {"steps": steps})) for steps in STEPS)
-    samples = few.data.train_samples
-    stages = len(few.cost)
+    samples = [sum(few.data.train_samples[task] for task in cost.tasks) for cost in few.cost]
+    stages = len(samples)
     step = max(more.seconds - few.seconds, 0.0) / (stages * (STEPS[1] - STEPS[0]))
 
     def seconds(one: RunConfig) -> float:
