@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test check gate bench reproduction baselines leaderboard readme clean
+.PHONY: install run test check gate bench faults reproduction baselines leaderboard readme clean
 
 install: $(VENV)/.installed
 
@@ -32,11 +32,15 @@ gate: install                ## a handful of strategies against the committed ba
 	done
 	$(BIN)/clbench check --baseline results/baseline build/gate --scenario split-digits $(GATED:%=--strategy %)
 
-bench: install               ## speed against stock Avalanche and bare loops (about 40 minutes)
+bench: install               ## speed against stock Avalanche and bare loops (about an hour)
 	$(BIN)/python -m tests.bench.stages
 	$(BIN)/python -m tests.bench.long
 	$(BIN)/python -m tests.bench.fisher
+	$(BIN)/python -m tests.bench.sweep
 	$(BIN)/python -m tests.bench.speed
+
+faults: install              ## everything that runs and sweeps must survive, in full (about 20 minutes)
+	$(BIN)/python -m tests.faults --full
 
 reproduction: install        ## published numbers and effects: what is missing of results/reproduction
 	$(BIN)/clbench reproduce '*' || true

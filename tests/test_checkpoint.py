@@ -20,7 +20,8 @@ from clbench import store
 from clbench.cli import app
 from clbench.config import RunConfig, resolve
 from clbench.data.sources import DataPlace
-from clbench.engine.checkpoint import FOLDER, CannotContinueError, Checkpoints, StoppedError
+from clbench.engine.checkpoint import Checkpoints, StoppedError
+from clbench.engine.moments import FOLDER, CannotContinueError
 from clbench.engine.run import Machine, complete, run
 from clbench.errors import Remark, UserError
 from clbench.store import LocalFolder
@@ -186,7 +187,7 @@ def test_another_version_is_refused_with_the_difference(tmp_path: Path, monkeypa
     stopped(one, tmp_path)
     with pytest.raises(CannotContinueError, match=r"threads is 2 here and 1 there.*leave --resume out"):
         run(one, Machine(DataPlace.default(), "cpu", threads=2), None, keeping(tmp_path))
-    monkeypatch.setattr("clbench.engine.checkpoint.FORMAT", 2)
+    monkeypatch.setattr("clbench.engine.moments.FORMAT", 2)
     with pytest.raises(CannotContinueError, match="checkpoint format is 2 here and 1 there"):
         run(one, MACHINE, None, keeping(tmp_path))
 
@@ -280,6 +281,6 @@ def test_json_of_a_checkpoint_can_be_read_by_people(tmp_path: Path) -> None:
     newest = sorted((tmp_path / FOLDER).rglob("*.json"))[-1]
     content = json.loads(newest.read_text())
     assert content["config"]["strategy"]["name"] == "ewc"
-    assert content["progress"]["stage"] == 1
+    assert content["stage"] == 1
     assert content["identity"]["threads"] == 1
     assert time.time() - newest.stat().st_mtime < 3600

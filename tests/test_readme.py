@@ -27,7 +27,7 @@ def test_tables_are_those_of_the_catalogue() -> None:
 
 
 def test_example_config_resolves_and_has_every_key() -> None:
-    example = yaml.safe_load(block("yaml", "strategy:"))
+    example = yaml.safe_load(block("yaml", "evaluate_all_every:"))
     assert len(resolve(example)) == 3
     assert set(example) | {"steps", "until_train_accuracy", "max_epochs", "seed", "tuned"} == set(
         RunConfig.model_fields

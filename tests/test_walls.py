@@ -18,7 +18,10 @@ ALLOWED = {
         "cli", "config", "layers", "registry", "errors", "data", "engine", "store", "analysis", "render", "schema",
         "progress", "sweep", "reproduce", "",
     },
-    "clbench.sweep": {"sweep", "config", "layers", "registry", "errors", "metrics", "store", ""},
+    "clbench.sweep": {
+        "sweep", "config", "layers", "registry", "errors", "metrics", "store", "engine", "data", "progress", "lock", "",
+    },
+    "clbench.store": {"store", "errors"},
     "clbench.reproduce": {
         "reproduce", "config", "layers", "data", "engine", "store", "analysis", "metrics", "errors", "",
     },
@@ -32,9 +35,9 @@ ALLOWED = {
         "render", "analysis", "store", "metrics", "registry", "catalogue", "errors", "progress", "data", "reproduce",
         "",
     },
-    "clbench.analysis": {"analysis", "store", "metrics", "errors"},
+    "clbench.analysis": {"analysis", "store", "metrics", "errors", ""},
     "clbench.metrics": {"metrics"},
-    "clbench.data": {"data", "registry", "errors", "avalanche"},
+    "clbench.data": {"data", "registry", "errors", "avalanche", "lock"},
     "clbench.models": {"models", "registry", "avalanche", "errors"},
     "strategies": {"strategy", "registry", "data", "errors"},
     "scenarios": {"registry", "data", "errors"},
@@ -55,6 +58,10 @@ TORCH_FREE = [
     "clbench.reproduce.judge",
     "clbench.render.reproduction",
     "clbench.sweep.space",
+    "clbench.sweep.ledger",
+    "clbench.sweep.local",
+    "clbench.store.transfer",
+    "clbench.render.sweep",
 ]
 TORCH_FREE += ["clbench.metrics", "clbench.cli", "clbench.config", "clbench.registry", "clbench.data.sources"]
 

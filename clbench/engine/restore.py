@@ -66,7 +66,7 @@ class _Reader:
                 same = isinstance(live, torch.Generator) and str(live.device) == node["device"]
                 generator = live if same else torch.Generator(node["device"])
                 return generator.set_state(self.read(node["value"]).clone())
-            case "random":
+            case "chance":
                 drawing = live if isinstance(live, random.Random) else random.Random()
                 drawing.setstate(self.read(node["value"]))
                 return drawing

@@ -20,8 +20,9 @@ from clbench.data.tensors import ResidentStream
 from clbench.diagnostics.watch import Diagnostics
 from clbench.engine import environment, pretrain
 from clbench.engine.assemble import learner_of, plugins_of, scenario_of, stages_of, stream_of
-from clbench.engine.checkpoint import Checkpoints, Keeper, discard
+from clbench.engine.checkpoint import Checkpoints, Keeper
 from clbench.engine.learner import ResidentLearner
+from clbench.engine.moments import discard
 from clbench.engine.precision import choose_device, choose_threads
 from clbench.engine.seeding import prepare_process, seed_everything
 from clbench.engine.stages import Stages

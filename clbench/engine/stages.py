@@ -17,8 +17,9 @@ from clbench.config import RunConfig
 from clbench.data.benchmark import ResidentExperience
 from clbench.data.tensors import BatchLoader
 from clbench.engine import environment
-from clbench.engine.checkpoint import CannotContinueError, Keeper, Moment, StoppedError
+from clbench.engine.checkpoint import Keeper, StoppedError
 from clbench.engine.learner import ResidentLearner
+from clbench.engine.moments import CannotContinueError, Moment
 from clbench.engine.restore import restore
 from clbench.engine.state import Known, StateError, Tree, capture
 from clbench.engine.watch import AnswerWatch, DivergedError, ReportSteps

@@ -128,7 +128,7 @@ class _Writer:
                 state = self.write(value.get_state(), path)
                 return {"kind": "generator", "device": str(value.device), "value": state}
             case random.Random():
-                return {"kind": "random", "value": self.write(value.getstate(), path)}
+                return {"kind": "chance", "value": self.write(value.getstate(), path)}
             case torch.device() | torch.dtype():
                 return {"kind": type(value).__name__, "value": str(value).removeprefix("torch.")}
             case torch.Size():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -34,6 +35,10 @@ class Folder(ABC):
     @abstractmethod
     def remove(self, name: str) -> None:
         """Remove a file, if it is there, and folders that it leaves empty."""
+
+    @abstractmethod
+    def clear(self, under: str) -> None:
+        """Remove a folder of this one with all that is in it, also what was never finished."""
 
 
 class LocalFolder(Folder):
@@ -77,6 +82,10 @@ class LocalFolder(Folder):
                 parent.rmdir()
             except OSError:
                 break
+
+    def clear(self, under: str) -> None:
+        """Remove the tree."""
+        shutil.rmtree(self.path / under, ignore_errors=True)
 
 
 class RemoteFolder(Folder):
@@ -129,6 +138,12 @@ class RemoteFolder(Folder):
         """Remove the file; such stores have no folders that could stay empty."""
         if self.exists(name):
             self.system.rm_file(self._at(name))
+
+    def clear(self, under: str) -> None:
+        """Remove every file below."""
+        self.system.invalidate_cache()
+        for name in self.system.find(self._at(under)):
+            self.system.rm_file(name)
 
 
 def is_url(text: str) -> bool:

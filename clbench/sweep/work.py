@@ -65,7 +65,8 @@ class RunWork:
     def __call__(self, stopping: Stopping) -> Done:
         """Do it, in a worker. Raises StoppedError if it was asked to stop, UserError as a run does."""
         from clbench import store
-        from clbench.engine.checkpoint import CannotContinueError, Checkpoints, discard, folder_of
+        from clbench.engine.checkpoint import Checkpoints
+        from clbench.engine.moments import CannotContinueError, discard, folder_of
         from clbench.engine.run import Machine, run
 
         around = self.surroundings

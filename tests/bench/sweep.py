@@ -1,0 +1,140 @@
+"""What sweeps cost: 2,000 runs from start to leaderboard, a worker's overhead, two workers against one.
+
+    python -m tests.bench.sweep [RUNS]
+
+The plan: four strategies × λ × learning rate × seeds on split-digits, with 5 epochs a task; a tenth of it again with
+the standard recipe's 20. Before, permuted MNIST, real images, with one worker and with two, in turn. Where a run's
+seconds go is what workers themselves report. Two bare processes that train at once, with nothing of clbench around
+them, say what two cores of this machine are worth.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.real_data import prepared
+
+GRID = {
+    "strategy": ["ewc", "l2", "si", "mas"],
+    "strategy.lam": [0.1, 1, 10, 100, 1000],
+    "optimizer.lr": [0.01, 0.02, 0.05, 0.1, 0.2],
+}
+ROUNDS = 3
+
+
+def clbench(*words: str, cwd: Path) -> tuple[float, str]:
+    """Seconds of a command, and what it said."""
+    begun = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "clbench", *words], cwd=cwd, capture_output=True, text=True, check=True
+    )
+    return time.perf_counter() - begun, done.stderr
+
+
+def sweep(plan: dict[str, Any], folder: Path, name: str, *words: str) -> tuple[float, str]:
+    """Seconds of a sweep into a new folder, and the line that says where they went."""
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(plan))
+    seconds, said = clbench("sweep", f"{name}.yaml", "--results", name, *words, cwd=folder)
+    (line,) = (one for one in said.splitlines() if "of each, on average" in one)
+    return seconds, line
+
+
+def digits(runs: int, folder: Path) -> None:
+    """Start to leaderboard."""
+    for name, base, count in (("five epochs", {"epochs": 5}, runs), ("standard recipe", {}, runs // 10)):
+        plan = {"base": {"scenario": "split-digits"} | base, "grid": GRID, "seeds": count // 100}
+        seconds, line = sweep(plan, folder, name, "--workers", "2")
+        compared, _ = clbench("compare", name, "--format", "csv", cwd=folder)
+        whole = seconds + compared
+        print(f"split-digits, {name}: {count} runs in {whole / 60:.1f} min, {compared:.1f} s of it the leaderboard's")
+        print(f"  {line}", flush=True)
+
+
+def permuted(root: Path, folder: Path) -> None:
+    """One worker and two, in turn; and two bare processes."""
+    scenario = {"name": "permuted-mnist", "tasks": 3, "samples_per_task": 20_000}
+    plan = {"base": {"scenario": scenario, "strategy": "ewc"}, "seeds": 8}
+    ratios, bare = [], []
+    for number in range(ROUNDS):
+        rates = {}
+        for workers in (1, 2):
+            words = ("--workers", str(workers), "--threads", "1", "--data-root", str(root))
+            _, line = sweep(plan, folder, f"permuted-{number}-{workers}", *words)
+            rates[workers] = _steady(folder / f"permuted-{number}-{workers}")
+            print(f"permuted MNIST, {workers} workers: {rates[workers]:.2f} runs a minute; {line}", flush=True)
+        ratios.append(rates[2] / rates[1])
+        bare.append(_bare(2) / _bare(1))
+    print(f"two workers against one: {statistics.median(ratios):.2f} × (rounds: {_shown(ratios)})")
+    print(f"two bare processes against one: {statistics.median(bare):.2f} × (rounds: {_shown(bare)})")
+
+
+def _steady(folder: Path) -> float:
+    """Runs per minute between the first Result and the last: without importing."""
+    written = sorted(file.stat().st_mtime for file in folder.rglob("s*.json") if ".sweeps" not in file.parts)
+    return 60 * (len(written) - 1) / (written[-1] - written[0])
+
+
+BARE = """
+import sys, time, torch
+torch.set_num_threads(1)
+from torch import nn
+model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10))
+optimizer = torch.optim.SGD(model.parameters(), 0.01)
+x, y = torch.rand(128, 784), torch.randint(10, (128,))
+print("ready", flush=True)
+sys.stdin.readline()
+begun = time.perf_counter()
+for _ in range(4000):
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(model(x), y).backward()
+    optimizer.step()
+print(time.perf_counter() - begun)
+"""
+
+
+def _bare(processes: int) -> float:
+    """Steps per second of so many training loops at once, each in a process of its own."""
+    words = [sys.executable, "-c", BARE]
+    running = [
+        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(processes)
+    ]
+    for one in running:
+        assert one.stdout is not None
+        one.stdout.readline()
+    for one in running:
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
+    answers = [re.findall(r"[\d.]+", one.communicate()[0])[-1] for one in running]
+    return sum(4000 / float(seconds) for seconds in answers)
+
+
+def _shown(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
+
+
+def main() -> None:
+    """Measure and print."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    print(f"{os.cpu_count()} cores")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        root = prepared()
+        if root is not None:
+            permuted(root, folder)
+        digits(runs, folder)
+
+
+if __name__ == "__main__":
+    main()
