@@ -219,7 +219,8 @@ def _one(config: RunConfig, machine: Machine, keeping: Keeping, telling: Telling
         try:
             result, name = complete(config, machine, folder, reporter, checkpoints)
         except StoppedError:
-            raise UserError(f"Stopped in seed {config.seed}. The same command with --resume goes on.") from None
+            then = "goes on" if keeping.minutes else "begins this seed anew: without checkpoints nothing of it is kept"
+            raise UserError(f"Stopped in seed {config.seed}. The same command with --resume {then}.") from None
     if result.status == "diverged":
         complain(f"Seed {config.seed} diverged: {result.reason}. Lower optimizer.lr, or the strategy's strength.")
     missed = [str(stage) for stage, cost in enumerate(result.cost, start=1) if cost.reached is False]

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from clbench.cli.output import complain, for_people, for_tables
+from clbench.cli.run import Device
 from clbench.cli.stopping import gently
 from clbench.errors import UserError
 
@@ -88,7 +89,7 @@ def run(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of each run. \\[default: cores / workers]")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
     gpus: Annotated[
         float, typer.Option(min=0, help="GPUs: local, how many to share out; ray, how many a run takes.")
     ] = 0,
@@ -145,7 +146,7 @@ def run(
     around = Surroundings(
         DataPlace.default(data_root, offline),
         results if "://" in results else str(Path(results).absolute()),
-        device,
+        device.value,
         threads,
         checkpoint,
         diagnostics,
