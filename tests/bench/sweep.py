@@ -1,6 +1,6 @@
 """What sweeps cost: 2,000 runs from start to leaderboard, a worker's overhead, two workers against one.
 
-    python -m tests.bench.sweep [RUNS]
+    python -m tests.bench.sweep [permuted | digits [RUNS]]
 
 The plan: four strategies × λ × learning rate × seeds on split-digits, with 5 epochs a task; a tenth of it again with
 the standard recipe's 20. Before, permuted MNIST, real images, with one worker and with two, in turn. Where a run's
@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from clbench import store
 from tests.real_data import prepared
 
 GRID = {
@@ -71,7 +72,7 @@ def permuted(root: Path, folder: Path) -> None:
         for workers in (1, 2):
             words = ("--workers", str(workers), "--threads", "1", "--data-root", str(root))
             _, line = sweep(plan, folder, f"permuted-{number}-{workers}", *words)
-            rates[workers] = _steady(folder / f"permuted-{number}-{workers}")
+            rates[workers] = _rate(folder / f"permuted-{number}-{workers}")
             print(f"permuted MNIST, {workers} workers: {rates[workers]:.2f} runs a minute; {line}", flush=True)
         ratios.append(rates[2] / rates[1])
         bare.append(_bare(2) / _bare(1))
@@ -79,10 +80,12 @@ def permuted(root: Path, folder: Path) -> None:
     print(f"two bare processes against one: {statistics.median(bare):.2f} × (rounds: {_shown(bare)})")
 
 
-def _steady(folder: Path) -> float:
-    """Runs per minute between the first Result and the last: without importing."""
-    written = sorted(file.stat().st_mtime for file in folder.rglob("s*.json") if ".sweeps" not in file.parts)
-    return 60 * (len(written) - 1) / (written[-1] - written[0])
+def _rate(folder: Path) -> float:
+    """Runs per minute from the beginning of the first to the end of the last: without importing."""
+    files = [file for _, file in store.find([folder])]
+    ends = [file.stat().st_mtime for file in files]
+    begun = min(end - store.read(file).seconds for end, file in zip(ends, files, strict=True))
+    return 60 * len(files) / (max(ends) - begun)
 
 
 BARE = """
@@ -126,14 +129,14 @@ def _shown(values: Sequence[float]) -> str:
 
 def main() -> None:
     """Measure and print."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    part = sys.argv[1] if len(sys.argv) > 1 else ""
     print(f"{os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
         root = prepared()
-        if root is not None:
-            permuted(root, folder)
-        digits(runs, folder)
+        if root is not None and part != "digits":
+            permuted(root, Path(place))
+        if part != "permuted":
+            digits(int(sys.argv[2]) if len(sys.argv) > 2 else 2000, Path(place))
 
 
 if __name__ == "__main__":
