@@ -103,11 +103,8 @@ class Sweep:
         return tally
 
     def _tell(self, progress: Progress) -> None:
-        progress.seconds, progress.ended, progress.running = (
-            self.tally.seconds,
-            len(self.tally.done),
-            self.tally.running,
-        )
+        progress.seconds, progress.ended = self.tally.seconds, len(self.tally.done)
+        progress.running = self.tally.running
         self.ledger.tell(progress)
 
     def _ended(self, config: RunConfig, outcome: Outcome) -> None:

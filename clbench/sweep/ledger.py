@@ -15,8 +15,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from clbench import store
 from clbench.errors import UserError
 from clbench.lock import locked
 from clbench.store import Folder, LocalFolder, unwritable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from clbench.config import RunConfig
 
 FOLDER = ".sweeps"
+Note = TypeVar("Note")
 
 
 @dataclass
@@ -72,8 +74,9 @@ class Ledger:
 
     def failures(self) -> dict[str, Failure]:
         """The runs that failed, by run id."""
-        found = (self._read(name.removeprefix(f"{self.own}/")) for name in self.folder.names(f"{self.own}/failed"))
-        return {one["run"]: Failure(**one) for one in found if one}
+        names = [name.removeprefix(f"{self.own}/") for name in self.folder.names(f"{self.own}/failed")]
+        found = [_made(Failure, self._read(name)) for name in names]
+        return {one.run: one for one in found if one is not None}
 
     def failed(self, failure: Failure) -> None:
         """Note a failure."""
@@ -92,8 +95,7 @@ class Ledger:
 
     def progress(self) -> Progress | None:
         """What was told last."""
-        found = self._read("progress.json")
-        return Progress(**found) if found else None
+        return _made(Progress, self._read("progress.json"))
 
     def _write(self, name: str, content: Any) -> None:
         try:
@@ -108,10 +110,16 @@ class Ledger:
             return None
 
 
+def _made(kind: type[Note], content: Any) -> Note | None:
+    """A note from what was written down; None if it is damaged or another clbench's."""
+    try:
+        return kind(**content)
+    except TypeError:
+        return None
+
+
 def name_of(config: RunConfig) -> str:
     """The name that a run's Result will have."""
-    from clbench import store
-
     return store.name(config.scenario["name"], config.strategy["name"], config.seed, config.run_id)
 
 

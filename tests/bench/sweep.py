@@ -24,6 +24,7 @@ from typing import Any
 import yaml
 
 from clbench import store
+from clbench.sweep.local import PRELOADED
 from tests.real_data import prepared
 
 GRID = {
@@ -59,7 +60,14 @@ def digits(runs: int, folder: Path) -> None:
         compared, _ = clbench("compare", name, "--format", "csv", cwd=folder)
         whole = seconds + compared
         print(f"split-digits, {name}: {count} runs in {whole / 60:.1f} min, {compared:.1f} s of it the leaderboard's")
-        print(f"  {line}", flush=True)
+        print(f"  {line}; import {_importing() / count:.4f} s", flush=True)
+
+
+def _importing() -> float:
+    """Seconds until a worker has imported all it needs, once for all its runs."""
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", f"import {', '.join(PRELOADED)}"], check=True)
+    return time.perf_counter() - begun
 
 
 def permuted(root: Path, folder: Path) -> None:
