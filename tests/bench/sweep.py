@@ -55,7 +55,7 @@ def sweep(plan: dict[str, Any], folder: Path, name: str, *words: str) -> tuple[f
 def digits(runs: int, folder: Path) -> None:
     """Start to leaderboard."""
     for name, base, count in (("five epochs", {"epochs": 5}, runs), ("standard recipe", {}, runs // 10)):
-        plan = {"base": {"scenario": "split-digits"} | base, "grid": GRID, "seeds": count // 100}
+        plan = {"base": {"scenario": "split-digits"} | base, "grid": GRID, "seeds": max(count // 100, 1)}
         seconds, line = sweep(plan, folder, name, "--workers", "2")
         compared, _ = clbench("compare", name, "--format", "csv", cwd=folder)
         whole = seconds + compared
