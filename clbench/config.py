@@ -65,6 +65,11 @@ class RunConfig(BaseModel):
         """sha256 of the canonical config, without later keys that say nothing and without how it was chosen."""
         return store.digest(store.shortened(self.model_dump(mode="json", exclude={"tuned"})))
 
+    @property
+    def result_name(self) -> str:
+        """The name that this run's Result has in its folder."""
+        return store.name(self.scenario["name"], self.strategy["name"], self.seed, self.run_id)
+
 
 def components(section: Mapping[str, Any]) -> list[tuple[str, Section]]:
     """Split a strategy section into (name, options) pairs, one for each part of a composition."""

@@ -99,7 +99,7 @@ def killed_runs(kills: int) -> Count:
             config = resolve(BASE, {"strategy": strategies[ended % len(strategies)], "seeds": [ended]})[0]
             unbroken = numbers(run(config, machine))
             before, sound, lives = killed, True, 0
-            file = folder / store.name(config.scenario["name"], config.strategy["name"], ended, config.run_id)
+            file = folder / config.result_name
             while not file.exists():
                 child = os.fork()
                 if child == 0:

@@ -26,7 +26,7 @@ from clbench.store import LocalFolder
 from clbench.sweep.conduct import Sweep, Tally
 from clbench.sweep.estimate import estimate
 from clbench.sweep.executor import Executor, InlineExecutor, Stopping, attempt
-from clbench.sweep.ledger import Failure, Ledger, alone, is_running, name_of
+from clbench.sweep.ledger import Failure, Ledger, alone, is_running
 from clbench.sweep.local import LocalExecutor, slots
 from clbench.sweep.work import Done
 from tests.helpers import make_result
@@ -343,7 +343,7 @@ def test_attempts_tell_errors_apart() -> None:
 def test_a_ledger_keeps_names(tmp_path: Path) -> None:
     (config,) = resolve({"strategy": "ewc+er", "epochs": 1})
     result = make_result("ewc+er").model_copy(update={"run_id": config.run_id})
-    assert store.name_of(result) == name_of(config)
+    assert store.name_of(result) == config.result_name
 
 
 def test_on_a_store_behind_a_url(here: Path) -> None:

@@ -56,15 +56,14 @@ def read(folder: Path, files: Iterable[Path], source: str) -> dict[Path, Found]:
     return found
 
 
-def update(folder: Path, found: Mapping[Path, Found], gone: bool) -> None:
-    """Note what files have said; with ``gone``, forget files that are no longer there."""
+def update(folder: Path, found: Mapping[Path, Found]) -> None:
+    """Note what files have said, and forget files that are no longer there."""
     with suppress(sqlite3.Error, OSError), closing(_open(folder, make=True)) as base, base:
         numbers = {text: number for number, text in base.execute("SELECT number, text FROM texts")}
         rows = [_row(folder, file, run, numbers, base) for file, run in found.items()]
         base.executemany(f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * len(COLUMNS))})", rows)
-        if gone:
-            names = [name for (name,) in base.execute("SELECT file FROM runs") if not (folder / name).exists()]
-            base.executemany("DELETE FROM runs WHERE file = ?", [(name,) for name in names])
+        names = [name for (name,) in base.execute("SELECT file FROM runs") if not (folder / name).exists()]
+        base.executemany("DELETE FROM runs WHERE file = ?", [(name,) for name in names])
 
 
 def _row(folder: Path, file: Path, run: Found, numbers: dict[str, int], base: sqlite3.Connection) -> tuple[Any, ...]:

@@ -62,7 +62,7 @@ def _read_or_known(files: Job) -> Iterator[Run | str]:
         fresh = [file for file in members if file not in known]
         found = dict(zip(fresh, _read_all([(source, file) for file in fresh]), strict=True))
         if indexed and found:
-            index.update(folder, found, gone=True)
+            index.update(folder, found)
         known |= found
         yield from map(known.__getitem__, members)
 

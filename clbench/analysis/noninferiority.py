@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from clbench.analysis.statistics import ROUNDING, t_below, t_quantile, variance, welch
+from clbench.analysis.statistics import ROUNDING, stdev, t_below, t_quantile, welch
 
 Values = Mapping[int, float]  # by seed
 
@@ -37,7 +37,7 @@ def drop(candidate: Values, baseline: Values, margin: float, alpha: float, highe
         mean, n = statistics.fmean(differences), len(differences)
         if n == 1 and mean != 0:
             return Drop(mean, None, None, 1, True)
-        error = math.sqrt(variance(differences)) / math.sqrt(n) if n > 1 else 0.0
+        error = stdev(differences) / math.sqrt(n) if n > 1 else 0.0
         freedom = float(max(n - 1, 1))
     else:
         mean = sign * (statistics.fmean(candidate.values()) - statistics.fmean(baseline.values()))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clbench.analysis.permutation import ranks, relabellings, sign_flips, signed_ranks
-from clbench.analysis.statistics import ROUNDING, t_below, variance, welch
+from clbench.analysis.statistics import ROUNDING, stdev, t_below, variance, welch
 
 Test = Literal["permutation", "wilcoxon", "t"]
 Values = Mapping[int, float]  # by seed
@@ -89,9 +89,7 @@ def _paired(differences: list[float], test: Test) -> Comparison:
     n = len(differences)
     mean = statistics.fmean(differences)
     effect = None
-    if (
-        n > 2 and (spread := math.sqrt(variance(differences))) > ROUNDING
-    ):  # two have no unbiased effect: the factor is 0
+    if n > 2 and (spread := stdev(differences)) > ROUNDING:  # two have no unbiased effect: the factor is 0
         effect = mean / spread * _small_sample(n - 1)
     p, smallest = None, 1.0
     if n > 1 and test == "t":
@@ -129,7 +127,7 @@ def _small_sample(freedom: int) -> float:
 
 def _t_paired(differences: Sequence[float]) -> float:
     n = len(differences)
-    return _t_test(statistics.fmean(differences), math.sqrt(variance(differences)) / math.sqrt(n), n - 1)
+    return _t_test(statistics.fmean(differences), stdev(differences) / math.sqrt(n), n - 1)
 
 
 def _t_welch(mine: Sequence[float], reference: Sequence[float]) -> float:

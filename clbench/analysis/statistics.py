@@ -55,6 +55,11 @@ def variance(values: Sequence[float]) -> float:
     return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
 
 
+def stdev(values: Sequence[float]) -> float:
+    """Return the square root of the unbiased variance."""
+    return math.sqrt(variance(values))
+
+
 def t_quantile(share: float, freedom: float) -> float:
     """Return the quantile of Student's t distribution."""
     from scipy.special import stdtrit  # scipy.stats would take longer to import than everything else together

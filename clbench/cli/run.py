@@ -203,7 +203,7 @@ def _one(config: RunConfig, machine: Machine, keeping: Keeping, telling: Telling
     from clbench.render.progress import LineProgress, LiveProgress
 
     folder = keeping.folder
-    finished = store.name(config.scenario["name"], config.strategy["name"], config.seed, config.run_id)
+    finished = config.result_name
     if keeping.resume and folder.exists(finished):
         return store.parsed(folder.read(finished), f"{folder}/{finished}"), finished
     listeners: list[Reporter] = [

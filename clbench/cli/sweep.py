@@ -260,11 +260,11 @@ def _ask(name: str, size: int) -> None:
 def _print_lines(configs: list[RunConfig], folder: Folder) -> None:
     """Print what is left of a plan, a line for each run."""
     from clbench.sweep.expand import line
-    from clbench.sweep.ledger import Ledger, name_of
+    from clbench.sweep.ledger import Ledger
 
     present = Ledger(folder, "").present()
     for config in configs:
-        if name_of(config) not in present:
+        if config.result_name not in present:
             sys.stdout.write(f"{line(config)}\n")
 
 
@@ -273,11 +273,11 @@ def _estimate(asked: Plan, configs: list[RunConfig], folder: Folder, around: Sur
     from clbench.engine.run import Machine, run
     from clbench.render.sweep import duration
     from clbench.sweep.estimate import estimate
-    from clbench.sweep.ledger import Ledger, name_of
+    from clbench.sweep.ledger import Ledger
     from clbench.sweep.local import slots
 
     present = Ledger(folder, asked.digest[:12]).present()
-    left = [config for config in configs if name_of(config) not in present]
+    left = [config for config in configs if config.result_name not in present]
     console = for_people()
     repeated = f" ({asked.size - len(configs)} of {asked.size} combinations are excluded or equal to others)"
     console.print(

@@ -39,12 +39,7 @@ def jobs(entry: Entry, folder: Path, seeds: int | None = None) -> list[Job]:
 
 def missing(found: Sequence[Job]) -> list[Job]:
     """The runs that have no Result yet."""
-    return [job for job in found if not _path(job).exists()]
-
-
-def _path(job: Job) -> Path:
-    config = job.config
-    return job.folder / store.name(config.scenario["name"], config.strategy["name"], config.seed, config.run_id)
+    return [job for job in found if not (job.folder / job.config.result_name).exists()]
 
 
 def run_all(found: Sequence[Job], place: DataPlace, processes: int) -> Iterator[tuple[Job, store.Result]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from clbench.config import RunConfig
 from clbench.errors import UnwritableError
 from clbench.sweep.executor import Executor, Outcome, Work
-from clbench.sweep.ledger import Failure, Ledger, Progress, label, name_of, now, this_process
+from clbench.sweep.ledger import Failure, Ledger, Progress, label, now, this_process
 from clbench.sweep.work import Done
 
 TELL_SECONDS = 1.0
@@ -46,7 +46,7 @@ class Sweep:
     def __init__(self, configs: Sequence[RunConfig], ledger: Ledger, retries: int, forgive: bool = False) -> None:
         self.ledger = ledger
         self.retries = retries
-        names = {config.run_id: name_of(config) for config in configs}
+        names = {config.run_id: config.result_name for config in configs}
         present = ledger.present()
         known = ledger.failures()
         if forgive:

@@ -17,7 +17,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from clbench import store
 from clbench.errors import UserError
 from clbench.lock import locked
 from clbench.store import Folder, LocalFolder, unwritable
@@ -116,11 +115,6 @@ def _made(kind: type[Note], content: Any) -> Note | None:
         return kind(**content)
     except TypeError:
         return None
-
-
-def name_of(config: RunConfig) -> str:
-    """The name that a run's Result will have."""
-    return store.name(config.scenario["name"], config.strategy["name"], config.seed, config.run_id)
 
 
 def label(config: RunConfig) -> str:

@@ -101,8 +101,7 @@ class TrialWork:
             study.tell(asked, state=optuna.trial.TrialState.PRUNED)
             return asked.number, Trial(settings, values, watch.seen)
         trial = Trial(settings, values)
-        worst = 0.0 if METRICS[self.tune.metric].better == "higher" else 1.0
-        study.tell(asked, worst if trial.mean is None else trial.mean)
+        study.tell(asked, _score(trial, self.tune.metric))
         return asked.number, trial
 
 
@@ -160,14 +159,12 @@ class _Journal:
                 f"{file} cannot be written ({error.strerror}). Name another folder with --output."
             ) from None
         known = [journal.parameters(trial.settings) for trial in study.trials]
-        higher = METRICS[tune.metric].better == "higher"
         for trial, parameters in zip(study.trials, known, strict=True):
-            worst = 0.0 if higher else 1.0
             state = optuna.trial.TrialState.COMPLETE if trial.pruned is None else optuna.trial.TrialState.PRUNED
             base.add_trial(
                 optuna.trial.create_trial(
                     state=state,
-                    value=(worst if trial.mean is None else trial.mean) if trial.pruned is None else None,
+                    value=_score(trial, tune.metric) if trial.pruned is None else None,
                     params=parameters,
                     distributions={key: journal._distribution(key) for key in parameters},
                 )
@@ -239,3 +236,9 @@ PRUNERS: dict[str, Callable[[Any], Any]] = {
 
 def _value(result: Result, metric: str) -> float | None:
     return result.metrics[metric].value if result.status == "ok" else None
+
+
+def _score(trial: Trial, metric: str) -> float:
+    """What Optuna is told: the mean, or the worst there is for a trial that diverged."""
+    worst = 0.0 if METRICS[metric].better == "higher" else 1.0
+    return worst if trial.mean is None else trial.mean
