@@ -36,11 +36,17 @@ class Learner(Protocol):
     mbatch: list[Tensor]
     mb_output: Tensor
     train_mb_size: int
+    stage_steps: int
     device: torch.device
+    upstream: TaskData | None
 
     @property
     def data(self) -> TaskData:
         """Training data of the current stage."""
+
+    @property
+    def heads(self) -> Tensor | int:
+        """Head of the mini-batch's samples where they share one that is known, else the head of each."""
 
     @property
     def stage(self) -> int:
@@ -71,6 +77,14 @@ class Protection:
     strength: dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Upstream:
+    """Another dataset, by name, that a method trains on beside the stream; its first so many classes, or all."""
+
+    name: str
+    classes: int | None
+
+
 class Strategy(SupervisedPlugin):
     """Base class of strategies: fine-tuning, unless a hook says otherwise.
 
@@ -83,9 +97,20 @@ class Strategy(SupervisedPlugin):
         """Say which tasks' data each training stage uses; None leaves it to the scenario."""
         return None
 
+    def check(self, model: nn.Module) -> None:
+        """Refuse a network that the method cannot work on, before training: UserError that says which it can."""
+
+    def upstream(self) -> Upstream | None:
+        """Say which other dataset is needed as ``learner.upstream``."""
+        return None
+
     def training_data(self, learner: Learner, data: TaskData) -> TaskData:
         """Say what the coming stage trains on, given its own data."""
         return data
+
+    def task_loss(self, learner: Learner) -> Tensor | None:
+        """Say what the loss of the mini-batch is; None leaves it at cross-entropy."""
+        return None
 
     def protection(self) -> Protection | None:
         """Say how weights are held, where a method does that."""

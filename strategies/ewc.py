@@ -14,7 +14,7 @@ from clbench.strategy import Learner, Weights, gradients
 
 from ._anchor import Accumulate, Anchor, Scope
 from ._importance import Form, Importance, Parameters, RunningThenBatch
-from ._per_sample import Term, mean_moments
+from clbench.per_sample import Term, mean_moments
 from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 FisherKind = Literal["exact", "sampled", "empirical", "argmax", "batched"]

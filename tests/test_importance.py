@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clbench.strategies._per_sample import LayerTape
+from clbench.per_sample import LayerTape
 from clbench.strategies.ewc import Fisher, OnlineFisher
 from clbench.strategies.mas import OnlineSensitivity, OutputSensitivity
 from clbench.strategies.rwalk import RiemannianWalk

@@ -25,7 +25,11 @@ STEP_HOOKS = {
 
 VIT = {"model": {"name": "vit", "patch": 4, "width": 12, "depth": 1, "heads": 2}, "optimizer": {"lr": 0.2}}
 # Options under which a strategy is quick, and networks that it needs.
-QUICK: dict[str, dict[str, Any]] = {"generative-replay": {"flow_steps": 20}}
+QUICK: dict[str, dict[str, Any]] = {
+    "generative-replay": {"flow_steps": 20},
+    "random-label-pretrain": {"epochs": 2},
+    "co-finetuning": {"upstream": "digits", "classes": 4},
+}
 NEEDS: dict[str, dict[str, Any]] = {
     "l2-attention": VIT,
     "generative-replay": {"scenario": {"incremental": "class"}},  # with heads of their own, old ones do not move
@@ -47,6 +51,7 @@ SOON: dict[str, dict[str, Any]] = {
     "continual-backprop": {"rate": 0.05, "maturity": 5},
     "snr": {"every": 5, "least": 1, "rate": 0.9},
     "hare-tortoise": {"every": 5},
+    "frozen-layers": {"layers": "odd"},
 }
 
 

@@ -62,7 +62,7 @@ def test_layers_are_found_with_their_readers() -> None:
 @pytest.mark.parametrize("strategy", ["redo", "snr", "continual-backprop"])
 @pytest.mark.parametrize(
     ("model", "named"),
-    [({"name": "slim-resnet18", "width": 4}, "_BasicBlock"), ({"activation": "crelu"}, "ConcatenatedReLU")],
+    [({"name": "slim-resnet18", "width": 4}, "BasicBlock"), ({"activation": "crelu"}, "ConcatenatedReLU")],
 )
 def test_networks_they_do_not_know_are_refused_by_name(strategy: str, model: dict[str, Any], named: str) -> None:
     with pytest.raises(UserError, match=rf"'{strategy}' .*{named}.*mlp, lenet, cnn6"):

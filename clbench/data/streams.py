@@ -146,6 +146,14 @@ class Stream:
         return digest.hexdigest()[:16]
 
 
+def whole(data: Dataset, classes: int | None) -> Stream:
+    """Return a dataset, or its first so many classes, as a stream of one task."""
+    count = classes or len(data.classes)
+    labels = np.where(np.arange(len(data.classes)) < count, np.arange(len(data.classes)), -1)
+    train, test = (np.flatnonzero(found < count) for found in (data.train_labels, data.test_labels))
+    return Stream([Task(train, test, labels)], outputs=count, heads=1, incremental="class")
+
+
 def same_classes_stream(data: Dataset, tasks: int, pixels: Callable[[int], Pixels], incremental: Incremental) -> Stream:
     """Make a stream in which every task is the whole dataset with its pixels changed by ``pixels(task)``.
 

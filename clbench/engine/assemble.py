@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from clbench import registry, store
@@ -9,7 +11,8 @@ from clbench.avalanche import SupervisedPlugin
 from clbench.config import RunConfig, components
 from clbench.data import cache
 from clbench.data.sources import DataPlace
-from clbench.data.streams import Stream, stretch, with_common_options
+from clbench.data.streams import Stream, stretch, whole, with_common_options
+from clbench.data.tensors import ResidentStream, TaskData
 from clbench.engine import optimizers, pretrain
 from clbench.engine.learner import Arithmetic, ResidentLearner, Training
 from clbench.engine.precision import choose_precision, is_convolutional
@@ -17,6 +20,8 @@ from clbench.errors import UserError
 from clbench.models import network
 from clbench.registry import scenario_parts
 from clbench.strategy import Strategy
+
+Shape = tuple[int, int, int]
 
 
 def scenario_of(config: RunConfig) -> registry.Declared:
@@ -76,6 +81,42 @@ def stages_of(plugins: list[SupervisedPlugin], stream: Stream) -> list[list[int]
     return changed[0] if changed else stream.stages
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Training data that a strategy uses beside the stream, and their dataset's fingerprint."""
+
+    data: TaskData
+    fingerprint: str
+
+
+def beside(
+    config: RunConfig, plugins: list[SupervisedPlugin], place: DataPlace, shape: Shape, device: torch.device
+) -> Beside | None:
+    """Load the other dataset that a strategy asks for, at the stream's image size; None where none does.
+
+    Raises UserError if it cannot be found, has too few classes, or has images of another number of channels.
+    """
+    asked = [wanted for p in plugins if isinstance(p, Strategy) and (wanted := p.upstream()) is not None]
+    if not asked:
+        return None
+    (wanted,) = asked
+    data = cache.load(wanted.name, place, shape[1])
+    if data.shape != shape:
+        raise UserError(
+            f"strategy.upstream: images of '{wanted.name}' are {_size(data.shape)}, those of the stream "
+            f"{_size(shape)}. Name a dataset with as many channels."
+        )
+    if (wanted.classes or 0) > len(data.classes):
+        raise UserError(f"strategy.classes: {data.name} has {len(data.classes)} classes, not {wanted.classes}.")
+    resident = ResidentStream(whole(data, wanted.classes), data, device, config.scenario["normalisation"])
+    return Beside(resident.train(0), data.fingerprint)
+
+
+def _size(shape: Shape) -> str:
+    channels, height, width = shape
+    return f"{height} × {width} with {channels} channel{'s' if channels > 1 else ''}"
+
+
 def learner_of(
     config: RunConfig,
     stream: Stream,
@@ -100,6 +141,9 @@ def learner_of(
     if weights is not None:
         pretrain.load(backbone, weights)
     model = network.build(backbone, data.shape, kind, stream.outputs, stream.heads)
+    for plugin in plugins:
+        if isinstance(plugin, Strategy):
+            plugin.check(model)
     convolutional = is_convolutional(model)
     arithmetic = Arithmetic(
         device,

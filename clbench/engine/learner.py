@@ -88,6 +88,7 @@ class ResidentLearner(SupervisedTemplate):
         self.arithmetic = arithmetic
         self.seed = seed
         self.stage_steps = 0
+        self.upstream: TaskData | None = None
         self._outputs = outputs
         self._masked: Tensor | None = None  # [outputs], True where a class is left out
         self._seen: set[int] = set()
@@ -97,6 +98,7 @@ class ResidentLearner(SupervisedTemplate):
         self.between: Callable[[], None] | None = None  # called before each training batch
         self.epochs_behind = 0  # of a stage that is continued
         self._callbacks: dict[str, list[Callable[..., None]]] = {}
+        self._losses = [p for p in plugins if isinstance(p, Strategy) and type(p).task_loss is not Strategy.task_loss]
         self._shuffle = generator(seed, "batches")
         self._augment: Augment | None = None
         if training.flip or training.crop:
@@ -127,6 +129,15 @@ class ResidentLearner(SupervisedTemplate):
         """Number of stages that are finished."""
         count: int = self.clock.train_exp_counter
         return count
+
+    @property
+    def heads(self) -> Tensor | int:
+        """Head of the mini-batch's samples where they share one that is known, else the head of each."""
+        heads: Tensor = self.mbatch[-1]
+        if heads is self._loaded_heads and isinstance(self.dataloader, BatchLoader):
+            # No plugin has mixed other tasks in, so the head is known without asking the device.
+            return heads if self.dataloader.head is None else self.dataloader.head
+        return heads
 
     def random(self, purpose: str) -> torch.Generator:
         """Return a CPU generator of the run's seed for one purpose."""
@@ -184,15 +195,14 @@ class ResidentLearner(SupervisedTemplate):
 
     def forward(self) -> Tensor:
         """Logits of the current mini-batch."""
-        heads: Tensor | int = self.mbatch[-1]
-        if heads is self._loaded_heads and isinstance(self.dataloader, BatchLoader):
-            # No plugin has mixed other tasks in, so the head is known without asking the device.
-            head = self.dataloader.head
-            heads = heads if head is None else head
-        return self.logits(self.mbatch[0], heads)
+        return self.logits(self.mbatch[0], self.heads)
 
     def criterion(self) -> Tensor:
-        """Cross-entropy of the current mini-batch."""
+        """Loss of the current mini-batch: cross-entropy, unless a strategy says otherwise."""
+        for part in self._losses:
+            changed = part.task_loss(self)
+            if changed is not None:
+                return changed
         loss: Tensor = self._criterion(self.mb_output, self.mbatch[1])
         return loss
 

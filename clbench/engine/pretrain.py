@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from clbench import store
@@ -20,7 +19,7 @@ from clbench.config import RunConfig
 from clbench.data import cache
 from clbench.data.benchmark import forget, make_benchmark
 from clbench.data.sources import DataPlace
-from clbench.data.streams import Stream, Task
+from clbench.data.streams import Stream, whole
 from clbench.data.tensors import ResidentStream
 from clbench.engine import optimizers
 from clbench.errors import Remark, UserError
@@ -110,10 +109,7 @@ def _recipe(config: RunConfig) -> RunConfig:
 def _train(recipe: RunConfig, data: cache.Dataset, make_learner: MakeLearner) -> dict[str, Tensor]:
     """Train on the first classes of a dataset, all at once."""
     assert recipe.pretrain is not None
-    count = recipe.pretrain["classes"] or len(data.classes)
-    labels = np.where(np.arange(len(data.classes)) < count, np.arange(len(data.classes)), -1)
-    train, test = (np.flatnonzero(found < count) for found in (data.train_labels, data.test_labels))
-    stream = Stream([Task(train, test, labels)], outputs=count, heads=1, incremental="class")
+    stream = whole(data, recipe.pretrain["classes"])
     learner = make_learner(recipe, stream, data)
     resident = ResidentStream(stream, data, learner.device, recipe.scenario["normalisation"])
     benchmark = make_benchmark(resident, [[0]], "test")

@@ -19,7 +19,7 @@ from clbench.data.streams import Stream
 from clbench.data.tensors import ResidentStream
 from clbench.diagnostics.watch import Diagnostics
 from clbench.engine import environment, pretrain
-from clbench.engine.assemble import learner_of, plugins_of, scenario_of, stages_of, stream_of
+from clbench.engine.assemble import beside, learner_of, plugins_of, scenario_of, stages_of, stream_of
 from clbench.engine.checkpoint import Checkpoints, Keeper
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.moments import discard
@@ -46,7 +46,7 @@ class Machine:
 
 
 # Of the environment, what a run must find again to go on as if nothing had been.
-SAME = ("clbench", "commit", "torch", "avalanche", "device", "threads", "precision", "memory_format")
+SAME = ("clbench", "commit", "torch", "avalanche", "device", "threads", "precision", "memory_format", "upstream")
 
 
 def run(
@@ -71,10 +71,13 @@ def run(
     benchmark = make_benchmark(resident, stages, config.evaluate)
     watches = _Watches(config, reporter, machine.diagnostics)
     learner, model_info = learner_of(config, stream, data, device, watches.around(plugins), weights)
+    other = beside(config, plugins, machine.place, data.shape, device)
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
     torch.set_num_threads(threads)
     found_here = environment.describe(device, learner.arithmetic, threads)
-    same = {key: found_here[key] for key in SAME} | {"diagnostics": machine.diagnostics}
+    if other is not None:
+        learner.upstream, found_here["upstream"] = other.data, other.fingerprint
+    same = {key: found_here.get(key) for key in SAME} | {"diagnostics": machine.diagnostics}
     identity = same | {"data": data.fingerprint, "stream": stream.digest}
     keeper = Keeper(config, identity, checkpoints or Checkpoints())
     packages = {type(plugin).__module__.partition(".")[0] for plugin in plugins}

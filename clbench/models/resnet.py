@@ -8,7 +8,7 @@ from clbench.models._norm import Norm, norm_2d
 from clbench.registry import Count, model
 
 
-class _BasicBlock(nn.Module):
+class BasicBlock(nn.Module):
     """Two 3 × 3 convolutions beside a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
@@ -35,8 +35,8 @@ def _resnet18(channels: int, width: int, norm: Norm) -> nn.Module:
     inputs = width
     for stage in range(4):
         outputs = width * 2**stage
-        layers.append(_BasicBlock(inputs, outputs, 1 if stage == 0 else 2, norm))
-        layers.append(_BasicBlock(outputs, outputs, 1, norm))
+        layers.append(BasicBlock(inputs, outputs, 1 if stage == 0 else 2, norm))
+        layers.append(BasicBlock(outputs, outputs, 1, norm))
         inputs = outputs
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 

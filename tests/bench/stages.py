@@ -23,7 +23,7 @@ from clbench.data.benchmark import make_benchmark
 from clbench.data.cache import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import ResidentStream
-from clbench.engine.assemble import learner_of, plugins_of, stages_of, stream_of
+from clbench.engine.assemble import beside, learner_of, plugins_of, stages_of, stream_of
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.seeding import prepare_process, seed_everything
 from clbench.engine.watch import AnswerWatch, DivergenceWatch, ReportSteps
@@ -44,6 +44,8 @@ def assembled(config: RunConfig, root: Path) -> tuple[ResidentLearner, CLScenari
     benchmark = make_benchmark(resident, stages_of(plugins, stream), config.evaluate)
     own = [DivergenceWatch(Reporter()), AnswerWatch(), ReportSteps(Reporter())]
     learner, _ = learner_of(config, stream, data, cpu, plugins + own)
+    other = beside(config, plugins, DataPlace.default(root, offline=True), data.shape, cpu)
+    learner.upstream = None if other is None else other.data
     return learner, benchmark, data
 
 

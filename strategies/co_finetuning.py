@@ -1,0 +1,78 @@
+"""Co-finetuning: an upstream dataset beside every task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from clbench.errors import UserError
+from clbench.registry import Count, NonNegative, strategy
+from clbench.strategy import Learner, Strategy, Upstream
+
+from ._memory import Draws, memory_batch
+
+
+@strategy("co-finetuning")
+class CoFinetuning(Strategy):
+    """Co-finetuning: beside each batch, one of an upstream dataset, with a classifier of its own on the same features.
+
+    Arnab et al. 2022 (arXiv:2207.03807): + μ·cross-entropy of the upstream batch. Its classifier learns by plain SGD
+    with the run's learning rate and is not evaluated.
+    upstream: a dataset (see 'clbench list datasets'), brought to the stream's image size. classes: its first so many
+    (null: all). batch: images of it in each step (null: as many as the batch size).
+    """
+
+    def __init__(
+        self,
+        *,
+        upstream: str | None = None,
+        classes: Count | None = None,
+        mu: NonNegative = 1.0,
+        batch: Count | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = upstream
+        self.classes = classes
+        self.mu = mu
+        self.batch = batch
+        self.head: nn.Linear | None = None
+
+    def upstream(self) -> Upstream:
+        """The dataset that was named."""
+        if self.name is None:
+            raise UserError(
+                "strategy 'co-finetuning' needs a dataset beside the stream. Name one, for instance --set "
+                "strategy.upstream=cifar10; 'clbench list datasets' shows them."
+            )
+        return Upstream(self.name, self.classes)
+
+    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Make the upstream classifier, once; draw from the run's seed."""
+        assert learner.upstream is not None
+        self.draws = Draws(learner.random(f"upstream of stage {learner.stage}"))
+        if self.head is None:
+            features = next(m.in_features for m in learner.model.classifier.modules() if isinstance(m, nn.Linear))  # type: ignore[union-attr]
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(learner.random("upstream classifier").initial_seed())
+                self.head = nn.Linear(features, int(learner.upstream.labels.max()) + 1).to(learner.device)
+
+    def before_backward(self, learner: Learner, **kwargs: Any) -> None:
+        """Add the upstream batch's loss."""
+        if self.mu:
+            assert learner.upstream is not None
+            assert self.head is not None
+            backbone: Any = learner.model.backbone
+            x, labels, _ = memory_batch(learner, learner.upstream, self.draws, self.batch)
+            learner.loss = learner.loss + self.mu * functional.cross_entropy(self.head(backbone(x).float()), labels)
+
+    @torch.no_grad()
+    def after_update(self, learner: Learner, **kwargs: Any) -> None:
+        """Step the upstream classifier."""
+        assert self.head is not None
+        for weight in self.head.parameters():
+            if weight.grad is not None:
+                weight.sub_(weight.grad, alpha=learner.optimizer.param_groups[0]["lr"])
+                weight.grad = None

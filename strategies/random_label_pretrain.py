@@ -1,0 +1,59 @@
+"""Random labels first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from clbench.data.tensors import BatchLoader, TaskData
+from clbench.registry import Count, Positive, Share, strategy
+from clbench.strategy import Learner, Strategy
+
+
+@strategy("random-label-pretrain")
+class RandomLabelPretrain(Strategy):
+    """Before the first stage the network learns its images under random labels: a bad place to start from.
+
+    Liu et al. 2020 (arXiv:1906.02613), section 2: every image ``copies`` times (their R), each with a label drawn at
+    random and a share ``zeroed`` of its pixels black, fitted by plain SGD without momentum or decay. Explicit
+    regularisation is the run's own: compare with 'optimizer.weight_decay' and 'augment', and without.
+    lr: the learning rate meanwhile (null: the run's).
+    """
+
+    def __init__(
+        self, *, copies: Count = 1, zeroed: Share = 0.1, epochs: Count = 20, lr: Positive | None = None
+    ) -> None:
+        super().__init__()
+        self.copies = copies
+        self.zeroed = zeroed
+        self.epochs = epochs
+        self.lr = lr
+
+    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Learn random labels, before the first stage only."""
+        if learner.stage > 0:
+            return
+        random = learner.random("random labels")
+        data = self._spoilt(learner.data, random)
+        weights = [weight for weight in learner.model.parameters() if weight.requires_grad]
+        optimizer = torch.optim.SGD(weights, self.lr or learner.optimizer.param_groups[0]["lr"])
+        loader = BatchLoader(data, learner.train_mb_size, random)
+        for _ in range(self.epochs):
+            for x, labels, heads in loader:
+                optimizer.zero_grad()
+                logits = learner.logits(x, heads if data.head is None else data.head)
+                functional.cross_entropy(logits, labels).backward()
+                optimizer.step()
+        optimizer.zero_grad()
+
+    def _spoilt(self, data: TaskData, random: torch.Generator) -> TaskData:
+        """Copies of the data with black pixels and random labels out of their own."""
+        copied = TaskData.concat([data] * self.copies)
+        kept = torch.rand(copied.images.shape, generator=random) >= self.zeroed
+        classes = data.labels.unique()
+        drawn = torch.randint(len(classes), (len(copied),), generator=random)
+        images = copied.images * kept.to(data.images.device)
+        labels = classes[drawn.to(data.labels.device)]
+        return TaskData(images, labels, copied.heads, data.scale, data.shift, data.head)
