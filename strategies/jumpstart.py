@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from clbench.errors import UserError
 from clbench.registry import NonNegative, UnitInterval, strategy
@@ -26,7 +25,7 @@ class Jumpstart(Strategy):
         super().__init__()
         self.lam = lam
         self.rho = rho
-        self.seen: dict[str, Tensor] = {}
+        self.active = False
         self.hooks: list[Any] = []
 
     def check(self, model: nn.Module) -> None:
@@ -39,20 +38,22 @@ class Jumpstart(Strategy):
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Watch what goes into each ReLU."""
-        self.hooks = [
-            module.register_forward_pre_hook(lambda _, inputs, name=name: self.seen.__setitem__(name, inputs[0]))
-            for name, module in _rectified(learner.model).items()
-        ]
+        self.hooks = [module.register_forward_pre_hook(self._watch) for module in _rectified(learner.model)]
 
-    def before_backward(self, learner: Learner, **kwargs: Any) -> None:
-        """Add the penalty to the loss."""
-        if self.lam:
-            penalty = torch.stack([penalty_of(z.float(), self.rho) for z in self.seen.values()]).sum()
-            learner.loss = learner.loss + self.lam * penalty
+    def before_forward(self, learner: Learner, **kwargs: Any) -> None:
+        """Act on this pass alone: others may only want to measure."""
+        self.active = self.lam > 0
 
-    def after_backward(self, learner: Learner, **kwargs: Any) -> None:
-        """Let the batch go."""
-        self.seen.clear()
+    def after_forward(self, learner: Learner, **kwargs: Any) -> None:
+        """No more."""
+        self.active = False
+
+    def _watch(self, module: nn.Module, inputs: tuple[Tensor]) -> None:
+        """Have the penalty's gradient added where the loss's arrives."""
+        z = inputs[0]
+        if self.active and z.requires_grad:
+            added = self.lam * gradient(z.detach().float(), self.rho)
+            z.register_hook(lambda found: found + added)
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Stop watching."""
@@ -61,16 +62,22 @@ class Jumpstart(Strategy):
         self.hooks = []
 
 
-def penalty_of(z: Tensor, rho: float) -> Tensor:
-    """Of a layer's pre-activations [samples, units] or [samples, units, height, width]."""
-    z = z.flatten(2) if z.dim() > 2 else z.unsqueeze(2)
-    high, low = z.max(2).values, z.min(2).values
-    return torch.stack([_outside(high.max(i).values, low.min(i).values, rho) for i in (0, 1)]).sum()
+def gradient(z: Tensor, rho: float) -> Tensor:
+    """∂penalty/∂z of a layer's pre-activations [samples, units, …]: it is at the extremes.
+
+    Spelt out, since that of ``amax`` would pass over z three times for each, and by signs, since masks of
+    all of z are slow: 1 + sign(z − max) is 1 at a maximum and 0 elsewhere, and so is 1 − sign(z − min) at a minimum.
+    """
+    places = range(2, z.dim())
+    found: Tensor | float = 0.0
+    for kept in (0, 1):
+        dims = [1 - kept, *places]
+        high, low = z.amax(dims, keepdim=True), z.amin(dims, keepdim=True)
+        up, down = (high < 1) * (-rho / high.numel()), (low > -1) * ((1 - rho) / low.numel())
+        found = torch.addcmul(found + up + down, (z - high).sign_(), up)
+        found.addcmul_((z - low).sign_(), down, value=-1)
+    return found
 
 
-def _outside(high: Tensor, low: Tensor, rho: float) -> Tensor:
-    return (rho * functional.relu(1 - high) + (1 - rho) * functional.relu(1 + low)).mean()
-
-
-def _rectified(model: nn.Module) -> dict[str, nn.Module]:
-    return {name: module for name, module in model.named_modules() if isinstance(module, nn.ReLU)}
+def _rectified(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, nn.ReLU)]

@@ -43,7 +43,10 @@ class SparseGroupLasso(Strategy):
         if t:
             for layer in self.layers:
                 rows = as_matrix(layer.weight)
-                layer.weight.copy_(group(self._elements(rows, t), t).view_as(layer.weight))
+                if layer.weight.is_contiguous():
+                    group(self._elements(rows, t), t, out=rows)
+                else:
+                    layer.weight.copy_(group(self._elements(rows, t), t).view_as(layer.weight))
 
     def _elements(self, rows: Tensor, t: float) -> Tensor:
         match self.penalty:
