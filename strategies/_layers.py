@@ -19,19 +19,20 @@ NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 def weight_layers(model: nn.Module, include_head: bool = True) -> list[nn.Linear | nn.Conv2d]:
     """Return the linear and convolutional layers, in the model's order; remark on kinds that methods leave alone."""
-    unknown = {
-        type(module).__name__
-        for module in model.modules()
-        if not isinstance(module, (nn.Linear, nn.Conv2d, *NORMS)) and list(module.parameters(recurse=False))
-    }
-    if unknown:
-        kinds = ", ".join(sorted(unknown))
-        warnings.warn(Remark(f"the strategy leaves layers alone that it does not know: {kinds}."), stacklevel=2)
+    if unknown := unknown_layers(model):
+        warnings.warn(Remark(f"the strategy leaves layers alone that it does not know: {unknown}."), stacklevel=2)
     return [
         module
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear | nn.Conv2d) and (include_head or not name.startswith("classifier"))
     ]
+
+
+def unknown_layers(model: nn.Module) -> str:
+    """Kinds of modules with weights that are neither linear nor convolutional nor a normalisation."""
+    known = (nn.Linear, nn.Conv2d, *NORMS)
+    own = [m for m in model.modules() if not isinstance(m, known) and list(m.parameters(recurse=False))]
+    return ", ".join(sorted({type(module).__name__ for module in own}))
 
 
 def norm_parameters(model: nn.Module) -> set[int]:

@@ -56,4 +56,5 @@ class AdversarialTraining(Strategy):
 
 def _lengths(x: Tensor) -> Tensor:
     """ℓ2 norm of each sample, to divide by."""
-    return x.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, *[1] * (x.dim() - 1))
+    lengths: Tensor = x.flatten(1).norm(dim=1).clamp_min(1e-12)
+    return lengths.view(-1, *[1] * (x.dim() - 1))

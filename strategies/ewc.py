@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from clbench.data.tensors import TaskData
+from clbench.per_sample import Term, mean_moments
 from clbench.registry import Count, NonNegative, UnitInterval, strategy
 from clbench.strategy import Learner, Weights, gradients
 
 from ._anchor import Accumulate, Anchor, Scope
 from ._importance import Form, Importance, Parameters, RunningThenBatch
-from clbench.per_sample import Term, mean_moments
 from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 FisherKind = Literal["exact", "sampled", "empirical", "argmax", "batched"]

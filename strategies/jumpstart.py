@@ -69,7 +69,7 @@ def gradient(z: Tensor, rho: float) -> Tensor:
     all of z are slow: 1 + sign(z − max) is 1 at a maximum and 0 elsewhere, and so is 1 − sign(z − min) at a minimum.
     """
     places = range(2, z.dim())
-    found: Tensor | float = 0.0
+    found = z.new_zeros(())
     for kept in (0, 1):
         dims = [1 - kept, *places]
         high, low = z.amax(dims, keepdim=True), z.amin(dims, keepdim=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from clbench.per_sample import Term, mean_moments
 from clbench.registry import Count, NonNegative, UnitInterval, strategy
 from clbench.strategy import Learner, Weights, gradients
 
 from ._anchor import Accumulate, Anchor, Scope
 from ._importance import Form, Importance, Parameters, RunningThenBatch
-from clbench.per_sample import Term, mean_moments
 from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 

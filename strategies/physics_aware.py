@@ -12,7 +12,7 @@ from clbench.errors import UserError
 from clbench.registry import Count, NonNegative, strategy
 from clbench.strategy import Learner, Strategy
 
-from ._layers import as_matrix, weight_layers
+from ._layers import as_matrix, unknown_layers, weight_layers
 
 Forward = Literal["device", "model"]
 
@@ -38,11 +38,10 @@ class PhysicsAware(Strategy):
 
     def check(self, model: nn.Module) -> None:
         """Only networks whose every weight the device can hold."""
-        attention = [type(m).__name__ for m in model.modules() if "Attention" in type(m).__name__]
-        if attention:
+        if unknown := unknown_layers(model):
             raise UserError(
-                f"strategy 'physics-aware' simulates layers that follow one another, and this network has {attention[0]}"
-                ". Use mlp, lenet, cnn6, resnet18 or slim-resnet18 without attention."
+                f"strategy 'physics-aware' cannot put the weights of {unknown} on its device. Use a network of linear "
+                "and convolutional layers: mlp, lenet, cnn6, resnet18 or slim-resnet18."
             )
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
@@ -102,7 +101,7 @@ class PhysicsAware(Strategy):
         x = quantised(x, x.abs().max(), self.bits)
         if isinstance(layer, nn.Conv2d):
             weight = self._held(layer.weight)
-            return functional.conv2d(x, weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)  # type: ignore[arg-type]
+            return functional.conv2d(x, weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)
         assert isinstance(layer, nn.Linear)
         return functional.linear(x, self._held(layer.weight), layer.bias)
 
@@ -116,4 +115,5 @@ def quantised(values: Tensor, largest: Tensor, bits: int) -> Tensor:
     if bits == 1:
         return values.sign() * largest
     step = (largest / (2 ** (bits - 1) - 1)).clamp_min(torch.finfo(values.dtype).tiny)
-    return (values / step).round_() * step
+    rounded: Tensor = (values / step).round_() * step
+    return rounded

@@ -19,7 +19,8 @@ _PENALTY = _SCOPE | {"clamp": False}
 _FISHER = {"fisher": "exact", "fisher_samples": 5000}
 LATER: Mapping[str, Mapping[str, Later]] = {
     "": {"*": {"until_train_accuracy": None, "max_epochs": None, "evaluate_all_every": 1, "pretrain": None}},
-    "model": {name: {"activation": "relu"} for name in ("mlp", "cnn6", "lenet")},
+    "model": {name: {"activation": "relu"} for name in ("mlp", "cnn6", "lenet")}
+    | {name: {"attention": "none"} for name in ("resnet18", "slim-resnet18")},
     "optimizer": {name: {"agc": None} for name in ("sgd", "adam", "adamw", "sam")},
     "scenario": {"*": {"skip": 0, "keep": None}},
     "strategy": {
