@@ -25,7 +25,7 @@ ALLOWED = {
     "clbench.reproduce": {
         "reproduce", "config", "layers", "data", "engine", "store", "analysis", "metrics", "errors", "",
     },
-    "clbench.diagnostics": {"diagnostics", "data", "strategy", "avalanche"},
+    "clbench.diagnostics": {"diagnostics", "data", "strategy", "avalanche", "models", "per_sample"},
     "clbench.engine": {
         "engine", "diagnostics", "data", "models", "metrics", "store", "config", "registry", "errors", "strategy",
         "avalanche",
@@ -39,7 +39,7 @@ ALLOWED = {
     "clbench.metrics": {"metrics"},
     "clbench.data": {"data", "registry", "errors", "avalanche", "lock"},
     "clbench.models": {"models", "registry", "avalanche", "errors"},
-    "strategies": {"strategy", "registry", "data", "errors"},
+    "strategies": {"strategy", "registry", "data", "errors", "models", "per_sample"},
     "scenarios": {"registry", "data", "errors"},
 }  # fmt: skip
 TORCH_FREE = [

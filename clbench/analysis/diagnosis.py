@@ -33,7 +33,7 @@ def _network(key: str) -> Callable[[Result], dict[int, float]]:
     return lambda result: {
         stage: fmean(found[key].values()) if isinstance(found[key], dict) else found[key]
         for stage, found in enumerate(result.diagnostics.get("network", []))
-        if found[key] != {}
+        if found.get(key, {}) != {}  # a network without such layers, or an older clbench
     }
 
 
@@ -73,6 +73,25 @@ def _held(read: Callable[[Any], float | None]) -> Callable[[Result], dict[int, f
     return values
 
 
+def _features(read: Callable[[Any], float | None]) -> Callable[[Result], dict[int, float]]:
+    """Measured after stages."""
+
+    def values(result: Result) -> dict[int, float]:
+        found = {stage: read(one) for stage, one in enumerate(result.diagnostics.get("features", []), start=1)}
+        return {stage: value for stage, value in found.items() if value is not None}
+
+    return values
+
+
+def _probe(result: Result) -> dict[int, float]:
+    """Of the data that come after stage 0 (none yet), 1, 2, …"""
+    return dict(enumerate(result.diagnostics.get("probe", [])))
+
+
+def _mean(values: dict[str, float]) -> float | None:
+    return fmean(values.values()) if values else None
+
+
 def _cka(result: Result) -> dict[int, float]:
     stages = enumerate(result.diagnostics.get("cka", []), start=1)
     return {stage: fmean(found.values()) for stage, found in stages if found}
@@ -83,9 +102,12 @@ QUANTITIES = (
     Quantity("online accuracy", True, _online),
     Quantity("steps", False, _steps),
     Quantity("dead units", True, _network("dead")),
+    Quantity("linear units", True, _network("linear")),
     Quantity("dormant units", True, _network("dormant")),
     Quantity("effective rank", False, _network("effective_rank")),
     Quantity("srank", False, _network("srank")),
+    Quantity("weights at 0", True, _network("zero_weights")),
+    Quantity("live groups of weights", True, _network("live_groups")),
     Quantity("weight norm", False, _network("weight_norm")),
     Quantity("distance from init", False, _network("distance_from_init")),
     Quantity("gradient on old data", False, _boundary(lambda found: float(found["gradient_norm"]["old"]))),
@@ -99,6 +121,14 @@ QUANTITIES = (
     Quantity("way back per step", True, _held(lambda one: fmean(v["mean"] for v in one["share"].values()))),
     Quantity("left of a gradient, 10 steps on", True, _held(lambda one: one["retained"]["10"])),
     Quantity("CKA with the first stage", True, _cka),
+    Quantity("probe on the next stage", True, _probe),
+    Quantity("information about inputs, bits", False, _features(lambda one: _mean(one["input_information"]))),
+    Quantity("information about labels, bits", False, _features(lambda one: _mean(one["label_information"]))),
+    Quantity("squared gradient per sample", False, _features(lambda one: float(one["squared_gradient"]))),
+    Quantity("error of the reverse pass", False, _features(lambda one: one["reconstruction"])),
+    Quantity("first layer's likeness to inputs", True, _features(lambda one: one["likeness"])),
+    Quantity("accuracy on isotropic clones", True, _features(lambda one: one.get("clones", {}).get("isotropic"))),
+    Quantity("accuracy on Gaussian clones", True, _features(lambda one: one.get("clones", {}).get("gaussian"))),
 )
 
 
@@ -119,8 +149,9 @@ class Diagnosis:
 
     Histograms are sums over seeds at the last boundary; empty without --diagnostics. ``kind`` is how weights were held,
     'penalty' or 'explicit', and ``held`` how firmly, by layer; ``cka`` is each layer's likeness to itself after the
-    first stage. ``missed`` counts stages, over all
-    seeds, that ended before training accuracy reached its threshold.
+    first stage. ``pictures`` are those of the first seed: inputs, what the reverse pass makes of them, singular vectors
+    of the first layer. ``missed`` counts stages, over all seeds, that ended before training accuracy reached its
+    threshold.
     """
 
     label: str
@@ -131,6 +162,7 @@ class Diagnosis:
     kind: str | None = None
     held: dict[str, HeldLayer] = field(default_factory=dict)
     cka: dict[str, Series] = field(default_factory=dict)
+    pictures: dict[str, Any] = field(default_factory=dict)
 
 
 def diagnoses(board: Leaderboard, runs: Iterable[Run], read: Callable[[Path], Result] = store.read) -> list[Diagnosis]:
@@ -161,6 +193,7 @@ def _of(label: str, results: Sequence[Result]) -> Diagnosis:
         looked[0]["kind"] if looked else None,
         {layer: _held_layer(layer, looked) for layer in looked[0]["importance"]} if looked else {},
         _cka_by_layer(results),
+        results[0].diagnostics.get("pictures", {}),
     )
 
 

@@ -35,6 +35,7 @@ class Picture(str, Enum):
     importance = "importance"
     shares = "shares"
     cka = "cka"
+    backwards = "backwards"
     map = "map"
 
 
@@ -48,7 +49,8 @@ def diagnose(
         Picture,
         typer.Option(
             help="What --plot draws: quantities over stages; by layer cos(−∇L, w), importances, the share of the way "
-            "back that a step goes (R or ηλA), or CKA; a map of accuracy over λ and learning rate."
+            "back that a step goes (R or ηλA), or CKA; what the network makes of inputs when run backwards, with the "
+            "first layer's singular vectors; a map of accuracy over λ and learning rate."
         ),
     ] = Picture.stages,
     pictures: Annotated[

@@ -14,6 +14,16 @@ def dead_share(outputs: Tensor) -> Tensor:
     return (outputs == 0).all(0).float().mean()
 
 
+def linear_share(outputs: Tensor) -> Tensor:
+    """Share of rectified units [samples, units] that are on for all samples, and so linear (arXiv:2201.12795)."""
+    return (outputs > 0).all(0).float().mean()
+
+
+def live_groups(rows: Tensor) -> Tensor:
+    """Share of a layer's units or maps, the rows of its weight [units, …], that have a weight left."""
+    return (rows.flatten(1) != 0).any(1).float().mean()
+
+
 def dormant_share(outputs: Tensor) -> Tensor:
     """Share of units whose mean |h| is at most 0.025 of the layer's (Sokar et al. 2023, arXiv:2302.12902, eq. 1)."""
     means = outputs.abs().mean(0)

@@ -24,7 +24,8 @@ class Diagnostics(SupervisedPlugin):
     """Measures without touching: neither weights, nor statistics, nor the run's random numbers change.
 
     ``network`` has an entry before training and one after each stage: dead and dormant share of each activation's
-    units, effective rank and srank of the features, norm of the weights and their distance from where they began.
+    units, linear share of rectified ones, share of the backbone's weights that are 0 and of its groups (units, maps)
+    that live, effective rank and srank of the features, norm of the weights and their distance from where they began.
     ``boundaries`` has one before each later stage, before any strategy acts: gradient norms on old, new and all data,
     and for each layer a histogram of cos(−∇L, w) over its groups of weights, with the share that DASH would clamp.
     ``held`` has, after each stage, how firmly the strategy held the weights in it (None: it did not), and ``cka`` how
@@ -82,36 +83,29 @@ class Diagnostics(SupervisedPlugin):
             self._first = learner.data.drawn(COMPARED, learner.random("compared over stages"))
         if len(self._first) <= 3:  # too few for the unbiased estimate
             return {}
-        outputs = self._outputs(learner, self._first)[0]
+        outputs = outputs_of(learner, self._first)[0]
         if not self._features:
             self._features = outputs
         return {name: float(cka(self._features[name], found)) for name, found in outputs.items()}
 
-    def _outputs(self, learner: Any, data: TaskData) -> tuple[dict[str, Tensor], Tensor]:
-        """What each activation makes of some images, by layer, and the features."""
-        outputs: dict[str, Tensor] = {}
-        hooks = [
-            module.register_forward_hook(lambda _, inputs, output, name=name: outputs.__setitem__(name, output))
-            for name, module in learner.model.named_modules()
-            if type(module).__name__ in ACTIVATIONS
-        ]
-        with torch.no_grad(), evaluating(learner.model):
-            features = learner.model.backbone(data.inputs(data.images)).float()
-        for hook in hooks:
-            hook.remove()
-        return outputs, features
-
     def _look(self, learner: Any) -> Measured:
         data = learner.data.drawn(SAMPLES, learner.random(f"looked at in stage {learner.stage}"))
-        found, features = self._outputs(learner, data)
+        found, features = outputs_of(learner, data)
         outputs = {name: as_units(output) for name, output in found.items()}
         features = features.nan_to_num().clamp(-1e15, 1e15)  # weights may be finite and their outputs not
         singular = torch.linalg.svdvals(features)
         named = dict(learner.model.named_parameters())
+        layers = [weight for name, weight in named_weights(learner.model).items() if weight.dim() > 1]
+        rectified = {name for name, module in learner.model.named_modules() if isinstance(module, nn.ReLU)}
         weights: Weights = values(list(named.values()))
         moved = [weight - self._begun[name] for name, weight in zip(named, weights, strict=True)]
         return {
             "dead": {name: float(activity.dead_share(found)) for name, found in outputs.items()},
+            "linear": {
+                name: float(activity.linear_share(units)) for name, units in outputs.items() if name in rectified
+            },
+            "zero_weights": float(torch.cat([layer.flatten() == 0 for layer in layers]).float().mean()),
+            "live_groups": float(torch.stack([activity.live_groups(layer) for layer in layers]).mean()),
             "dormant": {name: float(activity.dormant_share(found)) for name, found in outputs.items()},
             "effective_rank": float(activity.effective_rank(singular)),
             "srank": int(activity.srank(singular)),
@@ -147,3 +141,18 @@ class Diagnostics(SupervisedPlugin):
             parts = [data.subset(index.to(data.labels.device)) for index in (old, new)]
             return parts[0].drawn(SAMPLES, random), parts[1].drawn(SAMPLES, random)
         return self._old, data.drawn(SAMPLES, random)
+
+
+def outputs_of(learner: Any, data: TaskData) -> tuple[dict[str, Tensor], Tensor]:
+    """What each activation makes of some images, by layer, and the features."""
+    outputs: dict[str, Tensor] = {}
+    hooks = [
+        module.register_forward_hook(lambda _, inputs, output, name=name: outputs.__setitem__(name, output))
+        for name, module in learner.model.named_modules()
+        if type(module).__name__ in ACTIVATIONS
+    ]
+    with torch.no_grad(), evaluating(learner.model):
+        features = learner.model.backbone(data.inputs(data.images)).float()
+    for hook in hooks:
+        hook.remove()
+    return outputs, features

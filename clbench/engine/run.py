@@ -18,6 +18,7 @@ from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream
 from clbench.data.tensors import ResidentStream
 from clbench.diagnostics.watch import Diagnostics
+from clbench.diagnostics.watch_features import FeatureWatch
 from clbench.engine import environment, pretrain
 from clbench.engine.assemble import beside, learner_of, plugins_of, scenario_of, stages_of, stream_of
 from clbench.engine.checkpoint import Checkpoints, Keeper
@@ -155,20 +156,19 @@ class _Watches:
         self.reporter = reporter
         self.losses = DivergenceWatch(reporter)
         self.answers = AnswerWatch(config.until_train_accuracy)
-        self.diagnostics = Diagnostics() if diagnostics else None
+        self.diagnostics: list[Diagnostics | FeatureWatch] = [Diagnostics(), FeatureWatch()] if diagnostics else []
         self._budget = [] if config.steps is None else [StepBudget(config.steps)]
 
     def around(self, plugins: list[SupervisedPlugin]) -> list[SupervisedPlugin]:
         """The divergence watch first, so that nobody else meets NaN; then diagnostics, which see what the strategy's
         plugins are about to meet; the others behind those.
         """
-        looking = [] if self.diagnostics is None else [self.diagnostics]
-        return [self.losses, *looking, *plugins, self.answers, ReportSteps(self.reporter), *self._budget]
+        return [self.losses, *self.diagnostics, *plugins, self.answers, ReportSteps(self.reporter), *self._budget]
 
     @property
     def looked(self) -> dict[str, Any]:
         """What the diagnostics have found, if they were asked for."""
-        return {} if self.diagnostics is None else self.diagnostics.found
+        return {key: found for watch in self.diagnostics for key, found in watch.found.items()}
 
 
 def metric_values(course: metrics.Course) -> dict[str, store.MetricValue]:

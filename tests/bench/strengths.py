@@ -1,17 +1,18 @@
-"""How the default strengths of the quadratic penalties were chosen: on held-out training images, never on test data.
+"""How default strengths were chosen: on held-out training images, never on test data.
 
-    python -m tests.bench.strengths
+    python -m tests.bench.strengths [STRATEGY…]
 
-Each strategy with a λ runs on split-digits and permuted-digits with 20 % of the training images held out, with seeds
-that no committed baseline uses; the λ with the best mean validation accuracy over both is the default. Prints the table
-that is committed as results/baseline/strengths.md.
+Each strategy runs on split-digits and permuted-digits with 20 % of the training images held out, with seeds that no
+committed baseline uses; the strength with the best mean validation accuracy over both is the default. Prints the tables
+that are committed as results/baseline/strengths.md: penalties with a λ, then training-time regularisers.
 """
 
 from __future__ import annotations
 
 import statistics
+import sys
+from collections.abc import Sequence
 
-from clbench import registry
 from clbench.config import resolve
 from clbench.data.sources import DataPlace
 from clbench.engine.run import Machine, run
@@ -19,14 +20,25 @@ from clbench.engine.run import Machine, run
 SCENARIOS = ("split-digits", "permuted-digits")
 SEEDS = [100, 101, 102]
 GRID = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0]
+PENALTIES = dict.fromkeys(("ewc", "ewc-online", "l2", "mas", "random", "rwalk", "si"), "lam")
+SMALLER = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0]
+REGULARISERS = {
+    "racecar": "lam",
+    "orthogonal": "lam",
+    "jumpstart": "lam",
+    "sparse-group-lasso": "lam",
+    "label-noise": "sigma",
+    "friendly-training": "beta",
+    "adversarial-training": "eps",
+}
 
 
-def score(strategy: str, lam: float) -> float:
+def score(strategy: str, option: str, strength: float) -> float:
     """Mean validation accuracy in per cent; a diverged run counts as 0."""
     values = []
     for scenario in SCENARIOS:
         layer = {
-            "strategy": {"name": strategy, "lam": lam},
+            "strategy": {"name": strategy, option: strength},
             "scenario": {"name": scenario, "validation": 0.2},
             "evaluate": "validation",
             "seeds": SEEDS,
@@ -37,21 +49,26 @@ def score(strategy: str, lam: float) -> float:
     return statistics.fmean(values)
 
 
+def tell(strategies: dict[str, str], grid: Sequence[float], chosen: Sequence[str]) -> None:
+    """Run a grid and print it, a line per strategy as it is done."""
+    print("\n| strategy | option | " + " | ".join(f"{strength:g}" for strength in grid) + " |")
+    print("|---|---|" + "---:|" * len(grid), flush=True)
+    for name, option in strategies.items():
+        if not chosen or name in chosen:
+            scores = [score(name, option, strength) for strength in grid]
+            cells = [f"**{value:.1f}**" if value == max(scores) else f"{value:.1f}" for value in scores]
+            print(f"| {name} | {option} | " + " | ".join(cells) + " |", flush=True)
+
+
 def main() -> None:
-    """Run the grid and print it, a line per strategy as it is done."""
+    """Print both tables."""
     print("# Default strengths\n")
-    print(
+    words = (
         f"Mean validation accuracy in per cent over {' and '.join(SCENARIOS)}, seeds {SEEDS}; the best is the default."
     )
-    print("Made by `python -m tests.bench.strengths`.\n")
-    print("| strategy | " + " | ".join(f"λ = {lam:g}" for lam in GRID) + " |")
-    print("|---|" + "---:|" * len(GRID), flush=True)
-    for name in registry.strategy.listed:
-        if "lam" not in registry.strategy.load(name).schema.model_fields:
-            continue
-        scores = [score(name, lam) for lam in GRID]
-        cells = [f"**{value:.1f}**" if value == max(scores) else f"{value:.1f}" for value in scores]
-        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+    print(f"{words}\nMade by `python -m tests.bench.strengths`.")
+    tell(PENALTIES, GRID, sys.argv[1:])
+    tell(REGULARISERS, SMALLER, sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from clbench.analysis.ranking import Ranking
 from clbench.analysis.runs import Run
 from clbench.errors import UserError
 from clbench.render.plots import diagnosis, grids, holding, points
+from clbench.render.plots.images import backwards
 from clbench.render.plots.ranks import ranks
 from clbench.render.plots.style import INK, WIDTH, shortened, styled
 from clbench.store import Result, read
@@ -39,6 +40,7 @@ DIAGNOSES: dict[str, Callable[[str, Sequence[Diagnosis]], Figure]] = {
     "importance": holding.importance,
     "shares": holding.shares,
     "cka": holding.cka,
+    "backwards": backwards,
 }
 PICTURES = (*PANELS, *GRIDS, *DIAGNOSES, "ranks", "map")
 SHOWN_ROWS, SHOWN_PANELS, SHOWN_LINES = 40, 24, 8
