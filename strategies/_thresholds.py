@@ -55,7 +55,7 @@ def l1_minus_l2(w: Tensor, t: float) -> Tensor:
     """
     low, high = torch.aminmax(w)
     largest = torch.maximum(-low, high)
-    below = (largest * (1 - 1e-4)).clamp_max_(t)  # leaves the largest, and whatever equals it, where all are small
+    below = (largest * (1 - 1e-4)).clamp_max_(t)  # leaves the largest, with what equals it, where all are small
     shrunk = w - w.clamp(-below, below)
     norm = torch.linalg.vector_norm(shrunk).clamp_min_(torch.finfo(w.dtype).tiny)
     return shrunk.mul_(torch.where(largest > t, norm + t, largest) / norm)

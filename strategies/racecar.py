@@ -44,16 +44,13 @@ class Racecar(Strategy):
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Remember forward passes from here on."""
         self.reversal = Reversal(learner.model, self.reverse == "full")
-        self.reversal.on()
+        if self.lam:
+            self.reversal.on()
 
     def before_backward(self, learner: Learner, **kwargs: Any) -> None:
         """Add the reverse pass's error to the loss."""
         if self.lam:
             learner.loss = learner.loss + self.lam * self.reversal.back().error
-
-    def after_backward(self, learner: Learner, **kwargs: Any) -> None:
-        """Let the pass go."""
-        self.reversal.latest = None
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Remember none any more."""

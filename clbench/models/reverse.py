@@ -110,16 +110,16 @@ class Reversal:
             self.off()
 
     def back(self) -> Way:
-        """Go back through the latest forward pass, from its logits to its input."""
+        """Go back through the latest forward pass, from its logits to its input, and let it go."""
         assert self.latest is not None
-        seen = self.latest
+        seen, self.latest = self.latest, None  # activations that run on the way back must not be noted
         way = Way([])
         estimate = self._from_heads(seen)
         for layer in reversed(self.layers):
             for shape in reversed(layer.shapes):
                 estimate = _reshaped(shape, estimate, seen.inputs[shape])
             estimate = layer.made(estimate)
-            d = seen.x if layer.last is None else seen.outputs[layer.last].float()
+            d = seen.x if layer.last is None else _full(seen.outputs[layer.last])
             way.pairs.append((d, estimate))
             start = estimate if self.full else d
             if isinstance(layer.weighted, BasicBlock):
@@ -138,7 +138,7 @@ class Reversal:
     def _from_heads(self, seen: Pass) -> Tensor:
         """Features from logits; where a batch has samples of several heads, each from its own."""
         ran = [(number, head) for number, head in enumerate(self.heads) if head in seen.outputs]
-        found = [_transposed(head, seen.outputs[head].float(), seen.inputs[head]) for _, head in ran]
+        found = [_transposed(head, _full(seen.outputs[head]), seen.inputs[head]) for _, head in ran]
         if len(found) == 1:
             return found[0]
         own = [(seen.heads == number).unsqueeze(1) for number, _ in ran]
@@ -148,7 +148,7 @@ class Reversal:
         """Back through a residual block; what is between its convolutions is compared on the way."""
         inner = _Layer(block.conv1, None if isinstance(block.norm1, nn.Identity) else block.norm1, block.activation1)
         estimate = inner.made(_transposed(block.conv2, d, seen.inputs[block.conv2]))
-        between = seen.outputs[block.activation1].float()
+        between = _full(seen.outputs[block.activation1])
         way.pairs.append((between, estimate))
         estimate = _transposed(block.conv1, estimate if self.full else between, seen.inputs[block.conv1])
         beside = block.shortcut
@@ -157,10 +157,17 @@ class Reversal:
         )
 
 
+def _full(values: Tensor) -> Tensor:
+    """Out of the half precision that a pass may have had."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def _layers(modules: Any) -> list[_Layer]:
     """Sort a backbone's modules into layers; the first stands for the input."""
     layers = [_Layer(None)]
     for module in modules:
+        if isinstance(module, nn.Identity):
+            continue
         layer = layers[-1]
         if isinstance(module, BasicBlock):
             layers.append(_Layer(module, activation=module.activation2))

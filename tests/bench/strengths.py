@@ -21,7 +21,7 @@ SCENARIOS = ("split-digits", "permuted-digits")
 SEEDS = [100, 101, 102]
 GRID = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0]
 PENALTIES = dict.fromkeys(("ewc", "ewc-online", "l2", "mas", "random", "rwalk", "si"), "lam")
-SMALLER = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0]
+SMALLER = [0.00001, 0.0001, 0.001, 0.01, 0.1, 1.0]
 REGULARISERS = {
     "racecar": "lam",
     "orthogonal": "lam",

@@ -30,7 +30,7 @@ def backwards(title: str, found: Sequence[Diagnosis]) -> Figure:
     if not shown:
         raise UserError("--picture backwards: these runs did not keep images. Run with --diagnostics.")
     rows = math.ceil(len(shown) / COLUMNS)
-    figure = Figure(figsize=(WIDTH, 1.75 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.3 * rows + 0.5), layout="constrained")
     figure.suptitle(shortened(title, 80), x=0.01, ha="left", fontsize=10)
     for axes, one in zip(figure.subplots(rows, COLUMNS, squeeze=False).flat, [*shown, *[None] * rows], strict=False):
         if one is None:
