@@ -27,7 +27,7 @@ class LabelNoise(Strategy):
 
     exclusive = "changes the loss of the task"
 
-    def __init__(self, *, loss: Loss = "mse", sigma: NonNegative = 0.5, flip: UnitInterval = 0.1) -> None:
+    def __init__(self, *, loss: Loss = "mse", sigma: NonNegative = 0.1, flip: UnitInterval = 0.1) -> None:
         super().__init__()
         self.loss = loss
         self.sigma = sigma

@@ -22,7 +22,7 @@ class Orthogonal(Strategy):
     out as rows.
     """
 
-    def __init__(self, *, lam: NonNegative = 0.001) -> None:
+    def __init__(self, *, lam: NonNegative = 1e-4) -> None:
         super().__init__()
         self.lam = lam
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from clbench.errors import UserError, did_you_mean
-from clbench.reproduce import avalanche_baselines, interpolation, van_de_ven
+from clbench.reproduce import avalanche_baselines, interpolation, regularisers, van_de_ven
 from clbench.reproduce.entry import Claim, Entry, Published
 
 ENTRIES: dict[str, Entry] = {
-    entry.name: entry for module in (avalanche_baselines, van_de_ven, interpolation) for entry in module.ENTRIES
+    entry.name: entry
+    for module in (avalanche_baselines, van_de_ven, interpolation, regularisers)
+    for entry in module.ENTRIES
 }
 
 

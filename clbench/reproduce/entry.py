@@ -28,7 +28,8 @@ class Published:
 class Claim:
     """An order that a paper states: ``better`` beats ``worse`` in a metric, by seeds in pairs.
 
-    It holds if the 95 % interval of the difference lies on its side of 0, fails if on the other, and is open between.
+    ``metric`` may also be a quantity of 'clbench diagnose', of which more is better, as it is after the last stage. It
+    holds if the 95 % interval of the difference lies on its side of 0, fails if on the other, and is open between.
     """
 
     better: str

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from clbench.analysis.diagnosis import QUANTITIES
 from clbench.analysis.load import load
 from clbench.analysis.runs import Run
 from clbench.analysis.statistics import Estimate, estimate
 from clbench.metrics import METRICS
 from clbench.reproduce.entry import Claim, Entry, Published
+from clbench.store import read
 
 Verdict = Literal["within", "outside", "holds", "fails", "open", "not run"]
 
@@ -65,10 +67,10 @@ def _mean(runs: Sequence[Run], metric: str) -> Estimate | None:
 
 def _order(entry: Entry, claim: Claim, arms: Arms) -> Finding:
     one, other = (
-        {run.seed: run.metrics.get(claim.metric) for run in arms.get(arm, [])} for arm in (claim.better, claim.worse)
+        {run.seed: _value(run, claim.metric) for run in arms.get(arm, [])} for arm in (claim.better, claim.worse)
     )
     lost = [sum(run.status != "ok" for run in arms.get(arm, [])) for arm in (claim.better, claim.worse)]
-    sign = 1 if METRICS[claim.metric].better == "higher" else -1
+    sign = -1 if claim.metric in METRICS and METRICS[claim.metric].better == "lower" else 1
     pairs = [(one[seed], other[seed]) for seed in one if seed in other]
     differences = [sign * (a - b) for a, b in pairs if a is not None and b is not None]
     if not pairs:
@@ -81,3 +83,13 @@ def _order(entry: Entry, claim: Claim, arms: Arms) -> Finding:
     if ours.low is None or ours.high is None or ours.low <= 0 <= ours.high:
         return Finding(entry, claim, ours, sum(lost), "open")
     return Finding(entry, claim, ours, sum(lost), "holds" if ours.low > 0 else "fails")
+
+
+def _value(run: Run, name: str) -> float | None:
+    """A run's metric, or the last value of what it was diagnosed with."""
+    if name in METRICS:
+        return run.metrics.get(name)
+    assert run.path is not None
+    (quantity,) = (quantity for quantity in QUANTITIES if quantity.name == name)
+    found = list(quantity.read(read(run.path)).values())
+    return found[-1] if found else None

@@ -51,13 +51,15 @@ def score(strategy: str, option: str, strength: float) -> float:
 
 def tell(strategies: dict[str, str], grid: Sequence[float], chosen: Sequence[str]) -> None:
     """Run a grid and print it, a line per strategy as it is done."""
+    strategies = {name: option for name, option in strategies.items() if not chosen or name in chosen}
+    if not strategies:
+        return
     print("\n| strategy | option | " + " | ".join(f"{strength:g}" for strength in grid) + " |")
     print("|---|---|" + "---:|" * len(grid), flush=True)
     for name, option in strategies.items():
-        if not chosen or name in chosen:
-            scores = [score(name, option, strength) for strength in grid]
-            cells = [f"**{value:.1f}**" if value == max(scores) else f"{value:.1f}" for value in scores]
-            print(f"| {name} | {option} | " + " | ".join(cells) + " |", flush=True)
+        scores = [score(name, option, strength) for strength in grid]
+        cells = [f"**{value:.1f}**" if value == max(scores) else f"{value:.1f}" for value in scores]
+        print(f"| {name} | {option} | " + " | ".join(cells) + " |", flush=True)
 
 
 def main() -> None:

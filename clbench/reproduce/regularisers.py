@@ -1,0 +1,66 @@
+"""What the authors of training-time regularisers claim of small networks on MNIST."""
+
+from __future__ import annotations
+
+from clbench.reproduce.entry import Claim, Entry
+
+LIKENESS = "first layer's likeness to inputs"
+ADAM = {"name": "adam", "lr": 0.001}
+
+ENTRIES = (
+    Entry(
+        "jumpstart-thin-deep",
+        "Riera et al. 2022, arXiv:2201.12795",
+        "MNIST, 40 layers of 16 units",
+        {
+            "scenario": {"name": "split-mnist", "tasks": 1, "samples_per_task": 10_000},
+            "model": {"name": "mlp", "widths": [16] * 40},
+            "optimizer": ADAM,
+            "batch_size": 128,
+            "epochs": 20,
+        },
+        {"naive": {"strategy": "naive"}, "jumpstart": {"strategy": "jumpstart"}},
+        claims=[Claim("jumpstart", "naive", "average_accuracy")],
+        minutes=7,
+        differs="10,000 images; the paper's networks are of other sizes.",
+    ),
+    Entry(
+        "racecar-two-digits",
+        "Xie and Thuerey 2020, arXiv:2007.00024",
+        "MNIST's 0 and 1, MLP 256-256",
+        {
+            "scenario": {"name": "split-mnist", "tasks": 5, "keep": 1},
+            "model": {"name": "mlp", "widths": [256, 256]},
+            "epochs": 3,
+        },
+        {
+            "naive": {"strategy": "naive"},
+            "orthogonal": {"strategy": "orthogonal"},
+            "racecar": {"strategy": {"name": "racecar", "lam": 1.0}},
+        },
+        claims=[Claim("racecar", other, LIKENESS) for other in ("naive", "orthogonal")],
+        minutes=1.5,
+        differs="Likeness is a cosine; the paper looks at pictures and at LPIPS.",
+        diagnostics=True,
+        pictures=("backwards",),
+    ),
+    Entry(
+        "physics-aware-mnist",
+        "Wright et al. 2022, arXiv:2104.13386",
+        "MNIST on a device of 2 bits",
+        {
+            "scenario": {"name": "split-mnist", "tasks": 1, "samples_per_task": 10_000},
+            "model": {"name": "mlp", "widths": [100, 100]},
+            "optimizer": ADAM,
+            "batch_size": 128,
+            "epochs": 3,
+        },
+        {
+            "device": {"strategy": {"name": "physics-aware", "bits": 2}},
+            "in silico": {"strategy": {"name": "physics-aware", "bits": 2, "forward": "model"}},
+        },
+        claims=[Claim("device", "in silico", "average_accuracy")],
+        minutes=0.5,
+        differs="A simulated device; theirs are real ones.",
+    ),
+)
