@@ -26,7 +26,7 @@ class Racecar(Strategy):
     reverse: 'full' goes back from each estimate; 'layer-wise' from what the forward pass had there.
     """
 
-    def __init__(self, *, lam: NonNegative = 1.0, reverse: Kind = "full") -> None:
+    def __init__(self, *, lam: NonNegative = 0.01, reverse: Kind = "full") -> None:
         super().__init__()
         self.lam = lam
         self.reverse = reverse

@@ -5,7 +5,8 @@
 Every training-time regulariser alone (on top of naive), on top of EWC and on top of EWC by explicit interpolation, on
 three streams. Runs whose Result is there are left alone, so a study that was stopped goes on where it was. The learning
 rate of each stream and EWC's λ were chosen on held-out images with other seeds (folder 'tuned'); the regularisers'
-strengths are their defaults, and racecar's 1. Needs the real images (CLBENCH_TEST_DATA or ../shared/data).
+strengths are their defaults (results/baseline/strengths.md); racecar's is 1, where its features change, beside its
+default. Needs the real images (CLBENCH_TEST_DATA or ../shared/data).
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ UPSTREAM = {"split-cifar10": {"upstream": "cifar10", "classes": 4}}  # the class
 DIGITS = {"upstream": "digits"}
 # What tells a method's effect from that of something else that it brings, with naive alone.
 CONTROLS: dict[str, tuple[str, Options]] = {
+    "racecar, λ = 0.01": ("racecar", {}),
     "label-noise, σ = 0": ("label-noise", {"sigma": 0.0}),
     "physics-aware, in silico": ("physics-aware", {"forward": "model"}),
 }
