@@ -26,7 +26,7 @@ class SparseGroupLasso(Strategy):
     'clbench run --diagnostics' measures the weights that are 0 and the groups that live.
     """
 
-    def __init__(self, *, lam: NonNegative = 1e-4, penalty: Penalty = "tl1", a: Positive = 1.0) -> None:
+    def __init__(self, *, lam: NonNegative = 1e-5, penalty: Penalty = "tl1", a: Positive = 1.0) -> None:
         super().__init__()
         self.lam = lam
         self.penalty = penalty

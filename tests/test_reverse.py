@@ -78,8 +78,8 @@ def test_it_is_the_formula(full: bool) -> None:
 @pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize("name", ["mlp", "lenet"])
 def test_gradient_agrees_with_finite_differences(name: str, full: bool) -> None:
-    options = {"mlp": {"widths": (4, 3)}, "lenet": {"width": 2, "units": 3}}[name] | {"activation": "tanh"}
-    network = made(name, (1, 8, 8), **options).double()
+    options: dict[str, Any] = {"widths": (4, 3)} if name == "mlp" else {"width": 2, "units": 3}
+    network = made(name, (1, 8, 8), activation="tanh", **options).double()
     x = torch.randn(3, 1, 8, 8, dtype=torch.float64)
     weights = list(network.parameters())
 
@@ -120,15 +120,15 @@ def test_estimates_have_the_shapes_of_what_they_estimate(name: str, norm: str) -
 
 def test_residual_blocks_go_back_by_the_sum_of_both_ways() -> None:
     network = made("slim-resnet18", width=4, norm="none")
-    block: Any = network.backbone[3]  # the first: its shortcut changes nothing
+    backbone: Any = network.backbone
+    block = backbone[3]  # the first: its shortcut changes nothing
     x = torch.randn(2, *SHAPE)
     reversal = Reversal(network, full=False)
     with reversal.remembering(), torch.no_grad():
         network(x)
         assert reversal.latest is not None
         seen = reversal.latest.outputs
-        stem: Any = network.backbone[2]
-        (found,) = (estimate for d, estimate in reversal.back().pairs if d is seen[stem])
+        (found,) = (estimate for d, estimate in reversal.back().pairs if d is seen[backbone[2]])
         d, between = seen[block.activation2], seen[block.activation1]
         main = functional.conv_transpose2d(between - block.conv1.bias.view(-1, 1, 1), block.conv1.weight, padding=1)
     torch.testing.assert_close(found, (main + d).relu())

@@ -18,12 +18,14 @@ def probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor
     (scikit-learn's RidgeClassifierCV).
     """
     from sklearn.linear_model import RidgeClassifierCV
+    from threadpoolctl import threadpool_limits
 
     mean, spread = train.mean(0), train.std(0).clamp_min(1e-6)
     fitted, scored = (((x - mean) / spread).clamp(-1e3, 1e3).double().cpu().numpy() for x in (train, test))
     if len(train_labels.unique()) < 2:
         return float((test_labels == train_labels[0]).float().mean())
-    classifier = RidgeClassifierCV(ALPHAS).fit(fitted, train_labels.cpu().numpy())
+    with threadpool_limits(torch.get_num_threads(), "blas"):  # numpy's threads know nothing of torch's
+        classifier = RidgeClassifierCV(ALPHAS).fit(fitted, train_labels.cpu().numpy())
     return float(classifier.score(scored, test_labels.cpu().numpy()))
 
 
