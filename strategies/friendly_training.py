@@ -22,7 +22,7 @@ class FriendlyTraining(Strategy):
     most: n. beta: the size of a step, for inputs as the network gets them.
     """
 
-    def __init__(self, *, most: Count = 10, beta: Positive = 1.0) -> None:
+    def __init__(self, *, most: Count = 10, beta: Positive = 0.01) -> None:
         super().__init__()
         self.most = most
         self.beta = beta

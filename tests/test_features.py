@@ -52,7 +52,7 @@ def test_every_stage_is_looked_at(looked_at: Result) -> None:
     assert set(found["pictures"]) == {"inputs", "regenerated", "vectors"}
     values = {quantity.name: quantity.read(looked_at) for quantity in QUANTITIES}
     assert list(values["probe on the next stage"]) == [0, 1, 2, 3, 4]
-    for name in ("accuracy on Gaussian clones", "error of the reverse pass", "linear units", "live groups of weights"):
+    for name in ("accuracy, Gaussian clones", "error of the reverse pass", "linear units", "live groups of weights"):
         assert len(values[name]) >= 5, name
 
 

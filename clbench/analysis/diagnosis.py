@@ -122,13 +122,13 @@ QUANTITIES = (
     Quantity("left of a gradient, 10 steps on", True, _held(lambda one: one["retained"]["10"])),
     Quantity("CKA with the first stage", True, _cka),
     Quantity("probe on the next stage", True, _probe),
-    Quantity("information about inputs, bits", False, _features(lambda one: _mean(one["input_information"]))),
-    Quantity("information about labels, bits", False, _features(lambda one: _mean(one["label_information"]))),
+    Quantity("bits about the input", False, _features(lambda one: _mean(one["input_information"]))),
+    Quantity("bits about the label", False, _features(lambda one: _mean(one["label_information"]))),
     Quantity("squared gradient per sample", False, _features(lambda one: float(one["squared_gradient"]))),
     Quantity("error of the reverse pass", False, _features(lambda one: one["reconstruction"])),
-    Quantity("first layer's likeness to inputs", True, _features(lambda one: one["likeness"])),
-    Quantity("accuracy on isotropic clones", True, _features(lambda one: one.get("clones", {}).get("isotropic"))),
-    Quantity("accuracy on Gaussian clones", True, _features(lambda one: one.get("clones", {}).get("gaussian"))),
+    Quantity("first layer like inputs", True, _features(lambda one: one["likeness"])),
+    Quantity("accuracy, isotropic clones", True, _features(lambda one: one.get("clones", {}).get("isotropic"))),
+    Quantity("accuracy, Gaussian clones", True, _features(lambda one: one.get("clones", {}).get("gaussian"))),
 )
 
 

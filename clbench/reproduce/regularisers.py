@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clbench.reproduce.entry import Claim, Entry
 
-LIKENESS = "first layer's likeness to inputs"
+LIKENESS = "first layer like inputs"
 ADAM = {"name": "adam", "lr": 0.001}
 
 ENTRIES = (
