@@ -154,7 +154,7 @@ def test_linear_units_and_live_groups() -> None:
 
 
 def test_sparsity_is_measured() -> None:
-    found = run(config({"name": "sparse-group-lasso", "lam": 0.05}), Machine(_place(), diagnostics=True)).diagnostics
+    found = run(config({"name": "sparse-group-lasso", "lam": 0.005}), Machine(_place(), diagnostics=True)).diagnostics
     begun, ended = found["network"][0], found["network"][-1]
     assert (begun["zero_weights"], begun["live_groups"]) == (0, 1)
     assert 0 < ended["zero_weights"] < 1

@@ -127,7 +127,9 @@ def sensitivity(learner: Learner, data: TaskData) -> float:
         signs = torch.randint(2, logits.shape, generator=random).to(logits) * 2 - 1
         return [Term(lambda z, s: (z * s).sum(1), signs)]
 
-    total = torch.stack([found.sum() for found in mean_moments(learner, weights, data, terms, torch.square)]).sum()
+    total = torch.stack(
+        [found.detach().sum() for found in mean_moments(learner, weights, data, terms, torch.square)]
+    ).sum()
     return float(total.double().nan_to_num(1e30, 1e30, 1e30).clamp_max(1e30))
 
 
