@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test check gate bench faults reproduction baselines leaderboard readme clean
+.PHONY: install run test check gate bench faults reproduction study baselines leaderboard readme clean
 
 install: $(VENV)/.installed
 
@@ -35,6 +35,7 @@ gate: install                ## a handful of strategies against the committed ba
 bench: install               ## speed against stock Avalanche and bare loops (about an hour)
 	$(BIN)/python -m tests.bench.stages
 	$(BIN)/python -m tests.bench.long
+	$(BIN)/python -m tests.bench.regularisers
 	$(BIN)/python -m tests.bench.fisher
 	$(BIN)/python -m tests.bench.sweep
 	$(BIN)/python -m tests.bench.speed
@@ -45,6 +46,9 @@ faults: install              ## everything that runs and sweeps must survive, in
 reproduction: install        ## published numbers and effects: what is missing of results/reproduction
 	$(BIN)/clbench reproduce '*' || true
 	$(BIN)/python -m tests.bench.reproduction
+
+study: install               ## do regularised networks forget less? what is missing of results/studies (about an hour)
+	$(BIN)/python -m tests.bench.generic_features
 
 baselines: install           ## rewrite results/baseline and its leaderboard (about 15 minutes)
 	$(BIN)/python -m tests.bench.baselines

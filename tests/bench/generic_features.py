@@ -110,7 +110,7 @@ def arms(stream: str) -> dict[Arm, Options]:
         setting["model"] = {"name": "slim-resnet18", "width": 8}
     found = {}
     for base in BASES:
-        others = ["dia", "racecar"] if stream == RESNET else [*METHODS, *(CONTROLS if base == "naive" else ())]
+        others = ["dia"] if stream == RESNET else [*METHODS, *(CONTROLS if base == "naive" else ())]
         for method in ("", *others):
             own = {"strategy": strategy_of(data, base, "" if method == "dia" else method, recipe)}
             if method == "dia":
