@@ -25,7 +25,7 @@ class AdversarialTraining(Strategy):
     eps: for pixels from 0 to 1.
     """
 
-    def __init__(self, *, eps: NonNegative = 0.5, steps: Count = 3, norm: Norm = "l2") -> None:
+    def __init__(self, *, eps: NonNegative = 0.1, steps: Count = 3, norm: Norm = "l2") -> None:
         super().__init__()
         self.eps = eps
         self.steps = steps

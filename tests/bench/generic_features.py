@@ -5,8 +5,8 @@
 Every training-time regulariser alone (on top of naive), on top of EWC and on top of EWC by explicit interpolation, on
 three streams. Runs whose Result is there are left alone, so a study that was stopped goes on where it was. The learning
 rate of each stream and EWC's λ were chosen on held-out images with other seeds (folder 'tuned'); the regularisers'
-strengths are their defaults (results/baseline/strengths.md); racecar's is 1, where its features change, beside its
-default. Needs the real images (CLBENCH_TEST_DATA or ../shared/data).
+strengths are their defaults (results/baseline/strengths.md), except racecar's λ of 1, where its features change, and an
+adversarial radius that suits larger images than digits. Needs the real images (CLBENCH_TEST_DATA or ../shared/data).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ METHODS: dict[str, Options] = {
     "random-label-pretrain": {"epochs": 5},
     "sparse-group-lasso": {},
     "friendly-training": {},
-    "adversarial-training": {},
+    "adversarial-training": {"eps": 0.5},
     "co-finetuning": {},
     "physics-aware": {},
 }

@@ -3,8 +3,9 @@
     python -m tests.bench.strengths [STRATEGY…]
 
 Each strategy runs on split-digits and permuted-digits with 20 % of the training images held out, with seeds that no
-committed baseline uses; the strength with the best mean validation accuracy over both is the default. Prints the tables
-that are committed as results/baseline/strengths.md: penalties with a λ, then training-time regularisers.
+committed baseline uses. The default is the strength with the best mean validation accuracy over both; of training-time
+regularisers, whose point is not accuracy, the largest that costs at most two points. Prints the tables that are committed
+as results/baseline/strengths.md.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def main() -> None:
     )
     print(f"{words}\nMade by `python -m tests.bench.strengths`.")
     tell(PENALTIES, GRID, sys.argv[1:])
+    print("\nOf training-time regularisers the largest strength that costs at most two points is the default.")
     tell(REGULARISERS, SMALLER, sys.argv[1:])
 
 
