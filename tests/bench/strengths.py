@@ -4,8 +4,8 @@
 
 Each strategy runs on split-digits and permuted-digits with 20 % of the training images held out, with seeds that no
 committed baseline uses. The default is the strength with the best mean validation accuracy over both; of training-time
-regularisers, whose point is not accuracy, the largest that costs at most two points. Prints the tables that are committed
-as results/baseline/strengths.md.
+regularisers, whose point is not accuracy, the largest that costs at most two points. Prints the tables that are
+committed as results/baseline/strengths.md.
 """
 
 from __future__ import annotations
