@@ -37,6 +37,7 @@ class Learner(Protocol):
     mb_output: Tensor
     train_mb_size: int
     stage_steps: int
+    is_training: bool
     device: torch.device
     upstream: TaskData | None
 
@@ -111,6 +112,14 @@ class Strategy(SupervisedPlugin):
     def task_loss(self, learner: Learner) -> Tensor | None:
         """Say what the loss of the mini-batch is; None leaves it at cross-entropy."""
         return None
+
+    def pass_begins(self, learner: Learner) -> None:
+        """Called before the network computes a batch's own outputs, in training and evaluation; under a sharpness-aware
+        optimiser a second time in a step. What other parts of a composition compute on the way is not between the two.
+        """
+
+    def pass_ends(self, learner: Learner) -> None:
+        """Called when it has."""
 
     def protection(self) -> Protection | None:
         """Say how weights are held, where a method does that."""

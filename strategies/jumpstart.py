@@ -40,11 +40,11 @@ class Jumpstart(Strategy):
         """Watch what goes into each ReLU."""
         self.hooks = [module.register_forward_pre_hook(self._watch) for module in _rectified(learner.model)]
 
-    def before_forward(self, learner: Learner, **kwargs: Any) -> None:
+    def pass_begins(self, learner: Learner) -> None:
         """Act on this pass alone: others may only want to measure."""
         self.active = self.lam > 0
 
-    def after_forward(self, learner: Learner, **kwargs: Any) -> None:
+    def pass_ends(self, learner: Learner) -> None:
         """No more."""
         self.active = False
 

@@ -60,19 +60,11 @@ class PhysicsAware(Strategy):
         """Take them off."""
         self._detach()
 
-    def before_forward(self, learner: Learner, **kwargs: Any) -> None:
+    def pass_begins(self, learner: Learner) -> None:
         """Run on the device, but only for the batch."""
-        self.running = self.forward == "device"
+        self.running = self.forward == "device" or not learner.is_training
 
-    def after_forward(self, learner: Learner, **kwargs: Any) -> None:
-        """Back to the model."""
-        self.running = False
-
-    def before_eval_forward(self, learner: Learner, **kwargs: Any) -> None:
-        """Run on the device."""
-        self.running = True
-
-    def after_eval_forward(self, learner: Learner, **kwargs: Any) -> None:
+    def pass_ends(self, learner: Learner) -> None:
         """Back to the model."""
         self.running = False
 
@@ -92,7 +84,7 @@ class PhysicsAware(Strategy):
             return None
         with torch.no_grad():
             device = self._device(layer, inputs[0])
-            spread = device.std() * self.noise
+            spread = device.std(correction=0) * self.noise
             device += torch.randn(device.shape, generator=self.random).to(device) * spread
             difference = device - clean
         return clean + difference

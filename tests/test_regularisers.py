@@ -207,9 +207,9 @@ def test_jumpstart_moves_dead_and_linear_units_and_no_healthy_one() -> None:
     learner: Any = Learner(model, x, torch.zeros(9, dtype=torch.int64))
     method = Jumpstart(lam=1.0)
     method.before_training_exp(learner)
-    method.before_forward(learner)
+    method.pass_begins(learner)
     output = model(x)
-    method.after_forward(learner)
+    method.pass_ends(learner)
     (0 * output.sum()).backward()
     assert layer.bias.grad is not None
     dead, linear, healthy = layer.bias.grad.tolist()
@@ -375,3 +375,10 @@ def test_attention_is_one_unit_for_all_blocks_of_a_stage() -> None:
     assert torch.equal(seen[1][0], seen[0][1][0])  # … and goes from block to block
     factors = seen[1][1][0].detach()
     assert 0 < float(factors.min()) <= float(factors.max()) < 1
+
+
+@pytest.mark.parametrize("name", ["jumpstart", "physics-aware", "racecar", "label-noise"])
+def test_sharpness_aware_steps_have_the_method_too(name: str) -> None:
+    """Their gradient is that of a second pass; a method that missed it would train like its other half."""
+    sam = {"optimizer": {"name": "sam"}}
+    assert run_small(name, sam).accuracy != run_small("naive", sam).accuracy

@@ -98,7 +98,9 @@ class ResidentLearner(SupervisedTemplate):
         self.between: Callable[[], None] | None = None  # called before each training batch
         self.epochs_behind = 0  # of a stage that is continued
         self._callbacks: dict[str, list[Callable[..., None]]] = {}
-        self._losses = [p for p in plugins if isinstance(p, Strategy) and type(p).task_loss is not Strategy.task_loss]
+        parts = [plugin for plugin in plugins if isinstance(plugin, Strategy)]
+        self._losses = [part for part in parts if type(part).task_loss is not Strategy.task_loss]
+        self._around = [part for part in parts if type(part).pass_begins is not Strategy.pass_begins]
         self._shuffle = generator(seed, "batches")
         self._augment: Augment | None = None
         if training.flip or training.crop:
@@ -195,7 +197,12 @@ class ResidentLearner(SupervisedTemplate):
 
     def forward(self) -> Tensor:
         """Logits of the current mini-batch."""
-        return self.logits(self.mbatch[0], self.heads)
+        for part in self._around:
+            part.pass_begins(self)
+        output = self.logits(self.mbatch[0], self.heads)
+        for part in self._around:
+            part.pass_ends(self)
+        return output
 
     def criterion(self) -> Tensor:
         """Loss of the current mini-batch: cross-entropy, unless a strategy says otherwise."""

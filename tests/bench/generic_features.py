@@ -51,9 +51,12 @@ METHODS: dict[str, Options] = {
 }
 UPSTREAM = {"split-cifar10": {"upstream": "cifar10", "classes": 4}}  # the classes that this stream leaves out
 DIGITS = {"upstream": "digits"}
-# What tells a method's effect from that of something else that it brings, with naive alone.
+# With naive alone: other strengths, and what tells a method's effect from that of something else that it brings.
 CONTROLS: dict[str, tuple[str, Options]] = {
     "racecar, λ = 0.01": ("racecar", {}),
+    "orthogonal, λ = 0.01": ("orthogonal", {"lam": 0.01}),
+    "sparse-group-lasso, λ = 1e-4": ("sparse-group-lasso", {"lam": 1e-4}),
+    "friendly-training, β = 1": ("friendly-training", {"beta": 1.0}),
     "label-noise, σ = 0": ("label-noise", {"sigma": 0.0}),
     "physics-aware, in silico": ("physics-aware", {"forward": "model"}),
 }
