@@ -64,7 +64,8 @@ def _entropy(states: Tensor) -> float:
 
 def right_vectors(weight: Tensor, count: int) -> Tensor:
     """The first right singular vectors of a layer's weight [out, …], largest first, in the shape of its input."""
-    vectors = torch.linalg.svd(weight.flatten(1).float(), full_matrices=False).Vh[:count]
+    finite = weight.flatten(1).float().clamp(-1e15, 1e15)  # of a network that is about to diverge
+    vectors = torch.linalg.svd(finite, full_matrices=False).Vh[:count]
     shaped: Tensor = vectors.view(len(vectors), *weight.shape[1:])
     return shaped
 
