@@ -62,6 +62,7 @@ CONTROLS: dict[str, tuple[str, Options]] = {
 }
 KEPT = ("training_loss", "probe", "features")  # of the diagnostics; the whole would be fifty times as large
 Arm = tuple[str, str]  # base, method
+MANY = 5  # methods over which a correlation says something
 
 
 @dataclass(frozen=True)
@@ -194,29 +195,38 @@ def _line(name: str, cells: list[str], cost: float) -> str:
     return f"| {name} | " + " | ".join(cells) + f" | {cost:.1f} |"
 
 
-def likeness(results: Results) -> str:
+def correlation(results: Results) -> str:
     """Over methods: does what helps a probe also help against forgetting? Spearman's ρ of the changes, base by base."""
     found = []
     for base in BASES:
         rows = [row for row in rows_of(results, base)[1] if row.method not in CONTROLS]
         by_column = {c.key: [row.changes[i].mean for row in rows] for i, c in enumerate(COLUMNS)}
+        if len(rows) < MANY:
+            continue
         rho, p = spearmanr(by_column["probe"], by_column["forgetting"])
         found.append(f"{base} {rho:+.2f} (p = {p:.2f}, {len(rows)} methods)")
-    return "Rank correlation of the changes of probe and of forgetting: " + ", ".join(found) + ".\n"
+    return f"Rank correlation of the changes of probe and of forgetting: {', '.join(found)}.\n" if found else ""
+
+
+def complete(stream: str, seeds: int) -> Results:
+    """The Results of every seed that all arms have."""
+    wanted = configs(stream, seeds)
+    lacking = {seed for (_, seed), config in wanted.items() if not path_of(config).exists()}
+    return {key: store.read(path_of(config)) for key, config in wanted.items() if key[1] not in lacking}
 
 
 def tell(streams: Sequence[str], seeds: int) -> None:
-    """Write tables.md from whatever streams are complete."""
+    """Write tables.md."""
     parts = [
         "Changes against the base in points, mean and 95 % interval over seeds in pairs; bold: p ≤ 0.05 by a paired "
         "t-test after Holm's correction over the methods of a base. time ×: training seconds against the base's, "
         "median over seeds, two runs side by side. Made by `python -m tests.bench.generic_features`.\n"
     ]
     for stream in streams:
-        wanted = configs(stream, seeds)
-        if all(path_of(config).exists() for config in wanted.values()):
-            results = {key: store.read(path_of(config)) for key, config in wanted.items()}
-            parts += [f"## {stream}\n", table(stream, results), likeness(results)]
+        results = complete(stream, seeds)
+        count = len({seed for _, seed in results})
+        if count > 1:
+            parts += [f"## {stream} ({count} seeds)\n", table(stream, results), correlation(results)]
     store.write_text(FOLDER / "tables.md", "\n".join(parts))
 
 
