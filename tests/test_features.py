@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import base64
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
+from typer.testing import CliRunner
 
+from clbench import store
 from clbench.analysis.diagnosis import QUANTITIES
+from clbench.cli import app
+from clbench.data.sources import DataPlace
 from clbench.diagnostics import activity, features
 from clbench.diagnostics.clones import clones
 from clbench.diagnostics.pictures import as_pixels
 from clbench.diagnostics.watch_features import sensitivity
 from clbench.engine.run import Machine, run
+from clbench.errors import UserError
 from clbench.models.network import Network
 from clbench.store import Result
 from tests.helpers import FakeLearner, config, make_result, run_small, task_data
@@ -24,13 +31,7 @@ from tests.helpers import FakeLearner, config, make_result, run_small, task_data
 
 @pytest.fixture(scope="module")
 def looked_at() -> Result:
-    return run(config("racecar", {"model": {"widths": [12, 10]}}), Machine(_place(), diagnostics=True))
-
-
-def _place() -> Any:
-    from clbench.data.sources import DataPlace
-
-    return DataPlace.default()
+    return run(config("racecar", {"model": {"widths": [12, 10]}}), Machine(DataPlace.default(), diagnostics=True))
 
 
 def test_looking_changes_nothing(looked_at: Result) -> None:
@@ -58,7 +59,7 @@ def test_every_stage_is_looked_at(looked_at: Result) -> None:
 
 def test_a_network_without_way_back_is_looked_at_all_the_same() -> None:
     layer = {"model": {"widths": [12], "activation": "crelu"}}
-    found = run(config("naive", layer), Machine(_place(), diagnostics=True)).diagnostics
+    found = run(config("naive", layer), Machine(DataPlace.default(), diagnostics=True)).diagnostics
     assert {one["reconstruction"] for one in found["features"]} == {None}
     assert set(found["pictures"]) == {"vectors"}
 
@@ -154,7 +155,9 @@ def test_linear_units_and_live_groups() -> None:
 
 
 def test_sparsity_is_measured() -> None:
-    found = run(config({"name": "sparse-group-lasso", "lam": 0.005}), Machine(_place(), diagnostics=True)).diagnostics
+    found = run(
+        config({"name": "sparse-group-lasso", "lam": 0.005}), Machine(DataPlace.default(), diagnostics=True)
+    ).diagnostics
     begun, ended = found["network"][0], found["network"][-1]
     assert (begun["zero_weights"], begun["live_groups"]) == (0, 1)
     assert 0 < ended["zero_weights"] < 1
@@ -169,3 +172,21 @@ def test_pixels_come_back_from_json() -> None:
     assert pixels[0].max() == 255
     assert math.isclose(pixels[0, 0, 0, 1], 255 / 11, abs_tol=1)
     assert as_pixels(torch.ones(1, 1, 2, 2))["pixels"] == base64.b64encode(bytes(4)).decode()
+
+
+def test_the_way_back_is_drawn(looked_at: Result, tmp_path: Path) -> None:
+    store.write(looked_at, tmp_path / "runs")
+    target = tmp_path / "backwards.png"
+    found = CliRunner().invoke(
+        app, ["diagnose", str(tmp_path / "runs"), "--picture", "backwards", "--plot", str(target)]
+    )
+    assert found.exit_code == 0, found.output
+    with Image.open(target) as image:
+        assert min(image.size) > 200
+        assert len(image.convert("L").getcolors() or []) > 20  # more than ink and paper
+    store.write(make_result(), tmp_path / "plain")
+    found = CliRunner().invoke(
+        app, ["diagnose", str(tmp_path / "plain"), "--picture", "backwards", "--plot", str(target)]
+    )
+    assert isinstance(found.exception, UserError)
+    assert "--diagnostics" in str(found.exception)
