@@ -33,19 +33,16 @@ def transformed_l1(w: Tensor, t: float, a: float) -> Tensor:
     """
     c = t * a * (a + 1)
     size = w.abs()
+    if 2 * c / a**3 < 1e-3:  # then f' is 1, and the threshold where the step reaches 0
+        return size.sub_(size.add(a).pow_(-2), alpha=c).clamp_min_(0.0).copysign_(w)
     root = size
-    few = 2 * c / a**3 < 1e-3  # then f' is 1
-    for _ in range(1 if few else NEWTON_STEPS):
+    for _ in range(NEWTON_STEPS):
         around = (root + a).pow_(-2)
-        if few:
-            root = torch.sub(size, around, alpha=c)
-        else:
-            slope = 1 - 2 * c * around.pow(1.5)
-            root = (root - (root + c * around - size) / slope.clamp_min_(1e-6)).clamp_min_(0.0)
-    if t <= a * a / (2 * (a + 1)):
-        return root.clamp_min_(0.0).copysign_(w)
-    jump = math.sqrt(2 * t * (a + 1)) - a / 2
-    return root.mul_(size > jump).copysign_(w)
+        slope = 1 - 2 * c * around.pow(1.5)
+        root = (root - (root + c * around - size) / slope.clamp_min_(1e-6)).clamp_min_(0.0)
+    if t > a * a / (2 * (a + 1)):  # the minimiser jumps
+        root.mul_(size > math.sqrt(2 * t * (a + 1)) - a / 2)
+    return root.copysign_(w)
 
 
 def l1_minus_l2(w: Tensor, t: float) -> Tensor:
