@@ -111,7 +111,7 @@ def arms(stream: str) -> dict[Arm, Options]:
     recipe = read_yaml(FOLDER / "tuned" / data / "ewc.yaml")
     setting = {key: value for key, value in recipe.items() if key not in ("strategy", "tuned")}
     if stream == RESNET:
-        setting["model"] = {"name": "slim-resnet18", "width": 4}
+        setting["model"] = {"name": "slim-resnet18", "width": 8}
         setting["scenario"] = setting["scenario"] | {"samples_per_task": 1000}
         setting["epochs"] = 2
     found = {}
