@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
 from clbench.registry import Count, Positive, strategy
 from clbench.strategy import Learner, Strategy, evaluating
 
@@ -43,8 +41,7 @@ class FriendlyTraining(Strategy):
         self.step += 1
         if count:
             x = learner.mbatch[0]
-            model: nn.Module = learner.model
-            with evaluating(model):
+            with evaluating(learner.model):
                 for _ in range(count):
                     x = x - self.beta * input_gradient(learner, x)
             learner.mbatch[0] = x

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,13 +21,15 @@ class Parseval(Strategy):
     are laid out as rows.
     """
 
+    include_head: ClassVar[bool] = False
+
     def __init__(self, *, lam: NonNegative = 0.001) -> None:
         super().__init__()
         self.lam = lam
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Collect the layers."""
-        self.layers = weight_layers(learner.model, include_head=False)
+        self.layers = weight_layers(learner.model, self.include_head)
 
     @torch.no_grad()
     def before_update(self, learner: Learner, **kwargs: Any) -> None:

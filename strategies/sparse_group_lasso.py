@@ -43,10 +43,9 @@ class SparseGroupLasso(Strategy):
         if t:
             for layer in self.layers:
                 rows = as_matrix(layer.weight)
-                if layer.weight.is_contiguous():
-                    group(self._elements(rows, t), t, out=rows)
-                else:
-                    layer.weight.copy_(group(self._elements(rows, t), t).view_as(layer.weight))
+                group(self._elements(rows, t), t, out=rows)
+                if not layer.weight.is_contiguous():  # the rows are a copy
+                    layer.weight.copy_(rows.view_as(layer.weight))
 
     def _elements(self, rows: Tensor, t: float) -> Tensor:
         match self.penalty:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from clbench.reproduce.entry import Claim, Entry
 
 LIKENESS = "first layer like inputs"
-ADAM = {"name": "adam", "lr": 0.001}
+MNIST = {
+    "scenario": {"name": "split-mnist", "tasks": 1, "samples_per_task": 10_000},
+    "optimizer": {"name": "adam", "lr": 0.001},
+    "batch_size": 128,
+}
 
 ENTRIES = (
     Entry(
         "jumpstart-thin-deep",
         "Riera et al. 2022, arXiv:2201.12795",
         "MNIST, 40 layers of 16 units",
-        {
-            "scenario": {"name": "split-mnist", "tasks": 1, "samples_per_task": 10_000},
-            "model": {"name": "mlp", "widths": [16] * 40},
-            "optimizer": ADAM,
-            "batch_size": 128,
-            "epochs": 20,
-        },
+        MNIST | {"model": {"name": "mlp", "widths": [16] * 40}, "epochs": 20},
         {"naive": {"strategy": "naive"}, "jumpstart": {"strategy": "jumpstart"}},
         claims=[Claim("jumpstart", "naive", "average_accuracy")],
         minutes=7,
@@ -48,13 +46,7 @@ ENTRIES = (
         "physics-aware-mnist",
         "Wright et al. 2022, arXiv:2104.13386",
         "MNIST on a device of 2 bits",
-        {
-            "scenario": {"name": "split-mnist", "tasks": 1, "samples_per_task": 10_000},
-            "model": {"name": "mlp", "widths": [100, 100]},
-            "optimizer": ADAM,
-            "batch_size": 128,
-            "epochs": 3,
-        },
+        MNIST | {"model": {"name": "mlp", "widths": [100, 100]}, "epochs": 3},
         {
             "device": {"strategy": {"name": "physics-aware", "bits": 2}},
             "in silico": {"strategy": {"name": "physics-aware", "bits": 2, "forward": "model"}},

@@ -1,6 +1,6 @@
 """What training-time regularisers cost: seconds of a stage against fine-tuning's, the two taking turns in one process.
 
-    python -m tests.bench.regularisers [STRATEGY…] [--tasks 12] [--samples 10000] [--scenario permuted-mnist]
+    python -m tests.bench.regularisers [STRATEGY…] [--tasks 12] [--samples 10000]
 
 Permuted MNIST by its recipe (MLP 784-256-256-10, batch 128), one thread. A stage is one epoch and includes what the
 method does before and after it; the first, which warms both up, does not count.
@@ -68,12 +68,11 @@ def main() -> None:
     parser.add_argument("arms", nargs="*", metavar="STRATEGY")
     parser.add_argument("--tasks", type=int, default=12)
     parser.add_argument("--samples", type=int, default=10_000)
-    parser.add_argument("--scenario", default="permuted-mnist")
     options = parser.parse_args()
     root = prepared()
     if root is None:
         sys.exit("This benchmark needs the real images: set CLBENCH_TEST_DATA or provide ../shared/data.")
-    scenario = {"name": options.scenario, "tasks": options.tasks, "samples_per_task": options.samples}
+    scenario = {"name": "permuted-mnist", "tasks": options.tasks, "samples_per_task": options.samples}
     print("| strategy | seconds ÷ fine-tuning, median | quartiles |\n|---|---:|---:|")
     for arm in options.arms or ARMS:
         assert arm.partition(",")[0] in strategy.listed
