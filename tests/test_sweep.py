@@ -117,23 +117,24 @@ def test_plan_only_prints_what_is_left(here: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(here: Path) -> None:
-    write({"base": {"scenario": "split-digits", "epochs": 12, "strategy": "ewc"}, "seeds": 6})
-    words = [sys.executable, "-m", "clbench", "sweep", "plan.yaml", "--workers", "2"]
+    base = {"scenario": {"name": "split-digits", "tasks": 2}, "epochs": 20, "batch_size": 4, "strategy": "ewc"}
+    write({"base": base, "seeds": 3})
+    words = [sys.executable, "-m", "clbench", "sweep", "plan.yaml", "--workers", "2", "--checkpoint", "0.01"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        while not list(Path("results").rglob("s*.json")):
-            time.sleep(0.05)
+        while not (list(Path("results").rglob("s*.json")) and list(Path("results/.checkpoints").rglob("*.json"))):
+            time.sleep(0.01)  # until one run has ended and another is under way, not just about to begin
             assert process.poll() is None
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to workers too
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 2, said
     done = len(list(Path("results").rglob("s*.json")))
-    assert 0 < done < 6
-    assert f"Stopped with {6 - done} of 6 runs left. The same command goes on." in said
+    assert 0 < done < 3
+    assert f"Stopped with {3 - done} of 3 runs left. The same command goes on." in said
     assert "stopped" in clbench("sweep", "status").stdout
     again = clbench("sweep", "plan.yaml", "--workers", "2")
     assert again.returncode == 0, again.stderr
     found = [store.read(file) for file in Path("results").rglob("s*.json")]
-    assert len(found) == 6
+    assert len(found) == 3
     assert any(one.environment.get("continued") for one in found), "what was under way was kept"
     assert not list(Path("results/.checkpoints").rglob("*.json"))
 
