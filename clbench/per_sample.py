@@ -2,8 +2,9 @@
 
 For a linear layer with input a and backpropagated error δ, sample n's gradient is δ_n a_nᵀ, so that
 Σ_n g_n² = (δ²)ᵀ(a²) and Σ_n |g_n| = |δ|ᵀ|a|: one matrix product (Goodfellow 2015, arXiv:1510.01799), and one for all
-terms together, since they share a: Σ_c Σ_n g_nc² = (Σ_c δ_c²)ᵀ(a²). Convolutions unfold their input; they and linear
-layers on tokens form each sample's gradient in chunks. Weights of any other layer go through ``torch.func``.
+terms together, since they share a: Σ_c Σ_n g_nc² = (Σ_c δ_c²)ᵀ(a²). Convolutions unfold their input; they, linear
+layers on tokens and layers that run more than once form each sample's gradient in chunks. Weights of any other layer go
+through ``torch.func``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +38,7 @@ class Term:
 
 
 class LayerTape:
-    """Records input and output of the layers that have a closed form, during one forward pass."""
+    """Records inputs and outputs of the layers that have a closed form, during one forward pass."""
 
     def __init__(self, model: nn.Module, weights: Sequence[nn.Parameter]) -> None:
         wanted = {id(weight) for weight in weights}
@@ -47,8 +49,8 @@ class LayerTape:
         ]
         covered = {id(p) for layer in self.layers for p in layer.parameters(recurse=False)}
         self.others = [weight for weight in weights if id(weight) not in covered]
-        self.inputs: dict[nn.Module, Tensor] = {}
-        self.outputs: dict[nn.Module, Tensor] = {}
+        self.inputs: dict[nn.Module, list[Tensor]] = {}  # of each time that a layer ran
+        self.outputs: dict[nn.Module, list[Tensor]] = {}
         self.errors: dict[nn.Module, Tensor] = {}
 
     @contextmanager
@@ -56,9 +58,8 @@ class LayerTape:
         """Record while the model runs."""
 
         def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            if layer in self.inputs:
-                raise RuntimeError("a layer that runs twice in one forward pass has no closed form")
-            self.inputs[layer], self.outputs[layer] = inputs[0].detach(), output
+            self.inputs.setdefault(layer, []).append(inputs[0].detach())
+            self.outputs.setdefault(layer, []).append(output)
             return output.clone()  # what follows may change its input in place
 
         self.inputs, self.outputs, self.errors = {}, {}, {}
@@ -74,22 +75,23 @@ class LayerTape:
 
         What can wait for the batch's other terms is added by ``finish``.
         """
-        layers = list(self.outputs)  # heads of other tasks have not run
-        errors = torch.autograd.grad(objective, [self.outputs[layer] for layer in layers], retain_graph=True)
-        for layer, error in zip(layers, errors, strict=True):
+        outputs = [output for runs in self.outputs.values() for output in runs]  # heads of other tasks have not run
+        found = iter(torch.autograd.grad(objective, outputs, retain_graph=True))
+        for layer, inputs in self.inputs.items():
+            errors = [next(found).float() for _ in inputs]
             if isinstance(layer, nn.Conv2d):
-                _convolution(layer, self.inputs[layer], error, moment, sums)
-            elif error.dim() == 3:
-                _tokens(layer, self.inputs[layer], error, moment, sums)
+                _convolution(layer, inputs, errors, moment, sums)
+            elif len(inputs) > 1 or errors[0].dim() == 3:
+                _tokens(layer, _joined(inputs), _joined(errors), moment, sums)
             elif layer in self.errors:
-                self.errors[layer] += moment(error.float())
+                self.errors[layer] += moment(errors[0])
             else:
-                self.errors[layer] = moment(error.float())
+                self.errors[layer] = moment(errors[0])
 
     def finish(self, moment: Moment, sums: dict[int, Tensor]) -> None:
         """Add what linear layers have gathered over a batch's terms."""
         for layer, error in self.errors.items():
-            _add(sums, layer.weight, error.T @ moment(self.inputs[layer].float()))
+            _add(sums, layer.weight, error.T @ moment(self.inputs[layer][0].float()))
             _add(sums, layer.bias, error.sum(0))
 
 
@@ -104,24 +106,35 @@ def _add(sums: dict[int, Tensor], weight: Tensor | nn.Module | None, value: Tens
         sums[id(weight)] += value.reshape(weight.shape)
 
 
+def _joined(runs: list[Tensor]) -> Tensor:
+    """A linear layer's values of all its runs [samples, tokens, features]; the gradient of weights does not mind."""
+    return torch.cat([run if run.dim() == 3 else run.unsqueeze(1) for run in runs], dim=1)
+
+
 def _tokens(layer: nn.Module, x: Tensor, error: Tensor, moment: Moment, sums: dict[int, Tensor]) -> None:
     """A linear layer on [samples, tokens, features]: a sample's gradient is a sum over its tokens."""
     chunk = max(1, CHUNK_BYTES // (4 * x.shape[2] * error.shape[2]))
-    for part, delta in zip(x.float().split(chunk), error.float().split(chunk), strict=True):
+    for part, delta in zip(x.float().split(chunk), error.split(chunk), strict=True):
         _add(sums, layer.weight, moment(delta.transpose(1, 2) @ part).sum(0))
         _add(sums, layer.bias, moment(delta.sum(1)).sum(0))
 
 
-def _convolution(layer: nn.Conv2d, x: Tensor, error: Tensor, moment: Moment, sums: dict[int, Tensor]) -> None:
+def _convolution(
+    layer: nn.Conv2d, inputs: list[Tensor], errors: list[Tensor], moment: Moment, sums: dict[int, Tensor]
+) -> None:
     chunk = max(1, CHUNK_BYTES // (4 * layer.weight.numel()))
     padding = layer.padding
     assert not isinstance(padding, str)  # such layers have no closed form here
-    for part, delta in zip(x.float().split(chunk), error.float().flatten(2).split(chunk), strict=True):
-        patches = functional.unfold(
-            part, layer.kernel_size, dilation=layer.dilation, padding=padding, stride=layer.stride
-        )
-        _add(sums, layer.weight, moment(delta @ patches.transpose(1, 2)).sum(0))
-        _add(sums, layer.bias, moment(delta.sum(2)).sum(0))
+    for start in range(0, len(inputs[0]), chunk):
+        parts = slice(start, start + chunk)
+        deltas = [error[parts].flatten(2) for error in errors]
+        patches = [
+            functional.unfold(x[parts].float(), layer.kernel_size, layer.dilation, padding, layer.stride)
+            for x in inputs
+        ]
+        gradients = [delta @ patch.transpose(1, 2) for delta, patch in zip(deltas, patches, strict=True)]
+        _add(sums, layer.weight, moment(reduce(torch.add, gradients)).sum(0))
+        _add(sums, layer.bias, moment(reduce(torch.add, [delta.sum(2) for delta in deltas])).sum(0))
 
 
 def mean_moments(

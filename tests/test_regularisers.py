@@ -15,6 +15,8 @@ from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clbench.data.sources import DataPlace
+from clbench.engine.run import Machine, run
 from clbench.errors import UserError
 from clbench.models.network import Network
 from clbench.models.resnet import slim_resnet18
@@ -28,7 +30,7 @@ from clbench.strategies.label_noise import LabelNoise
 from clbench.strategies.physics_aware import PhysicsAware, quantised
 from clbench.strategies.random_label_pretrain import RandomLabelPretrain
 from clbench.strategies.sparse_group_lasso import SparseGroupLasso
-from tests.helpers import FakeLearner, run_small, task_data
+from tests.helpers import FakeLearner, config, run_small, task_data
 
 WEIGHTS = np.concatenate([np.linspace(-3, 3, 61), [1e-6, -1e-4]])
 
@@ -375,6 +377,15 @@ def test_attention_is_one_unit_for_all_blocks_of_a_stage() -> None:
     assert torch.equal(seen[1][0], seen[0][1][0])  # … and goes from block to block
     factors = seen[1][1][0].detach()
     assert 0 < float(factors.min()) <= float(factors.max()) < 1
+
+
+@pytest.mark.parametrize("name", ["ewc", "mas", "jumpstart"])
+def test_attention_goes_with_methods_that_look_into_layers(name: str) -> None:
+    """A unit that several blocks share runs several times in one forward pass."""
+    attended = {"name": "slim-resnet18", "width": 8, "attention": "dia"}
+    setting = {"model": attended, "epochs": 1}
+    result = run(config(name, setting), Machine(DataPlace.default(), diagnostics=True))
+    assert result.diagnostics["features"]
 
 
 @pytest.mark.parametrize("name", ["jumpstart", "physics-aware", "racecar", "label-noise"])
