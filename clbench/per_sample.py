@@ -2,9 +2,8 @@
 
 For a linear layer with input a and backpropagated error δ, sample n's gradient is δ_n a_nᵀ, so that
 Σ_n g_n² = (δ²)ᵀ(a²) and Σ_n |g_n| = |δ|ᵀ|a|: one matrix product (Goodfellow 2015, arXiv:1510.01799), and one for all
-terms together, since they share a: Σ_c Σ_n g_nc² = (Σ_c δ_c²)ᵀ(a²). Convolutions unfold their input; they, linear
-layers on tokens and layers that run more than once form each sample's gradient in chunks. Weights of any other layer go
-through ``torch.func``.
+terms together, since they share a: Σ_c Σ_n g_nc² = (Σ_c δ_c²)ᵀ(a²). Other layers form each sample's gradient
+(``closed_forms.py``). Weights without a closed form go through ``torch.func``.
 """
 
 from __future__ import annotations
@@ -12,19 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
 
 import torch
 from torch import Tensor, nn
 from torch.func import grad, vmap
-from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from clbench.closed_forms import has_closed_form, of_samples
 from clbench.data.tensors import TaskData
 from clbench.strategy import Learner
 
 Moment = Callable[[Tensor], Tensor]  # torch.square or torch.abs
-CHUNK_BYTES = 64 * 2**20
 BATCH = 256
 VMAP_CHUNK = 64
 
@@ -45,7 +42,7 @@ class LayerTape:
         self.layers = [
             module
             for module in model.modules()
-            if _has_closed_form(module) and any(id(p) in wanted for p in module.parameters(recurse=False))
+            if has_closed_form(module) and any(id(p) in wanted for p in module.parameters(recurse=False))
         ]
         covered = {id(p) for layer in self.layers for p in layer.parameters(recurse=False)}
         self.others = [weight for weight in weights if id(weight) not in covered]
@@ -78,15 +75,15 @@ class LayerTape:
         outputs = [output for runs in self.outputs.values() for output in runs]  # heads of other tasks have not run
         found = iter(torch.autograd.grad(objective, outputs, retain_graph=True))
         for layer, inputs in self.inputs.items():
-            errors = [next(found).float() for _ in inputs]
-            if isinstance(layer, nn.Conv2d):
-                _convolution(layer, inputs, errors, moment, sums)
-            elif len(inputs) > 1 or errors[0].dim() == 3:
-                _tokens(layer, _joined(inputs), _joined(errors), moment, sums)
+            errors = [next(found) for _ in inputs]
+            if not isinstance(layer, nn.Linear) or len(inputs) > 1 or inputs[0].dim() > 2:
+                for weight, bias in of_samples(layer, inputs, errors):
+                    _add(sums, layer.weight, moment(weight).sum(0))
+                    _add(sums, layer.bias, moment(bias).sum(0))
             elif layer in self.errors:
-                self.errors[layer] += moment(errors[0])
+                self.errors[layer] += moment(errors[0].float())
             else:
-                self.errors[layer] = moment(errors[0])
+                self.errors[layer] = moment(errors[0].float())
 
     def finish(self, moment: Moment, sums: dict[int, Tensor]) -> None:
         """Add what linear layers have gathered over a batch's terms."""
@@ -95,46 +92,9 @@ class LayerTape:
             _add(sums, layer.bias, error.sum(0))
 
 
-def _has_closed_form(module: nn.Module) -> bool:
-    if isinstance(module, nn.Conv2d):
-        return module.groups == 1 and module.padding_mode == "zeros" and not isinstance(module.padding, str)
-    return isinstance(module, nn.Linear)
-
-
 def _add(sums: dict[int, Tensor], weight: Tensor | nn.Module | None, value: Tensor) -> None:
     if isinstance(weight, Tensor) and id(weight) in sums:
         sums[id(weight)] += value.reshape(weight.shape)
-
-
-def _joined(runs: list[Tensor]) -> Tensor:
-    """A linear layer's values of all its runs [samples, tokens, features]; the gradient of weights does not mind."""
-    return torch.cat([run if run.dim() == 3 else run.unsqueeze(1) for run in runs], dim=1)
-
-
-def _tokens(layer: nn.Module, x: Tensor, error: Tensor, moment: Moment, sums: dict[int, Tensor]) -> None:
-    """A linear layer on [samples, tokens, features]: a sample's gradient is a sum over its tokens."""
-    chunk = max(1, CHUNK_BYTES // (4 * x.shape[2] * error.shape[2]))
-    for part, delta in zip(x.float().split(chunk), error.split(chunk), strict=True):
-        _add(sums, layer.weight, moment(delta.transpose(1, 2) @ part).sum(0))
-        _add(sums, layer.bias, moment(delta.sum(1)).sum(0))
-
-
-def _convolution(
-    layer: nn.Conv2d, inputs: list[Tensor], errors: list[Tensor], moment: Moment, sums: dict[int, Tensor]
-) -> None:
-    chunk = max(1, CHUNK_BYTES // (4 * layer.weight.numel()))
-    padding = layer.padding
-    assert not isinstance(padding, str)  # such layers have no closed form here
-    for start in range(0, len(inputs[0]), chunk):
-        parts = slice(start, start + chunk)
-        deltas = [error[parts].flatten(2) for error in errors]
-        patches = [
-            functional.unfold(x[parts].float(), layer.kernel_size, layer.dilation, padding, layer.stride)
-            for x in inputs
-        ]
-        gradients = [delta @ patch.transpose(1, 2) for delta, patch in zip(deltas, patches, strict=True)]
-        _add(sums, layer.weight, moment(reduce(torch.add, gradients)).sum(0))
-        _add(sums, layer.bias, moment(reduce(torch.add, [delta.sum(2) for delta in deltas])).sum(0))
 
 
 def mean_moments(
@@ -156,7 +116,7 @@ def mean_moments(
     was_training = model.training
     model.eval()
     for x, labels, heads in data.batches(BATCH):
-        shared = heads if data.head is None else data.head
+        shared = data.shared(heads)
         with torch.enable_grad(), tape.recording():
             logits = learner.logits(x, shared)
         for term in terms(logits.detach(), labels):
@@ -175,7 +135,7 @@ def mean_moments(
 def _other_moments(
     learner: Learner, others: dict[str, Tensor], term: Term, x: Tensor, heads: Tensor | int, moment: Moment
 ) -> dict[str, Tensor]:
-    """The same sums for weights without a closed form, such as those of normalisation layers."""
+    """The same sums for weights without a closed form, such as what is added to tokens."""
 
     def phi(parameters: dict[str, Tensor], sample: Tensor, extra: Tensor, head: Tensor | int) -> Tensor:
         head = head if isinstance(head, int) else head[None]

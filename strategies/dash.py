@@ -57,7 +57,7 @@ class Dash(Strategy):
         data = learner.data
         smoothed: list[Tensor | None] = [None] * len(parameters)
         for x, labels, heads in data.batches(self.batch_size):
-            loss = functional.cross_entropy(learner.logits(x, heads if data.head is None else data.head), labels)
+            loss = functional.cross_entropy(learner.logits(x, data.shared(heads)), labels)
             for index, found in enumerate(torch.autograd.grad(loss, parameters, allow_unused=True)):
                 if found is not None:
                     before = smoothed[index]

@@ -58,7 +58,7 @@ class Fisher(Importance):
         sums = [torch.zeros_like(weight) for weight in weights]
         batches = data.batches(learner.train_mb_size)
         for x, labels, heads in batches:
-            shared = heads if data.head is None else data.head
+            shared = data.shared(heads)
             loss = functional.cross_entropy(learner.logits(x, shared), labels)
             found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
             torch._foreach_addcmul_(sums, found, found)

@@ -43,7 +43,7 @@ class RandomLabelPretrain(Strategy):
         for _ in range(self.epochs):
             for x, labels, heads in loader:
                 optimizer.zero_grad()
-                logits = learner.logits(x, heads if data.head is None else data.head)
+                logits = learner.logits(x, data.shared(heads))
                 functional.cross_entropy(logits, labels).backward()
                 optimizer.step()
         optimizer.zero_grad()

@@ -48,7 +48,7 @@ class ReDo(Strategy):
             with torch.no_grad(), evaluating(learner.model):
                 data = self.looked_at
                 for x, _, heads in data.batches(len(data)):
-                    learner.logits(x, heads if data.head is None else data.head)
+                    learner.logits(x, data.shared(heads))
             activity.off()
             # from the last layer to the first, so that what is zeroed stays so
             for layer, outputs in zip(self.layers[::-1], activity.outputs[::-1], strict=True):

@@ -38,10 +38,11 @@ class Tokens(nn.Module):
         super().__init__()
         self.place = nn.Parameter(torch.randn(2, 3))
         self.embed, self.mix, self.head = nn.Linear(2, 3), nn.Linear(3, 3), nn.Linear(3, 3)
+        self.norm = nn.LayerNorm(3)
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.embed(x.flatten(1).reshape(len(x), 2, 2)) + self.place
-        logits: Tensor = self.head(self.mix(tokens.tanh()).mean(1))
+        logits: Tensor = self.head(self.mix(self.norm(tokens).tanh()).mean(1))
         return logits
 
 

@@ -44,6 +44,10 @@ class TaskData:
         """Normalise uint8 images into float32 network input."""
         return images.to(torch.float32).mul_(self.scale).add_(self.shift)
 
+    def shared(self, heads: Tensor) -> Tensor | int:
+        """The head of all samples, which the host knows, or else a batch's own."""
+        return heads if self.head is None else self.head
+
     def batches(self, batch_size: int) -> BatchLoader:
         """Iterate over all samples in order."""
         return BatchLoader(self, batch_size)

@@ -20,7 +20,7 @@ def mean_gradient(learner: Learner, data: TaskData, weights: Sequence[nn.Paramet
     """Gradient of the mean loss over some data; None for weights that the loss does not depend on."""
     total: list[Tensor | None] = [None] * len(weights)
     for x, labels, heads in data.batches(BATCH):
-        logits = learner.logits(x, heads if data.head is None else data.head)
+        logits = learner.logits(x, data.shared(heads))
         loss = functional.cross_entropy(logits, labels, reduction="sum") / len(data)
         for index, found in enumerate(torch.autograd.grad(loss, weights, allow_unused=True)):
             known = total[index]

@@ -111,7 +111,7 @@ def regenerated(learner: Any, data: TaskData) -> tuple[Tensor, Tensor]:
     reversal = Reversal(learner.model)
     x = data.inputs(data.images)
     with evaluating(learner.model), reversal.remembering():
-        learner.logits(x, data.heads if data.head is None else data.head)
+        learner.logits(x, data.shared(data.heads))
         return reversal.back().pairs[-1]
 
 
@@ -147,5 +147,5 @@ def _classes(data: TaskData) -> Tensor:
 def _accuracy(learner: Any, data: TaskData, images: Tensor) -> float:
     """Share of right answers to images that stand for those of some data."""
     with evaluating(learner.model):
-        logits = learner.logits(data.inputs(images), data.heads if data.head is None else data.head)
+        logits = learner.logits(data.inputs(images), data.shared(data.heads))
     return float((logits.argmax(1) == data.labels).float().mean())
