@@ -52,10 +52,11 @@ def l1_minus_l2(w: Tensor, t: float) -> Tensor:
     """
     low, high = torch.aminmax(w)
     largest = torch.maximum(-low, high)
-    below = (largest * (1 - 1e-4)).clamp_max_(t)  # leaves the largest, with what equals it, where all are small
-    shrunk = w - w.clamp(-below, below)
-    norm = torch.linalg.vector_norm(shrunk).clamp_min_(torch.finfo(w.dtype).tiny)
-    return shrunk.mul_(torch.where(largest > t, norm + t, largest) / norm)
+    tiny = torch.finfo(w.dtype).tiny
+    below = (largest * (1 - 1e-4)).clamp_(tiny, t)  # leaves the largest, with what equals it, where all are small
+    shrunk = functional.softshrink(w / below, 1.0)  # times ``below``: only thresholds that are plain numbers are fast
+    norm = (torch.linalg.vector_norm(shrunk) * below).clamp_min_(tiny)
+    return shrunk.mul_(torch.where(largest > t, norm + t, largest) / norm * below)
 
 
 def group(rows: Tensor, t: float, out: Tensor | None = None) -> Tensor:
