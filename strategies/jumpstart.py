@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ class Jumpstart(Strategy):
         """Have the penalty's gradient added where the loss's arrives."""
         z = inputs[0]
         if self.active and z.requires_grad:
-            added = self.lam * gradient(z.detach().float(), self.rho)
+            added = gradient(z.detach().float(), self.lam, self.rho)
             z.register_hook(lambda found: found + added)
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
@@ -62,20 +63,21 @@ class Jumpstart(Strategy):
         self.hooks = []
 
 
-def gradient(z: Tensor, rho: float) -> Tensor:
-    """∂penalty/∂z of a layer's pre-activations [samples, units, …]: it is at the extremes.
+def gradient(z: Tensor, lam: float, rho: float) -> Tensor:
+    """λ·∂penalty/∂z of a layer's pre-activations [samples, units, …]: it is at the extremes, in full at each of equals.
 
-    Spelt out, since that of ``amax`` would pass over z three times for each, and by signs, since masks of
-    all of z are slow: 1 + sign(z − max) is 1 at a maximum and 0 elsewhere, and so is 1 − sign(z − min) at a minimum.
+    Spelt out, since that of ``amax`` would pass over z three times for each; and comparisons write numbers, since those
+    that write truth values are ten times as slow.
     """
     places = range(2, z.dim())
-    found = z.new_zeros(())
+    found, there = torch.zeros_like(z), torch.empty_like(z)
     for kept in (0, 1):
         dims = [1 - kept, *places]
         high, low = z.amax(dims, keepdim=True), z.amin(dims, keepdim=True)
-        up, down = (high < 1) * (-rho / high.numel()), (low > -1) * ((1 - rho) / low.numel())
-        found = torch.addcmul(found + up + down, (z - high).sign_(), up)
-        found.addcmul_((z - low).sign_(), down, value=-1)
+        torch.eq(z, torch.where(high < 1, high, math.inf), out=there)
+        found.add_(there, alpha=-lam * rho / high.numel())
+        torch.eq(z, torch.where(low > -1, low, math.inf), out=there)
+        found.add_(there, alpha=lam * (1 - rho) / low.numel())
     return found
 
 

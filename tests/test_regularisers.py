@@ -195,7 +195,7 @@ def reference(z: Tensor, rho: float) -> Tensor:
 def test_jumpstart_gradient_is_that_of_its_penalty(shape: tuple[int, ...]) -> None:
     z = (torch.randn(shape, dtype=torch.float64) * 0.8).requires_grad_()
     (expected,) = torch.autograd.grad(reference(z, 0.3), z)
-    torch.testing.assert_close(gradient(z.detach(), 0.3), expected)
+    torch.testing.assert_close(gradient(z.detach(), 2.0, 0.3), 2 * expected)
 
 
 def test_jumpstart_moves_dead_and_linear_units_and_no_healthy_one() -> None:
