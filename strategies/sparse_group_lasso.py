@@ -43,17 +43,19 @@ class SparseGroupLasso(Strategy):
         if t:
             for layer in self.layers:
                 rows = as_matrix(layer.weight)
-                group(self._elements(rows, t), t, out=rows)
+                elements, scale = self._elements(rows, t)
+                group(elements, t, scale, out=rows)
                 if not layer.weight.is_contiguous():  # the rows are a copy
                     layer.weight.copy_(rows.view_as(layer.weight))
 
-    def _elements(self, rows: Tensor, t: float) -> Tensor:
+    def _elements(self, rows: Tensor, t: float) -> tuple[Tensor, Tensor | float]:
+        """The element-wise step, as a tensor and what it is to be multiplied with."""
         match self.penalty:
             case "l1":
-                return soft(rows, t)
+                return soft(rows, t), 1.0
             case "tl1":
-                return transformed_l1(rows, t, self.a)
+                return transformed_l1(rows, t, self.a), 1.0
             case "l1-l2":
                 return l1_minus_l2(rows, t)
             case "l0":
-                return hard(rows, t)
+                return hard(rows, t), 1.0

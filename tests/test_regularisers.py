@@ -95,7 +95,8 @@ def test_l1_minus_l2_is_no_worse_than_any_minimiser_finds(w: list[float], t: flo
     def cost(v: np.ndarray[Any, Any]) -> float:
         return float(0.5 * ((v - point) ** 2).sum() + t * (np.abs(v).sum() - np.linalg.norm(v)))
 
-    found = thresholds.l1_minus_l2(torch.tensor(point), t).numpy()
+    shrunk, scale = thresholds.l1_minus_l2(torch.tensor(point), t)
+    found = (shrunk * scale).numpy()
     starts = [point, np.zeros_like(point), *(np.where(np.arange(len(w)) == i, point, 0.0) for i in range(len(w)))]
     best = min(cost(minimize(cost, start, method="Nelder-Mead", options={"xatol": 1e-9}).x) for start in starts)
     assert cost(found) <= best + 1e-5
@@ -104,7 +105,7 @@ def test_l1_minus_l2_is_no_worse_than_any_minimiser_finds(w: list[float], t: flo
 def test_groups_are_shortened_or_gone() -> None:
     rows = torch.tensor([[3.0, 4.0], [0.1, -0.1], [0.0, 0.0]], dtype=torch.float64)
     t = 0.5
-    found = thresholds.group(rows, t)
+    found = thresholds.group(rows / 4, t, 4.0)
     for w, v in zip(rows.numpy(), found.numpy(), strict=True):
 
         def cost(x: np.ndarray[Any, Any], w: np.ndarray[Any, Any] = w) -> float:
