@@ -47,7 +47,7 @@ reproduction: install        ## published numbers and effects: what is missing o
 	$(BIN)/clbench reproduce '*' || true
 	$(BIN)/python -m tests.bench.reproduction
 
-study: install               ## do regularised networks forget less? what is missing of results/studies (about an hour)
+study: install               ## do regularised networks forget less? what is missing of results/studies (about two hours)
 	$(BIN)/python -m tests.bench.generic_features
 
 baselines: install           ## rewrite results/baseline and its leaderboard (about 15 minutes)
