@@ -189,10 +189,15 @@ def as_units(output: Tensor) -> Tensor:
 def weight_groups(parameter: Tensor) -> Tensor:
     """Return a parameter's groups of weights as [..., weights of a group]: DASH's (Shin et al. 2024, arXiv:2410.23495).
 
-    A linear layer's output row [rows, in]; a convolution's kernel of each pair [out, in, k·k]; a bias whole [1, n].
+    A linear layer's output row [rows, in]; a convolution's kernel of each pair [out, in, k·k]; a bias whole [1, n]; of
+    what is added to tokens [1, tokens, n], each token's.
     """
-    shape = {1: (1, -1), 2: parameter.shape, 4: (*parameter.shape[:2], -1)}[parameter.dim()]
-    return parameter.reshape(shape)
+    match parameter.dim():
+        case 1:
+            return parameter.reshape(1, -1)
+        case 4:
+            return parameter.flatten(2)
+    return parameter
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
-from clbench import store
+from clbench import registry, store
 from clbench.analysis.compare import leaderboards
 from clbench.analysis.diagnosis import QUANTITIES, diagnoses
 from clbench.analysis.load import load
@@ -38,6 +38,17 @@ GROWING: dict[str, Any] = {
 
 def looked_at(strategy: Any, *layers: dict[str, Any], seed: int = 0) -> store.Result:
     return run(config(strategy, *layers, seed=seed), Machine(DataPlace.default(), diagnostics=True))
+
+
+@pytest.mark.filterwarnings("ignore::clbench.errors.Remark")  # dash leaves some layers alone
+@pytest.mark.parametrize("name", sorted(registry.model.listed))
+def test_every_model_can_be_looked_into(name: str) -> None:
+    """By the diagnostics, and by a method that goes through every weight."""
+    small: dict[str, Any] = {"mlp": {}, "vit": {"width": 6, "depth": 1, "patch": 4}}.get(name, {"width": 8})
+    layer = {"model": {"name": name} | small, "scenario": {"tasks": 2}, "epochs": 1}
+    found = looked_at("dash", layer)
+    assert found.status == "ok"
+    assert {"network", "boundaries", "features"} <= set(found.diagnostics)
 
 
 def test_shares_of_silent_units() -> None:
