@@ -41,6 +41,7 @@ class Distillation(Strategy):
         self.teacher: Any = None
         self.known: dict[int, Tensor] = {}
         self.mu = 0.0
+        self.looking = False
 
     @abstractmethod
     def distance(self, model: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:
@@ -52,8 +53,17 @@ class Distillation(Strategy):
         backbone: Any = learner.model.backbone
         self.hook = backbone.register_forward_hook(self._keep)
 
+    def pass_begins(self, learner: Learner) -> None:
+        """These are the features; not those of what other methods compute beside."""
+        self.looking = True
+
+    def pass_ends(self, learner: Learner) -> None:
+        """No more."""
+        self.looking = False
+
     def _keep(self, module: nn.Module, inputs: Any, features: Tensor) -> None:
-        self.features = features
+        if self.looking:
+            self.features = features
 
     def before_backward(self, learner: Learner, **kwargs: Any) -> None:
         """Add the distance to the loss."""

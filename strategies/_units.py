@@ -68,15 +68,17 @@ def hidden_layers(model: nn.Module, method: str) -> list[HiddenLayer]:
 
 
 class Activity:
-    """Catches the outputs of hidden layers, as [samples, units], while it is on."""
+    """Catches the outputs of hidden layers, as [samples, units], until it is off and while it is ``looking``."""
 
     def __init__(self, layers: Sequence[HiddenLayer]) -> None:
         self.outputs: list[Tensor] = [torch.empty(0)] * len(layers)
+        self.looking = True
         self._hooks = [layer.activation.register_forward_hook(self._catch(i)) for i, layer in enumerate(layers)]
 
     def _catch(self, index: int):  # type: ignore[no-untyped-def]
         def catch(module: nn.Module, inputs: object, output: Tensor) -> None:
-            self.outputs[index] = as_units(output.detach())
+            if self.looking:
+                self.outputs[index] = as_units(output.detach())
 
         return catch
 
@@ -95,6 +97,17 @@ class WatchesUnits(Strategy):
         """Find the layers, whose readers a growing classifier changes, and begin to watch."""
         self.layers = hidden_layers(learner.model, self.method)
         self.activity = Activity(self.layers)
+        self.activity.looking = False
+
+    def pass_begins(self, learner: Learner) -> None:
+        """These are the units' outputs; not those to what other methods compute beside."""
+        if learner.is_training:
+            self.activity.looking = True
+
+    def pass_ends(self, learner: Learner) -> None:
+        """No more."""
+        if learner.is_training:
+            self.activity.looking = False
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Stop watching."""

@@ -44,8 +44,19 @@ class Racecar(Strategy):
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Remember forward passes from here on."""
         self.reversal = Reversal(learner.model, self.reverse == "full")
+        self.reversal.looking = False
         if self.lam:
             self.reversal.on()
+
+    def pass_begins(self, learner: Learner) -> None:
+        """This pass is gone back through; not what other methods compute beside."""
+        if learner.is_training:
+            self.reversal.looking = True
+
+    def pass_ends(self, learner: Learner) -> None:
+        """No more."""
+        if learner.is_training:
+            self.reversal.looking = False
 
     def before_backward(self, learner: Learner, **kwargs: Any) -> None:
         """Add the reverse pass's error to the loss."""

@@ -194,6 +194,17 @@ def test_no_host_synchronisation_in_a_step() -> None:
                     assert not called & forbidden, f"{path.name}: {node.name} synchronises"
 
 
+@pytest.mark.parametrize("beside", ["der++", "co-finetuning"])
+@pytest.mark.parametrize("name", ["lwf", "feature-distill", "racecar"])
+def test_what_another_method_computes_beside_is_not_looked_at(name: str, beside: str) -> None:
+    """Methods that look at the batch's own pass compute the same, whoever runs the network before them."""
+    own = {name: {"lam": 1.0} if name == "racecar" else {}, beside: QUICK.get(beside, {})}
+    setting = {"scenario": {"incremental": "domain"}, "batch_size": 16}
+    first, second = (run_small({"name": order} | own, setting) for order in (f"{name}+{beside}", f"{beside}+{name}"))
+    assert first.accuracy == second.accuracy
+    assert first.diagnostics["training_loss"] == pytest.approx(second.diagnostics["training_loss"], rel=1e-4)
+
+
 def test_composition_sees_the_task_gradient_in_any_order() -> None:
     strong = {"ewc": {"lam": 500.0}, "si": {"lam": 5.0}}
     one = run_small({"name": "ewc+si"} | strong)

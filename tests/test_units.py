@@ -16,7 +16,7 @@ from clbench.strategies._units import Activity, HiddenLayer, drawn_anew, hidden_
 from clbench.strategies.continual_backprop import Usefulness, give_to_readers
 from clbench.strategies.hare_tortoise import HareTortoise
 from clbench.strategies.redo import ReDo, scores
-from clbench.strategies.snr import Silence
+from clbench.strategies.snr import SelfNormalizedResets, Silence
 from clbench.strategies.upgd import Upgd
 from tests.helpers import FakeLearner, run_small, task_data
 
@@ -81,6 +81,21 @@ def test_activity_counts_every_place_of_a_map_as_a_sample() -> None:
     model(2 * x)
     assert activity.outputs[1].shape == (6, 5), "off: the second pass was not caught"
     assert maps is not None
+
+
+def test_only_the_batchs_own_pass_is_watched() -> None:
+    """A replayed batch that another method runs beside must not count."""
+    model = cnn()
+    fake: Any = FakeLearner(model)
+    fake.is_training = True
+    method = SelfNormalizedResets()
+    method.before_training_exp(fake)
+    method.pass_begins(fake)
+    model(torch.randn(6, 1, 4, 4))
+    method.pass_ends(fake)
+    model(torch.randn(9, 1, 4, 4))
+    assert [len(outputs) for outputs in method.activity.outputs] == [6 * 16, 6]
+    method.after_training_exp(fake)
 
 
 def test_replaced_units_are_new_unread_and_have_no_optimiser_state() -> None:

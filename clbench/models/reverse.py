@@ -75,6 +75,7 @@ class Way:
 class Reversal:
     """Goes back through the forward passes of a network, of which the latest is remembered while it is ``on``.
 
+    looking: whether passes are noted while it is on.
     full: each estimate is made from the one behind it; else ('layer-wise') from what the forward pass had there. Raises
     IrreversibleError for a network with other modules than those of mlp, lenet, cnn6 and the ResNets.
     """
@@ -86,6 +87,7 @@ class Reversal:
         self.layers = _layers(backbone if isinstance(backbone, nn.Sequential) else [backbone])
         self.heads = [module for module in model.classifier.modules() if isinstance(module, nn.Linear)]  # type: ignore[union-attr]
         self.latest: Pass | None = None
+        self.looking = True
         self._hooks: list[Any] = []
 
     def on(self) -> None:
@@ -129,10 +131,11 @@ class Reversal:
         return way
 
     def _begin(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self.latest = Pass(inputs[0], inputs[1] if len(inputs) > 1 else None)
+        if self.looking:
+            self.latest = Pass(inputs[0], inputs[1] if len(inputs) > 1 else None)
 
     def _note(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if self.latest is not None:
+        if self.looking and self.latest is not None:
             self.latest.inputs[module], self.latest.outputs[module] = inputs[0], output
 
     def _from_heads(self, seen: Pass) -> Tensor:
