@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from clbench.registry import NonNegative
-from clbench.strategy import Learner, Strategy
+from clbench.strategy import Learner
 
 from ._layers import bare_copy
+from ._passes import LooksAtPasses
 
 Strength = NonNegative | list[NonNegative]
 
@@ -28,7 +29,7 @@ def head_logits(model: nn.Module, features: Tensor, head: int) -> Tensor:
     return logits
 
 
-class Distillation(Strategy):
+class Distillation(LooksAtPasses):
     """Adds μ·distance(teacher, student) to the loss of every stage but the first, on the stage's own batches.
 
     ``mu``: one strength for all stages, or one for each, the last of which holds on. ``known`` has the labels that each
@@ -41,7 +42,6 @@ class Distillation(Strategy):
         self.teacher: Any = None
         self.known: dict[int, Tensor] = {}
         self.mu = 0.0
-        self.looking = False
 
     @abstractmethod
     def distance(self, model: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:
@@ -52,14 +52,6 @@ class Distillation(Strategy):
         self.mu = self.strengths[min(learner.stage, len(self.strengths) - 1)] if self.teacher is not None else 0.0
         backbone: Any = learner.model.backbone
         self.hook = backbone.register_forward_hook(self._keep)
-
-    def pass_begins(self, learner: Learner) -> None:
-        """These are the features; not those of what other methods compute beside."""
-        self.looking = True
-
-    def pass_ends(self, learner: Learner) -> None:
-        """No more."""
-        self.looking = False
 
     def _keep(self, module: nn.Module, inputs: Any, features: Tensor) -> None:
         if self.looking:

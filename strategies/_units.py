@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from clbench.errors import UserError
-from clbench.strategy import Learner, Strategy, as_units
+from clbench.strategy import Learner, as_units
+
+from ._passes import LooksAtPasses
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh)
 PASSED = (nn.MaxPool2d, nn.AvgPool2d, nn.Flatten, nn.Identity)
@@ -68,16 +70,17 @@ def hidden_layers(model: nn.Module, method: str) -> list[HiddenLayer]:
 
 
 class Activity:
-    """Catches the outputs of hidden layers, as [samples, units], until it is off and while it is ``looking``."""
+    """Catches the outputs of hidden layers, as [samples, units], until it is off, in passes for which ``looking()``."""
 
-    def __init__(self, layers: Sequence[HiddenLayer]) -> None:
+    def __init__(self, layers: Sequence[HiddenLayer], looking: Callable[[], bool] = lambda: True) -> None:
         self.outputs: list[Tensor] = [torch.empty(0)] * len(layers)
-        self.looking = True
-        self._hooks = [layer.activation.register_forward_hook(self._catch(i)) for i, layer in enumerate(layers)]
+        self._hooks = [
+            layer.activation.register_forward_hook(self._catch(i, looking)) for i, layer in enumerate(layers)
+        ]
 
-    def _catch(self, index: int):  # type: ignore[no-untyped-def]
+    def _catch(self, index: int, looking: Callable[[], bool]):  # type: ignore[no-untyped-def]
         def catch(module: nn.Module, inputs: object, output: Tensor) -> None:
-            if self.looking:
+            if looking():
                 self.outputs[index] = as_units(output.detach())
 
         return catch
@@ -88,7 +91,7 @@ class Activity:
             hook.remove()
 
 
-class WatchesUnits(Strategy):
+class WatchesUnits(LooksAtPasses):
     """Base of methods that see every unit's outputs at every step: ``layers`` and their ``activity``."""
 
     method = ""
@@ -96,18 +99,7 @@ class WatchesUnits(Strategy):
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Find the layers, whose readers a growing classifier changes, and begin to watch."""
         self.layers = hidden_layers(learner.model, self.method)
-        self.activity = Activity(self.layers)
-        self.activity.looking = False
-
-    def pass_begins(self, learner: Learner) -> None:
-        """These are the units' outputs; not those to what other methods compute beside."""
-        if learner.is_training:
-            self.activity.looking = True
-
-    def pass_ends(self, learner: Learner) -> None:
-        """No more."""
-        if learner.is_training:
-            self.activity.looking = False
+        self.activity = Activity(self.layers, lambda: self.looking)
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Stop watching."""

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from clbench.errors import UserError
 from clbench.registry import NonNegative, UnitInterval, strategy
-from clbench.strategy import Learner, Strategy
+from clbench.strategy import Learner
+
+from ._passes import LooksAtPasses
 
 
 @strategy("jumpstart")
-class Jumpstart(Strategy):
+class Jumpstart(LooksAtPasses):
     """Jumpstart: every rectified unit must be on for some samples and off for others, and every sample likewise.
 
     Riera et al. 2022 (arXiv:2201.12795): on pre-activations z, ρ·relu(1 − max z) + (1−ρ)·relu(1 + min z), with the
@@ -26,7 +28,6 @@ class Jumpstart(Strategy):
         super().__init__()
         self.lam = lam
         self.rho = rho
-        self.active = False
         self.hooks: list[Any] = []
 
     def check(self, model: nn.Module) -> None:
@@ -41,18 +42,10 @@ class Jumpstart(Strategy):
         """Watch what goes into each ReLU."""
         self.hooks = [module.register_forward_pre_hook(self._watch) for module in _rectified(learner.model)]
 
-    def pass_begins(self, learner: Learner) -> None:
-        """Act on this pass alone: others may only want to measure."""
-        self.active = self.lam > 0
-
-    def pass_ends(self, learner: Learner) -> None:
-        """No more."""
-        self.active = False
-
     def _watch(self, module: nn.Module, inputs: tuple[Tensor]) -> None:
         """Have the penalty's gradient added where the loss's arrives."""
         z = inputs[0]
-        if self.active and z.requires_grad:
+        if self.looking and self.lam and z.requires_grad:
             added = gradient(z.detach().float(), self.lam, self.rho)
             z.register_hook(lambda found: found + added)
 

@@ -9,13 +9,15 @@ from torch import nn
 from clbench.errors import UserError
 from clbench.models.reverse import IrreversibleError, Reversal
 from clbench.registry import NonNegative, strategy
-from clbench.strategy import Learner, Strategy
+from clbench.strategy import Learner
+
+from ._passes import LooksAtPasses
 
 Kind = Literal["full", "layer-wise"]
 
 
 @strategy("racecar")
-class Racecar(Strategy):
+class Racecar(LooksAtPasses):
     """Racecar: a reverse pass with the same weights, transposed, must give back each layer's input.
 
     Xie and Thuerey 2020 (arXiv:2007.00024), eqs. 3–5: d'_m = act(norm((d'_{m+1} − b)Wᵀ)) from the logits down to the
@@ -44,19 +46,8 @@ class Racecar(Strategy):
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Remember forward passes from here on."""
         self.reversal = Reversal(learner.model, self.reverse == "full")
-        self.reversal.looking = False
         if self.lam:
-            self.reversal.on()
-
-    def pass_begins(self, learner: Learner) -> None:
-        """This pass is gone back through; not what other methods compute beside."""
-        if learner.is_training:
-            self.reversal.looking = True
-
-    def pass_ends(self, learner: Learner) -> None:
-        """No more."""
-        if learner.is_training:
-            self.reversal.looking = False
+            self.reversal.on(lambda: self.looking)
 
     def before_backward(self, learner: Learner, **kwargs: Any) -> None:
         """Add the reverse pass's error to the loss."""

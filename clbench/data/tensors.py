@@ -81,7 +81,6 @@ class TaskData:
 class BatchLoader:
     """Batches ``[inputs, labels, heads]`` of a TaskData; shuffled anew each epoch if a generator is given.
 
-    ``head`` is the head that all samples share, or None: known on the host, so nothing has to be asked of the device.
     ``order`` and ``position`` say where a shuffled epoch is; ``between`` is called before each of its batches, and may
     set them.
     """
@@ -97,7 +96,6 @@ class BatchLoader:
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.augment = augment
-        self.head = data.head
         self.order: Tensor | None = None  # samples of this epoch
         self.position = 0  # its next batch
         self.between: Callable[[], None] | None = None

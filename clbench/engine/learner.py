@@ -138,7 +138,7 @@ class ResidentLearner(SupervisedTemplate):
         heads: Tensor = self.mbatch[-1]
         if heads is self._loaded_heads and isinstance(self.dataloader, BatchLoader):
             # No plugin has mixed other tasks in, so the head is known without asking the device.
-            return heads if self.dataloader.head is None else self.dataloader.head
+            return self.dataloader.data.shared(heads)
         return heads
 
     def random(self, purpose: str) -> torch.Generator:

@@ -7,7 +7,7 @@ residual block by the sum of both of its ways.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,7 +75,6 @@ class Way:
 class Reversal:
     """Goes back through the forward passes of a network, of which the latest is remembered while it is ``on``.
 
-    looking: whether passes are noted while it is on.
     full: each estimate is made from the one behind it; else ('layer-wise') from what the forward pass had there. Raises
     IrreversibleError for a network with other modules than those of mlp, lenet, cnn6 and the ResNets.
     """
@@ -87,14 +86,22 @@ class Reversal:
         self.layers = _layers(backbone if isinstance(backbone, nn.Sequential) else [backbone])
         self.heads = [module for module in model.classifier.modules() if isinstance(module, nn.Linear)]  # type: ignore[union-attr]
         self.latest: Pass | None = None
-        self.looking = True
         self._hooks: list[Any] = []
 
-    def on(self) -> None:
-        """Remember forward passes."""
-        self._hooks = [self.model.register_forward_pre_hook(self._begin)]
+    def on(self, looking: Callable[[], bool] = lambda: True) -> None:
+        """Remember forward passes for which ``looking()``."""
+
+        def begin(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            if looking():
+                self.latest = Pass(inputs[0], inputs[1] if len(inputs) > 1 else None)
+
+        def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if looking() and self.latest is not None:
+                self.latest.inputs[module], self.latest.outputs[module] = inputs[0], output
+
+        self._hooks = [self.model.register_forward_pre_hook(begin)]
         noted = [m for m in self.model.modules() if isinstance(m, (*WEIGHTED, *NORMS, *ACTIVATIONS, *SHAPES))]
-        self._hooks += [module.register_forward_hook(self._note) for module in noted]
+        self._hooks += [module.register_forward_hook(note) for module in noted]
 
     def off(self) -> None:
         """Remember none any more."""
@@ -129,14 +136,6 @@ class Reversal:
             elif layer.weighted is not None:
                 estimate = _transposed(layer.weighted, start, seen.inputs[layer.weighted])
         return way
-
-    def _begin(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if self.looking:
-            self.latest = Pass(inputs[0], inputs[1] if len(inputs) > 1 else None)
-
-    def _note(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if self.looking and self.latest is not None:
-            self.latest.inputs[module], self.latest.outputs[module] = inputs[0], output
 
     def _from_heads(self, seen: Pass) -> Tensor:
         """Features from logits; where a batch has samples of several heads, each from its own."""
