@@ -125,6 +125,12 @@ class Strategy(SupervisedPlugin):
         """Say how weights are held, where a method does that."""
         return None
 
+    def warnings(self) -> list[str]:
+        """Say, when the run is over, what a reader of its numbers must know, as '<kind>: <sentence>'; nothing if all is
+        well. For instance 'never fired: no stage is as long as 1000 steps' or 'unstable: ηλA up to 3.1'.
+        """
+        return []
+
 
 def named_weights(model: nn.Module, include_head: bool = False) -> dict[str, nn.Parameter]:
     """Return the trainable parameters by name: those of the backbone, or of the classifier too."""

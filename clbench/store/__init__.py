@@ -18,6 +18,7 @@ from clbench.store.folders import Folder, LocalFolder, open_folder
 from clbench.store.later import shortened
 from clbench.store.schema import (
     SCHEMA_VERSION,
+    Code,
     DataInfo,
     MetricValue,
     ModelInfo,
@@ -32,6 +33,7 @@ from clbench.store.schema import (
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Code",
     "DataInfo",
     "Folder",
     "LocalFolder",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clbench.store.later import completed
+from clbench.store.schema import parts
 
 Content = dict[str, Any]
 
@@ -35,4 +36,11 @@ def _to_4(content: Content) -> Content:
     return content | {"schema_version": 4, "model": model, "config": completed(content["config"]), "tuned": None}
 
 
-STEPS: dict[int, Callable[[Content], Content]] = {1: _to_2, 2: _to_3, 3: _to_4}
+def _to_5(content: Content) -> Content:
+    """Version 4 warned of nothing and knew no versions of strategies: each was its first."""
+    names = parts(str(content["config"]["strategy"]["name"]))
+    code = {f"strategy {name}": {"version": 1} for name in names}
+    return content | {"schema_version": 5, "warnings": [], "code": code}
+
+
+STEPS: dict[int, Callable[[Content], Content]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 class _Part(BaseModel):
@@ -50,6 +50,18 @@ class ModelInfo(_Part):
     pretrained: str | None = None
 
 
+class Code(_Part):
+    """What a unit was when a run used it: the version of its definition, and the code of units that are not clbench's.
+
+    ``source`` names where the code came from, a plugin's file or a package and its version; None: clbench itself,
+    whose version and commit are in the environment. ``sha256`` is that of the source text.
+    """
+
+    version: int = 1
+    source: str | None = None
+    sha256: str | None = None
+
+
 class StageCost(_Part):
     """What one stage cost: seconds for making its tensors, training (with what the strategy measures at its end) and
     evaluating every task; samples per second in training; peak memory so far in MiB; steps of the optimiser and
@@ -75,7 +87,7 @@ class Result(_Part):
     A diverged run has the rows that it finished, ``reason``, and no metrics.
     """
 
-    schema_version: Literal[4] = 4
+    schema_version: Literal[5] = 5
     run_id: str
     status: Literal["ok", "diverged"]
     reason: str | None = None
@@ -94,6 +106,8 @@ class Result(_Part):
     seconds: float
     cost: list[StageCost]
     diagnostics: dict[str, Any]
+    warnings: list[str] = Field(default=[], description="what a reader of the numbers must know, '<kind>: <sentence>'")
+    code: dict[str, Code] = Field(default={}, description="'<kind> <name>' of each unit → what it was")
     environment: dict[str, Any]
 
     @property
