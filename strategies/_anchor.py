@@ -13,7 +13,7 @@ from clbench.strategy import Weights, by_layer, grown, has_heads, layer_of, name
 from ._layers import norm_parameters
 
 Accumulate = Literal["separate", "online", "sum", "mean", "normalised"]
-IncludeHead = bool | Literal["auto"]
+IncludeHead = Literal["auto", True, False]
 # Added to a sum of square roots to settle 0/0; far below any √A that survives flushing of denormals (1e-19).
 TINY = 1e-30
 

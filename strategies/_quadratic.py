@@ -176,7 +176,7 @@ class ExplicitInterpolation(_Anchored):
         """Take the square roots of A once per stage."""
         roots = list(torch._foreach_sqrt(importances))
         self.bottom = list(torch._foreach_add(roots, TINY))
-        self.top = self.bottom if self.when_both_zero == "freeze" else roots
+        self.top = [bottom.clone() for bottom in self.bottom] if self.when_both_zero == "freeze" else roots
         for name, top in zip(self.names, self.top, strict=True):
             top[self.anchor.new_rows(name)] = 0.0
         self.anchors = anchors

@@ -42,7 +42,7 @@ class Random(Importance):
 
     def _draw(self, learner: Learner, weights: Parameters, purpose: str) -> Weights:
         random = learner.random(purpose)
-        return [torch.rand(weight.shape, generator=random).to(weight.device) for weight in weights]
+        return [torch.rand(weight.shape, generator=random).to(weight) for weight in weights]
 
 
 @strategy("random", version=2)

@@ -192,7 +192,8 @@ def walked(importance: RiemannianWalk, steps: list[tuple[list[float], list[float
     importance.begin(learner, weights)
     for gradient, move in steps:
         step(model, gradient, move, importance, learner)
-    return importance.finish(learner, weights)[0]
+    found: Tensor = importance.finish(learner, weights)[0]
+    return found
 
 
 def test_riemannian_walk_by_hand() -> None:
