@@ -21,7 +21,7 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from clbench.avalanche import SupervisedPlugin
+from clbench.avalanche import MultiTaskModule, SupervisedPlugin
 from clbench.data.tensors import TaskData
 
 Weights = list[Tensor]
@@ -69,8 +69,8 @@ class Learner(Protocol):
 class Protection:
     """How a method holds weights in the current stage, for diagnostics; all by name of weight.
 
-    ``strength`` is λA of a penalty, which a step of plain SGD multiplies with η, or the share R of the way back to the
-    anchor that explicit interpolation went in its last step.
+    ``strength`` is λA of a penalty (2λA without the ½), which a step of plain SGD multiplies with η, or the share R of
+    the way back to the anchor that explicit interpolation went in its last step.
     """
 
     kind: Literal["penalty", "explicit"]
@@ -139,6 +139,11 @@ def named_weights(model: nn.Module, include_head: bool = False) -> dict[str, nn.
         for name, parameter in model.named_parameters()
         if parameter.requires_grad and (include_head or not name.startswith("classifier"))
     }
+
+
+def has_heads(model: nn.Module) -> bool:
+    """Say whether each task has a head of its own, rather than one classifier for all."""
+    return isinstance(model, MultiTaskModule)
 
 
 def gradients(parameters: Sequence[nn.Parameter]) -> Weights:

@@ -8,11 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from clbench.strategy import Weights, by_layer, grown, layer_of, named_weights
+from clbench.strategy import Weights, by_layer, grown, has_heads, layer_of, named_weights
 
 from ._layers import norm_parameters
 
 Accumulate = Literal["separate", "online", "sum", "mean", "normalised"]
+IncludeHead = Literal["auto", True, False]
 # Added to a sum of square roots to settle 0/0; far below any √A that survives flushing of denormals (1e-19).
 TINY = 1e-30
 
@@ -24,13 +25,14 @@ class Anchor:
     so the sum folds exactly into one A and one anchor: cost and memory do not grow with tasks.
     online: A ← γA + A_new; sum: A ← A + A_new; mean: A ← (A + A_new)/2; normalised: the mean, each task's importances
     first divided by their sum, so that A always sums to 1. These four anchor at the latest weights.
-    ``halve_first`` averages the first task's importances with nothing, as the code of Lubana et al. 2022 does.
+    ``halve_first`` averages the first task's importances with nothing, as the online modes of the code of Lubana et
+    al. 2022 do.
     """
 
     def __init__(self, accumulate: Accumulate, gamma: float = 1.0, halve_first: bool = False) -> None:
         self.accumulate = accumulate
         self.gamma = gamma
-        self.halve_first = halve_first and accumulate in ("mean", "normalised")
+        self.halve_first = halve_first
         self.importance: dict[str, Tensor] = {}
         self.weights: dict[str, Tensor] = {}
 
@@ -64,25 +66,42 @@ class Anchor:
         pairs = [self._fitting(name, weight) for name, weight in zip(names, weights, strict=True)]
         return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
+    def new_rows(self, name: str) -> slice:
+        """Say which rows of a weight have come since the anchor was set: those of a classifier that has grown."""
+        return slice(len(self.importance[name]), None)
+
     def _fitting(self, name: str, weight: Tensor) -> tuple[Tensor, Tensor]:
         return grown(self.importance[name], torch.zeros_like(weight)), grown(self.weights[name], weight.clone())
+
+
+def anchor_of(accumulate: Accumulate, *, parity: bool, online: bool, gamma: float = 1.0) -> Anchor:
+    """Return the anchor that options ask for.
+
+    parity: that of the code of Lubana et al. 2022, which knows the mean and the normalised mean alone and halves the
+    first task's importances where they run along (``online``).
+    """
+    if not parity:
+        return Anchor(accumulate, gamma)
+    return Anchor("normalised" if accumulate == "normalised" else "mean", halve_first=online)
 
 
 @dataclass(frozen=True)
 class Scope:
     """Which weights are protected, and whether their layers are balanced.
 
-    ``balanced`` rescales the importances of each layer so that their mean is the mean over layers (Lubana et al. 2022,
-    CoLLAs, section 5).
+    ``include_head``: with "auto" a classifier that tasks share is protected and heads of their own are left out: old
+    ones get no gradient, and the new one has nothing that it could be held to. ``balanced`` rescales the importances of
+    each layer so that their mean is the mean over layers (Lubana et al. 2022, CoLLAs, section 5).
     """
 
-    include_head: bool
+    include_head: IncludeHead
     include_norm: bool
     balanced: bool
 
     def weights(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """Protected weights by name."""
-        named = named_weights(model, self.include_head)
+        head = not has_heads(model) if self.include_head == "auto" else self.include_head
+        named = named_weights(model, head)
         if self.include_norm:
             return named
         norms = norm_parameters(model)

@@ -17,13 +17,16 @@ Form = Literal["batch", "online"]
 class Importance:
     """Base class: every hook gets the learner and the weights that are protected, in a fixed order.
 
-    During a step: ``forwarded`` (logits are there, no backward pass yet), ``observe`` (the task's own gradient is
-    there), ``stepped`` (the optimiser has moved the weights). ``current`` is the importance of the stage so far,
-    ``finish`` that of the whole stage.
+    ``begin`` comes with each stage and ``epoch`` with each pass over its data. During a step: ``forwarded`` (logits are
+    there, no backward pass yet), ``observe`` (the task's own gradient is there), ``stepped`` (the optimiser has moved
+    the weights). ``current`` is the importance of the stage so far, ``finish`` that of the whole stage.
     """
 
     def begin(self, learner: Learner, weights: Parameters) -> None:
         """A stage begins."""
+
+    def epoch(self, learner: Learner, weights: Parameters) -> None:
+        """A pass over the stage's data begins."""
 
     def forwarded(self, learner: Learner, weights: Parameters) -> None:
         """Use the logits of this step."""
@@ -43,6 +46,31 @@ class Importance:
         return [importance.clone() for importance in self.current(weights)]
 
 
+class RunningMean(Importance):
+    """ω ← κ·x + (1−κ)·ω of what each step gives, from 0 at each stage."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def begin(self, learner: Learner, weights: Parameters) -> None:
+        """Start from nothing."""
+        self.running = [torch.zeros_like(weight) for weight in weights]
+
+    def take(self, found: Weights) -> None:
+        """Take a step's x in."""
+        blend(self.running, found, self.rate)
+
+    def current(self, weights: Parameters) -> Weights:
+        """ω."""
+        return self.running
+
+
+def blend(running: Weights, found: Weights, rate: float) -> None:
+    """ω ← κ·x + (1−κ)·ω, in place."""
+    torch._foreach_mul_(running, 1 - rate)
+    torch._foreach_add_(running, found, alpha=rate)
+
+
 class RunningThenBatch(Importance):
     """The running form while a stage lasts, the batch form of the whole stage at its end."""
 
@@ -54,6 +82,10 @@ class RunningThenBatch(Importance):
         """Begin the running form."""
         self.running.begin(learner, weights)
 
+    def epoch(self, learner: Learner, weights: Parameters) -> None:
+        """Let the running form know."""
+        self.running.epoch(learner, weights)
+
     def forwarded(self, learner: Learner, weights: Parameters) -> None:
         """Let the running form see the logits."""
         self.running.forwarded(learner, weights)
@@ -61,6 +93,10 @@ class RunningThenBatch(Importance):
     def observe(self, learner: Learner, weights: Parameters) -> None:
         """Let the running form see the gradient."""
         self.running.observe(learner, weights)
+
+    def stepped(self, learner: Learner, weights: Parameters) -> None:
+        """Let the running form see the step."""
+        self.running.stepped(learner, weights)
 
     def current(self, weights: Parameters) -> Weights:
         """The running form."""

@@ -6,12 +6,15 @@ they pull.
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from clbench.strategy import Learner, Protection, Strategy, Weights, gradients, values
+from clbench.errors import Remark
+from clbench.strategy import Learner, Protection, Strategy, Weights, gradients, layer_of, values
 
 from ._anchor import TINY, Anchor, Scope, balance
 from ._importance import Importance
@@ -46,6 +49,10 @@ class _Anchored(Strategy):
         """Prepare what each step of this stage needs of A and θ*."""
         raise NotImplementedError
 
+    def before_training_epoch(self, learner: Learner, **kwargs: Any) -> None:
+        """Tell the importance."""
+        self.importance.epoch(learner, self.weights)
+
     def after_forward(self, learner: Learner, **kwargs: Any) -> None:
         """Let the importance see the logits."""
         self.importance.forwarded(learner, self.weights)
@@ -67,8 +74,8 @@ class QuadraticPenalty(_Anchored):
     """Adds the gradient of (λ/2)·Σ_k A_k(θ_k − θ*_k)² to the task's gradient.
 
     Lubana et al. 2022 (CoLLAs), eq. 1. Added as a gradient rather than to the loss: the same step without a graph.
-    ``clamp`` limits A to 1/(ηλ), η being the learning rate at the stage's start: one step of plain SGD then never
-    passes the anchor. ``doubled`` leaves the ½ out, as that paper's code does.
+    ``clamp`` limits λA to 1/η, η being the learning rate of the step: a step of plain SGD then never passes the anchor.
+    ``doubled`` leaves the ½ out, as that paper's code does. A run in which ηλA came to more than 1 under SGD says so.
     """
 
     def __init__(
@@ -85,36 +92,77 @@ class QuadraticPenalty(_Anchored):
         self.lam = lam
         self.clamp = clamp
         self.factor = 2.0 if doubled else 1.0
+        self.acted: bool | None = None  # None: there was no stage to act in
+        self.largest = 0.0  # ηλA of the run, under SGD
+        self.layer = ""  # where that was
 
     def pull(self, learner: Learner, importances: Weights, anchors: Weights) -> None:
-        """Compute λA and λAθ* once per stage."""
-        self.strengths = list(torch._foreach_mul(importances, self.lam))
-        if self.clamp:
-            torch._foreach_clamp_max_(self.strengths, 1 / learner.optimizer.param_groups[0]["lr"])
-        torch._foreach_mul_(self.strengths, self.factor)
+        """Compute λA and λAθ* once per stage; numbers are read back from the device here, where no step waits."""
+        self.whole = list(torch._foreach_mul(importances, self.lam * self.factor))
+        self.anchors = anchors
+        self.strengths = self.whole
         self.pulls = list(torch._foreach_mul(self.strengths, anchors))
+        self.rate = self.highest = 0.0
+        largest = torch.stack([strength.abs().max() for strength in self.whole]).tolist()
+        self.stiffest, name = max(zip(largest, self.names, strict=True))
+        self.stiff_layer = layer_of(name)
+        self.acted = self.acted or self.stiffest > 0
 
     @torch.no_grad()
     def before_update(self, learner: Learner, **kwargs: Any) -> None:
         """Add λA(θ − θ*) to the gradient, as λAθ − λAθ*: in place, since a temporary each step costs more."""
         if self.anchored:
+            self._suit(learner.optimizer)
             found = gradients(self.weights)
             torch._foreach_addcmul_(found, self.strengths, self.weights)  # type: ignore[arg-type]
             torch._foreach_sub_(found, self.pulls)
 
+    def _suit(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clamp for this step's learning rate, which a schedule changes at each, or remember how far it goes."""
+        rate = optimizer.param_groups[0]["lr"]
+        if rate == self.rate:
+            return
+        self.rate, self.highest = rate, max(rate, self.highest)
+        if self.clamp:
+            self.strengths = self._clamped(rate)
+            self.pulls = list(torch._foreach_mul(self.strengths, self.anchors))
+        elif isinstance(optimizer, torch.optim.SGD) and rate * self.stiffest > self.largest:
+            if self.largest <= 1 < rate * self.stiffest:
+                warnings.warn(
+                    Remark(f"a penalty is {_unstable(rate * self.stiffest, self.stiff_layer)}."), stacklevel=2
+                )
+            self.largest, self.layer = rate * self.stiffest, self.stiff_layer
+
+    def _clamped(self, rate: float) -> Weights:
+        return list(torch._foreach_clamp_max(self.whole, 1 / rate if rate > 0 else math.inf))
+
     def protection(self) -> Protection | None:
-        """Each weight's A and λA."""
+        """Each weight's A and λA; clamped, as at the stage's largest learning rate."""
         if not self.anchored:
             return None
-        return Protection("penalty", _by_name(self.names, self.held), _by_name(self.names, self.strengths))
+        strengths = self._clamped(self.highest) if self.clamp else self.whole
+        return Protection("penalty", _by_name(self.names, self.held), _by_name(self.names, strengths))
+
+    def warnings(self) -> list[str]:
+        """Say so if ηλA was above 1, or if nothing was held at all."""
+        if self.acted is False and self.lam > 0:
+            return ["never fired: every importance was 0, so that no weight was held"]
+        return [_unstable(self.largest, self.layer)] if self.largest > 1 else []
+
+
+def _unstable(share: float, layer: str) -> str:
+    return (
+        f"unstable: ηλA up to {share:.3g} (layer {layer}); above 1 a step passes the anchor, above 2 plain SGD "
+        "diverges, with momentum 0.9 above 3.8. Lower strategy.lam or the learning rate, or set strategy.clamp=true"
+    )
 
 
 class ExplicitInterpolation(_Anchored):
     """First the optimiser's step on the task alone, then θ ← (1−R)θ + Rθ* with R = √A / (√α + √A).
 
     Lubana et al. 2022 (CoLLAs), section 6. α is the running importance of the current stage, from 0; there is no λ.
-    Where √α + √A = 0 the authors' code freezes the weight (R = 1); 'free' leaves it to the optimiser (R = 0). The
-    optimiser's momentum is left alone.
+    Where √α + √A = 0 the authors' code freezes the weight (R = 1); 'free' leaves it to the optimiser (R = 0), as new
+    rows of a growing classifier always are. The optimiser's momentum is left alone.
     """
 
     exclusive = "goes back to an anchor after the optimiser's step"
@@ -122,12 +170,15 @@ class ExplicitInterpolation(_Anchored):
     def __init__(self, importance: Importance, anchor: Anchor, when_both_zero: WhenBothZero, scope: Scope) -> None:
         super().__init__(importance, anchor, scope)
         self.when_both_zero = when_both_zero
+        self.acted: bool | None = None  # whether any R lay between 0 and 1 at a stage's end; None: there was no stage
 
     def pull(self, learner: Learner, importances: Weights, anchors: Weights) -> None:
         """Take the square roots of A once per stage."""
         roots = list(torch._foreach_sqrt(importances))
         self.bottom = list(torch._foreach_add(roots, TINY))
-        self.top = self.bottom if self.when_both_zero == "freeze" else roots
+        self.top = [bottom.clone() for bottom in self.bottom] if self.when_both_zero == "freeze" else roots
+        for name, top in zip(self.names, self.top, strict=True):
+            top[self.anchor.new_rows(name)] = 0.0
         self.anchors = anchors
         # Kept from step to step: allocating them each time costs more than the arithmetic.
         self.ratios = [torch.empty_like(root) for root in roots]
@@ -144,6 +195,19 @@ class ExplicitInterpolation(_Anchored):
                 torch.sqrt(alpha, out=ratio)
                 torch.div(top, ratio.add_(bottom), out=ratio)
                 weight.lerp_(anchor, ratio)
+
+    def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """See whether this stage's weights were held without being frozen, then take it in."""
+        if self.anchored:
+            ratios = torch.cat([ratio.flatten() for ratio in self.ratios])
+            self.acted = self.acted or bool(((ratios > 0) & (ratios < 1)).any())
+        super().after_training_exp(learner)
+
+    def warnings(self) -> list[str]:
+        """Say so if it was fine-tuning or freezing all the time."""
+        if self.acted is False:
+            return ["never fired: at each stage's end every weight was frozen at its anchor or free (R = 1 or 0)"]
+        return []
 
     def protection(self) -> Protection | None:
         """Each weight's A, and R of the last step."""

@@ -13,8 +13,9 @@ from clbench.per_sample import Term, mean_moments
 from clbench.registry import Count, NonNegative, UnitInterval, strategy
 from clbench.strategy import Learner, Weights, gradients
 
-from ._anchor import Accumulate, Anchor, Scope
-from ._importance import Form, Importance, Parameters, RunningThenBatch
+from ._anchor import Accumulate, Anchor, IncludeHead, Scope, anchor_of
+from ._importance import Form, Importance, Parameters, RunningMean, RunningThenBatch
+from ._parity import ParityFisher
 from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 FisherKind = Literal["exact", "sampled", "empirical", "argmax", "batched"]
@@ -78,28 +79,16 @@ def _log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.log_softmax(logits, 1).gather(1, labels[:, None])[:, 0]
 
 
-class OnlineFisher(Importance):
+class OnlineFisher(RunningMean):
     """Running Fisher of the current stage: ω ← κg² + (1−κ)ω, g the mini-batch's gradient, from 0."""
-
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-
-    def begin(self, learner: Learner, weights: Parameters) -> None:
-        """Start from nothing."""
-        self.running = [torch.zeros_like(weight) for weight in weights]
 
     def observe(self, learner: Learner, weights: Parameters) -> None:
         """Take this step's gradient in."""
         found = gradients(weights)
-        torch._foreach_mul_(self.running, 1 - self.rate)
-        torch._foreach_addcmul_(self.running, found, found, self.rate)
-
-    def current(self, weights: Parameters) -> Weights:
-        """ω."""
-        return self.running
+        self.take(list(torch._foreach_mul(found, found)))
 
 
-@strategy("ewc")
+@strategy("ewc", version=2)
 def ewc(
     *,
     lam: NonNegative = 10.0,
@@ -111,7 +100,7 @@ def ewc(
     gamma: UnitInterval = 1.0,
     clamp: bool = False,
     balanced: bool = False,
-    include_head: bool = False,
+    include_head: IncludeHead = "auto",
     include_norm: bool = True,
     parity: bool = False,
 ) -> QuadraticPenalty:
@@ -119,17 +108,19 @@ def ewc(
 
     Kirkpatrick et al. 2017 (arXiv:1612.00796), eq. 3. form: 'batch' is measured after the stage, 'online' runs along,
     ω ← rate·g² + (1−rate)·ω of mini-batch gradients. 'fisher' says which batch Fisher and 'fisher_samples' how many
-    images it is measured on (null: all); 'gamma' is the decay of accumulate = 'online'. clamp: A ≤ 1/(ηλ). balanced:
-    the same mean A in every layer. parity: no ½ and the first mean taken with nothing, as in the code of Lubana et al.
-    2022 (CoLLAs).
+    images it is measured on (null: all); 'gamma' is the decay of accumulate = 'online'. clamp: A ≤ 1/(ηλ), η being the
+    step's. balanced: the same mean A in every layer. include_head: auto holds a classifier that tasks share and leaves
+    heads of their own out. parity: as in the code of Lubana et al. 2022 (CoLLAs), no ½, importances averaged whatever
+    'accumulate' says (but 'normalised'), and online from 0, with gradients that have the penalty's in them.
     """
-    measured = OnlineFisher(rate) if form == "online" else Fisher(fisher, fisher_samples)
-    anchor = Anchor(accumulate, gamma, halve_first=parity)
+    running = ParityFisher(rate) if parity else OnlineFisher(rate)
+    measured = running if form == "online" else Fisher(fisher, fisher_samples)
+    anchor = anchor_of(accumulate, parity=parity, online=form == "online", gamma=gamma)
     scope = Scope(include_head, include_norm, balanced)
     return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("ewc-online")
+@strategy("ewc-online", version=2)
 def ewc_online(
     *,
     lam: NonNegative = 10.0,
@@ -138,7 +129,7 @@ def ewc_online(
     gamma: UnitInterval = 1.0,
     clamp: bool = False,
     balanced: bool = False,
-    include_head: bool = False,
+    include_head: IncludeHead = "auto",
     include_norm: bool = True,
 ) -> QuadraticPenalty:
     """EWC with one anchor, the latest weights, and F ← γF + F_new.
@@ -150,7 +141,7 @@ def ewc_online(
     return QuadraticPenalty(Fisher(fisher, fisher_samples), Anchor("online", gamma), lam, scope, clamp=clamp)
 
 
-@strategy("ewc-fixed")
+@strategy("ewc-fixed", version=2)
 def ewc_fixed(
     *,
     form: Form = "online",
@@ -160,7 +151,7 @@ def ewc_fixed(
     accumulate: Accumulate = "mean",
     when_both_zero: WhenBothZero = "freeze",
     balanced: bool = False,
-    include_head: bool = False,
+    include_head: IncludeHead = "auto",
     include_norm: bool = True,
     parity: bool = False,
 ) -> ExplicitInterpolation:
@@ -168,9 +159,9 @@ def ewc_fixed(
 
     Lubana et al. 2022 (CoLLAs), section 6, with the running Fisher ω ← rate·g² + (1−rate)·ω of mini-batch gradients.
     form: 'batch' takes A from the Fisher after the stage instead, of the kind 'fisher'; α runs along in either.
-    parity: the first mean is taken with nothing, as in the authors' code.
+    parity: as in the authors' code, importances are averaged, online from 0.
     """
-    running = OnlineFisher(rate)
+    running = ParityFisher(rate) if parity else OnlineFisher(rate)
     measured = running if form == "online" else RunningThenBatch(running, Fisher(fisher, fisher_samples))
-    anchor = Anchor(accumulate, halve_first=parity)
+    anchor = anchor_of(accumulate, parity=parity, online=form == "online")
     return ExplicitInterpolation(measured, anchor, when_both_zero, Scope(include_head, include_norm, balanced))

@@ -7,57 +7,65 @@ import torch
 from clbench.registry import NonNegative, strategy
 from clbench.strategy import Learner, Weights
 
-from ._anchor import Accumulate, Anchor, Scope
+from ._anchor import Accumulate, IncludeHead, Scope, anchor_of
 from ._importance import Importance, Parameters
 from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 
 class Uniform(Importance):
-    """A = 1 for every weight."""
+    """The same A for every weight: 1, or as told."""
+
+    def __init__(self, value: float = 1.0) -> None:
+        self.value = value
 
     def begin(self, learner: Learner, weights: Parameters) -> None:
         """The same at every stage."""
-        self.ones = [torch.ones_like(weight) for weight in weights]
+        self.same = [torch.full_like(weight, self.value) for weight in weights]
 
     def current(self, weights: Parameters) -> Weights:
-        """Ones."""
-        return self.ones
+        """That."""
+        return self.same
 
 
-@strategy("l2")
+def _uniform(parity: bool) -> Uniform:
+    return Uniform(0.5 if parity else 1.0)
+
+
+@strategy("l2", version=2)
 def l2(
     *,
     lam: NonNegative = 0.1,
     accumulate: Accumulate = "mean",
     clamp: bool = False,
     balanced: bool = False,
-    include_head: bool = False,
+    include_head: IncludeHead = "auto",
     include_norm: bool = True,
     parity: bool = False,
 ) -> QuadraticPenalty:
     """L2 penalty towards the last task's weights, (λ/2)‖θ − θ*‖²: every weight matters the same.
 
     "Vanilla" of Lubana et al. 2022 (CoLLAs), eq. 1 with A = 1; L2 of Smith et al. 2023 (arXiv:2203.17269).
-    Options as for 'ewc'; balanced changes nothing here.
+    Options as for 'ewc'; balanced changes nothing here. parity: the code of Lubana et al. takes A = ½ and no ½ in the
+    penalty, averaged over tasks (its online modes leave A at 0): with accumulate=mean the same as without.
     """
-    anchor = Anchor(accumulate, halve_first=parity)
+    anchor = anchor_of(accumulate, parity=parity, online=False)
     scope = Scope(include_head, include_norm, balanced)
-    return QuadraticPenalty(Uniform(), anchor, lam, scope, clamp=clamp, doubled=parity)
+    return QuadraticPenalty(_uniform(parity), anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("l2-fixed")
+@strategy("l2-fixed", version=2)
 def l2_fixed(
     *,
     accumulate: Accumulate = "mean",
     when_both_zero: WhenBothZero = "freeze",
     balanced: bool = False,
-    include_head: bool = False,
+    include_head: IncludeHead = "auto",
     include_norm: bool = True,
     parity: bool = False,
 ) -> ExplicitInterpolation:
     """L2 by explicit interpolation: with A = α = 1, halfway back to the anchor after every step.
 
-    Lubana et al. 2022 (CoLLAs), section 6.
+    Lubana et al. 2022 (CoLLAs), section 6. parity: as for 'l2'.
     """
-    anchor = Anchor(accumulate, halve_first=parity)
-    return ExplicitInterpolation(Uniform(), anchor, when_both_zero, Scope(include_head, include_norm, balanced))
+    anchor = anchor_of(accumulate, parity=parity, online=False)
+    return ExplicitInterpolation(_uniform(parity), anchor, when_both_zero, Scope(include_head, include_norm, balanced))

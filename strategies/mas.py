@@ -7,10 +7,11 @@ from torch import Tensor
 
 from clbench.per_sample import Term, mean_moments
 from clbench.registry import Count, NonNegative, UnitInterval, strategy
-from clbench.strategy import Learner, Weights, gradients
+from clbench.strategy import Learner, Weights
 
-from ._anchor import Accumulate, Anchor, Scope
-from ._importance import Form, Importance, Parameters, RunningThenBatch
+from ._anchor import Accumulate, IncludeHead, Scope, anchor_of
+from ._importance import Form, Importance, Parameters, RunningMean, RunningThenBatch
+from ._parity import ParitySensitivity
 from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 
@@ -30,40 +31,20 @@ class OutputSensitivity(Importance):
         return mean_moments(learner, weights, data, lambda _, labels: [Term(_squared_norm, labels)], torch.abs)
 
 
-class OnlineSensitivity(Importance):
+class OnlineSensitivity(RunningMean):
     """Running form: ω ← κ|∂ mean‖f‖²/∂θ| + (1−κ)ω over mini-batches, from 0.
 
-    It has a backward pass of its own, so that the task's gradient is not mixed in – unless ``mixed``, which adds it
-    before |·| is taken, as the code of Lubana et al. 2022 does.
+    It has a backward pass of its own, so that the task's gradient is not mixed in.
     """
 
-    def __init__(self, rate: float, mixed: bool = False) -> None:
-        self.rate = rate
-        self.mixed = mixed
-
-    def begin(self, learner: Learner, weights: Parameters) -> None:
-        """Start from nothing."""
-        self.running = [torch.zeros_like(weight) for weight in weights]
-
     def forwarded(self, learner: Learner, weights: Parameters) -> None:
-        """Differentiate this step's output."""
+        """Differentiate this step's output, and take it in."""
         objective = learner.mb_output.square().sum(1).mean()
         found = torch.autograd.grad(objective, weights, retain_graph=True, allow_unused=True, materialize_grads=True)
-        self.found = list(found)
-
-    def observe(self, learner: Learner, weights: Parameters) -> None:
-        """Take this step in."""
-        if self.mixed:
-            torch._foreach_add_(self.found, gradients(weights))
-        torch._foreach_mul_(self.running, 1 - self.rate)
-        torch._foreach_add_(self.running, torch._foreach_abs(self.found), alpha=self.rate)
-
-    def current(self, weights: Parameters) -> Weights:
-        """ω."""
-        return self.running
+        self.take(list(torch._foreach_abs(found)))
 
 
-@strategy("mas")
+@strategy("mas", version=2)
 def mas(
     *,
     lam: NonNegative = 0.01,
@@ -73,7 +54,7 @@ def mas(
     accumulate: Accumulate = "sum",
     clamp: bool = False,
     balanced: bool = False,
-    include_head: bool = False,
+    include_head: IncludeHead = "auto",
     include_norm: bool = True,
     parity: bool = False,
 ) -> QuadraticPenalty:
@@ -81,16 +62,17 @@ def mas(
 
     Aljundi et al. 2018 (arXiv:1711.09601), eqs. 2 and 4. 'samples' caps how many images are used (null: all).
     form: 'online' runs along with mini-batches, ω ← rate·|∂ mean‖f‖²/∂θ| + (1−rate)·ω. parity: as in the code of Lubana
-    et al. 2022, no ½, the first mean taken with nothing, and the task's gradient mixed into the online form.
-    Other options as for 'ewc'.
+    et al. 2022, no ½ and importances averaged; online from 0, of the batch's sum after the step, the step's gradients
+    mixed in. Other options as for 'ewc'.
     """
-    measured = OnlineSensitivity(rate, parity) if form == "online" else OutputSensitivity(samples)
+    running = ParitySensitivity(rate) if parity else OnlineSensitivity(rate)
+    measured = running if form == "online" else OutputSensitivity(samples)
     scope = Scope(include_head, include_norm, balanced)
-    anchor = Anchor(accumulate, halve_first=parity)
+    anchor = anchor_of(accumulate, parity=parity, online=form == "online")
     return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("mas-fixed")
+@strategy("mas-fixed", version=2)
 def mas_fixed(
     *,
     form: Form = "online",
@@ -99,17 +81,16 @@ def mas_fixed(
     accumulate: Accumulate = "mean",
     when_both_zero: WhenBothZero = "freeze",
     balanced: bool = False,
-    include_head: bool = False,
+    include_head: IncludeHead = "auto",
     include_norm: bool = True,
     parity: bool = False,
 ) -> ExplicitInterpolation:
     """MAS by explicit interpolation, with the running sensitivity of mini-batches; no λ.
 
     Lubana et al. 2022 (CoLLAs), section 6, with the importance of Aljundi et al. 2018 (arXiv:1711.09601). form: 'batch'
-    takes A after the stage instead. parity: the task's gradient is mixed in and the first mean taken with nothing, as
-    in the authors' code.
+    takes A after the stage instead. parity: as for 'mas'.
     """
-    running = OnlineSensitivity(rate, parity)
+    running = ParitySensitivity(rate) if parity else OnlineSensitivity(rate)
     measured = running if form == "online" else RunningThenBatch(running, OutputSensitivity(samples))
-    anchor = Anchor(accumulate, halve_first=parity)
+    anchor = anchor_of(accumulate, parity=parity, online=form == "online")
     return ExplicitInterpolation(measured, anchor, when_both_zero, Scope(include_head, include_norm, balanced))

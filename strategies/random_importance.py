@@ -7,57 +7,79 @@ import torch
 from clbench.registry import NonNegative, strategy
 from clbench.strategy import Learner, Weights
 
-from ._anchor import Accumulate, Anchor, Scope
+from ._anchor import Accumulate, IncludeHead, Scope, anchor_of
 from ._importance import Importance, Parameters
 from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 
 class Random(Importance):
-    """A ~ U(0, 1), drawn once per stage from the run's seed."""
+    """A ~ U(0, 1), drawn once per stage from the run's seed.
+
+    ``each_step`` draws α anew at each step, and A apart from it, as the code of Lubana et al. 2022 does.
+    """
+
+    def __init__(self, each_step: bool = False) -> None:
+        self.each_step = each_step
 
     def begin(self, learner: Learner, weights: Parameters) -> None:
         """Draw the stage's importances."""
-        random = learner.random(f"importance of stage {learner.stage}")
-        self.drawn = [torch.rand(weight.shape, generator=random).to(weight.device) for weight in weights]
+        self.steps = 0
+        self.drawn = self._draw(learner, weights, f"importance of stage {learner.stage}")
+
+    def stepped(self, learner: Learner, weights: Parameters) -> None:
+        """Draw the step's."""
+        if self.each_step:
+            self.steps += 1
+            self.drawn = self._draw(learner, weights, f"importance of stage {learner.stage}, step {self.steps}")
 
     def current(self, weights: Parameters) -> Weights:
         """What was drawn."""
         return self.drawn
 
+    def finish(self, learner: Learner, weights: Parameters) -> Weights:
+        """The stage's draw."""
+        return self._draw(learner, weights, f"importance of stage {learner.stage}")
 
-@strategy("random")
+    def _draw(self, learner: Learner, weights: Parameters, purpose: str) -> Weights:
+        random = learner.random(purpose)
+        return [torch.rand(weight.shape, generator=random).to(weight) for weight in weights]
+
+
+@strategy("random", version=2)
 def random(
     *,
     lam: NonNegative = 0.1,
     accumulate: Accumulate = "mean",
     clamp: bool = False,
     balanced: bool = False,
-    include_head: bool = False,
+    include_head: IncludeHead = "auto",
     include_norm: bool = True,
     parity: bool = False,
 ) -> QuadraticPenalty:
     """Quadratic penalty with random importances A ~ U(0, 1).
 
-    Control of Lubana et al. 2022 (CoLLAs), section 5. Options as for 'ewc'.
+    Control of Lubana et al. 2022 (CoLLAs), section 5. Options as for 'ewc'. parity: no ½, and importances averaged.
     """
-    anchor = Anchor(accumulate, halve_first=parity)
+    anchor = anchor_of(accumulate, parity=parity, online=False)
     scope = Scope(include_head, include_norm, balanced)
     return QuadraticPenalty(Random(), anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("random-fixed")
+@strategy("random-fixed", version=2)
 def random_fixed(
     *,
     accumulate: Accumulate = "mean",
     when_both_zero: WhenBothZero = "freeze",
     balanced: bool = False,
-    include_head: bool = False,
+    include_head: IncludeHead = "auto",
     include_norm: bool = True,
     parity: bool = False,
 ) -> ExplicitInterpolation:
     """Explicit interpolation with random importances; α is the current stage's draw.
 
-    Lubana et al. 2022 (CoLLAs), section 6.
+    Lubana et al. 2022 (CoLLAs), section 6. parity: as in the authors' code, α is drawn anew at each step.
     """
-    anchor = Anchor(accumulate, halve_first=parity)
-    return ExplicitInterpolation(Random(), anchor, when_both_zero, Scope(include_head, include_norm, balanced))
+    anchor = anchor_of(accumulate, parity=parity, online=False)
+    return ExplicitInterpolation(
+        Random(each_step=parity), anchor, when_both_zero, Scope(include_head, include_norm, balanced)
+    )

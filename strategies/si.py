@@ -8,8 +8,9 @@ from clbench.errors import UserError
 from clbench.registry import NonNegative, Positive, strategy
 from clbench.strategy import Learner, Weights, values
 
-from ._anchor import Accumulate, Anchor, Scope
+from ._anchor import Accumulate, IncludeHead, Scope, anchor_of
 from ._importance import Parameters, PathIntegral
+from ._parity import ParityPath
 from ._quadratic import ExplicitInterpolation, QuadraticPenalty, WhenBothZero
 
 
@@ -17,13 +18,11 @@ class SynapticIntelligence(PathIntegral):
     """ω += −g·Δθ at each step; A = relu(ω / ((θ − θ_start)² + ξ)).
 
     ``signed`` leaves the relu out, so that weights whose path raised the loss are pushed away from the anchor.
-    ``reversed_sign`` takes +g·Δθ, as the code of Lubana et al. 2022 does.
     """
 
-    def __init__(self, xi: float, signed: bool = False, reversed_sign: bool = False) -> None:
+    def __init__(self, xi: float, signed: bool = False) -> None:
         self.xi = xi
         self.signed = signed
-        self.sign = -1.0 if reversed_sign else 1.0
 
     def begin(self, learner: Learner, weights: Parameters) -> None:
         """Start a new path."""
@@ -33,7 +32,7 @@ class SynapticIntelligence(PathIntegral):
     @torch.no_grad()
     def stepped(self, learner: Learner, weights: Parameters) -> None:
         """Add this step's share."""
-        torch._foreach_add_(self.omega, self.path(weights), alpha=self.sign)
+        torch._foreach_add_(self.omega, self.path(weights))
 
     @torch.no_grad()
     def current(self, weights: Parameters) -> Weights:
@@ -47,7 +46,7 @@ class SynapticIntelligence(PathIntegral):
         return list(importance)
 
 
-@strategy("si")
+@strategy("si", version=2)
 def si(
     *,
     lam: NonNegative = 0.1,
@@ -56,7 +55,7 @@ def si(
     accumulate: Accumulate = "sum",
     clamp: bool = False,
     balanced: bool = False,
-    include_head: bool = False,
+    include_head: IncludeHead = "auto",
     include_norm: bool = True,
     parity: bool = False,
 ) -> QuadraticPenalty:
@@ -64,34 +63,40 @@ def si(
 
     Zenke et al. 2017 (arXiv:1703.04200), eqs. 4 and 5, with this harness's ½ (their c is λ/2). signed: keep negative
     importances, of which Lubana et al. 2022 (CoLLAs) show that they are unstable; with accumulate sum, mean or online.
-    parity: as in the code of the latter, ω += +g·Δθ, no ½, the first mean taken with nothing. Others as for 'ewc'.
+    parity: as in the code of the latter, running means of relu(g·(θ − θ_epoch)) over (θ − θ*)², averaged over tasks
+    from 0, no ½; 'xi' and 'accumulate' (but 'normalised') say nothing then. Others as for 'ewc'.
     """
+    if signed and parity:
+        raise UserError(
+            "strategy.signed: the code that strategy.parity follows has no negative importances. Leave one of them out."
+        )
     if signed and (balanced or accumulate in ("separate", "normalised")):
         raise UserError(
             "strategy.signed: negative importances have no weighted mean of anchors and no sum to divide by. Use it "
             "with accumulate sum, mean or online, and balanced=false."
         )
     scope = Scope(include_head, include_norm, balanced)
-    anchor = Anchor(accumulate, halve_first=parity)
-    measured = SynapticIntelligence(xi, signed, reversed_sign=parity)
+    anchor = anchor_of(accumulate, parity=parity, online=True)
+    measured = ParityPath() if parity else SynapticIntelligence(xi, signed)
     return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("si-fixed")
+@strategy("si-fixed", version=2)
 def si_fixed(
     *,
     xi: Positive = 0.1,
     accumulate: Accumulate = "mean",
     when_both_zero: WhenBothZero = "freeze",
     balanced: bool = False,
-    include_head: bool = False,
+    include_head: IncludeHead = "auto",
     include_norm: bool = True,
     parity: bool = False,
 ) -> ExplicitInterpolation:
     """SI by explicit interpolation; no λ.
 
-    Lubana et al. 2022 (CoLLAs), section 6, with the path importance of Zenke et al. 2017 (arXiv:1703.04200). parity:
-    the path's sign turned round and the first mean taken with nothing, as in the authors' code.
+    Lubana et al. 2022 (CoLLAs), section 6, with the path importance of Zenke et al. 2017 (arXiv:1703.04200). parity: as
+    for 'si'; it needs momentum, since under plain SGD g·Δθ is never positive and everything stays frozen.
     """
-    measured, anchor = SynapticIntelligence(xi, reversed_sign=parity), Anchor(accumulate, halve_first=parity)
+    measured = ParityPath() if parity else SynapticIntelligence(xi)
+    anchor = anchor_of(accumulate, parity=parity, online=True)
     return ExplicitInterpolation(measured, anchor, when_both_zero, Scope(include_head, include_norm, balanced))

@@ -114,6 +114,18 @@ def test_strength_of_a_penalty_is_lambda_times_importance() -> None:
         assert held["share"][layer]["max"] == pytest.approx(0.05 * 500 * importance["max"], rel=1e-5)
 
 
+@pytest.mark.parametrize("clamp", [False, True])
+def test_a_schedule_is_measured_at_its_largest_rate(clamp: bool) -> None:
+    """Not at the stage's last one, which is near 0 and would make every strength look safe."""
+    layer = {"optimizer": {"schedule": "cosine", "lr": 0.04}}
+    held = diagnosed({"name": "ewc", "lam": 5000.0, "clamp": clamp}, layer).diagnostics["held"][-1]
+    for name, importance in held["importance"].items():
+        share = 0.04 * 5000 * importance["max"]
+        assert share > 1
+        assert held["share"][name]["max"] == pytest.approx(1.0 if clamp else share, rel=1e-5)
+        assert held["lam_upper"] == pytest.approx(1 / (0.04 * importance["max"]), rel=1e-5)
+
+
 def test_a_frozen_backbone_is_alike_for_ever() -> None:
     for found in diagnosed("frozen-backbone").diagnostics["cka"]:
         assert found == pytest.approx({"backbone.2": 1.0})

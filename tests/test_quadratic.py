@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -10,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from clbench.errors import UserError
-from clbench.strategies._anchor import Anchor, Scope, balance
+from clbench.engine import run as engine
+from clbench.engine.assemble import plugins_of
+from clbench.errors import Remark, UserError
+from clbench.models.network import Classifier, build
+from clbench.strategies._anchor import Anchor, IncludeHead, Scope, balance
 from clbench.strategies._importance import Importance
 from clbench.strategies._quadratic import ExplicitInterpolation, QuadraticPenalty
 from clbench.strategy import Weights
-from tests.helpers import FakeLearner, run_small
+from tests.helpers import FakeLearner, config, run_small
 
 # Subnormal numbers are flushed by any run in the same process.
 numbers = st.floats(0, 10, width=32, allow_subnormal=False).filter(lambda v: v == 0 or v > 1e-3)
@@ -121,8 +125,8 @@ def test_norm_layers_are_left_out_when_told() -> None:
     assert names[True] == ["0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias"]
 
 
-def test_parity_with_the_authors_code() -> None:
-    """No ½ in the penalty, and the first task's importances averaged with nothing."""
+def test_parity_of_a_penalty() -> None:
+    """No ½ in the penalty, and online the first task's importances averaged with nothing."""
     anchor = Anchor("mean", halve_first=True)
     anchor.add(["weight"], [torch.tensor([[8.0]])], [torch.tensor([[1.0]])])
     assert float(anchor.importance["weight"]) == 4.0
@@ -197,6 +201,102 @@ def test_interpolation_never_overshoots(old: float, new: float, now: float) -> N
     assert place * now >= 0
 
 
+@pytest.mark.parametrize(("classifier", "held"), [("multi", False), ("single", True), ("growing", True)])
+def test_a_classifier_that_tasks_share_is_held_and_heads_of_their_own_are_not(
+    classifier: Classifier, held: bool
+) -> None:
+    model = build(nn.Flatten(), (1, 2, 2), classifier, 3, 2)
+    cases: list[tuple[IncludeHead, bool]] = [("auto", held), (True, True), (False, False)]
+    for include, expected in cases:
+        weights = Scope(include, True, False).weights(model)
+        assert any(name.startswith("classifier") for name in weights) == expected
+
+
+@pytest.mark.parametrize("name", ["ewc", "ewc-online", "ewc-fixed", "mas", "si", "si-fixed", "rwalk", "l2", "random"])
+@pytest.mark.parametrize(("incremental", "as_if"), [("task", False), ("class", True), ("domain", True)])
+def test_including_the_head_is_automatic(name: str, incremental: str, as_if: bool) -> None:
+    setting = {"scenario": {"incremental": incremental, "keep": 2}}
+    strong = {} if name.endswith("fixed") else {"lam": 5.0 if name in ("l2", "random", "rwalk") else 100.0}
+    found = [
+        run_small({"name": name} | strong | options, setting).diagnostics["training_loss"]
+        for options in ({}, {"include_head": True}, {"include_head": False})
+    ]
+    assert found[0] == found[1 if as_if else 2]
+    assert found[1] != found[2] or not as_if, "heads of their own do not move when they are not trained"
+
+
+def kept(strategy: dict[str, Any], *layers: dict[str, Any]) -> Any:
+    """A strategy after a small run."""
+    made = plugins_of(config(strategy, *layers))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "plugins_of", lambda _: made)
+        run_small(strategy, *layers)
+    return made[0]
+
+
+@pytest.mark.parametrize("logits", ["seen", "current"])
+@pytest.mark.parametrize("name", ["ewc", "mas", "si", "rwalk", "ewc-fixed", "mas-fixed"])
+def test_classes_that_are_masked_have_no_importance(name: str, logits: str) -> None:
+    strategy = kept({"name": name}, {"scenario": {"incremental": "class", "keep": 2}, "logits": logits})
+    importance = strategy.anchor.importance["classifier.weight"]
+    assert importance[:4].any()
+    assert not importance[4:].any()
+    assert all(value.isfinite().all() for value in strategy.anchor.importance.values())
+
+
+def penalty_of(strength: float, **options: Any) -> tuple[QuadraticPenalty, FakeLearner]:
+    """A penalty with A = 1 and λ as told, before a step at a learning rate of 0.1."""
+    anchor = Anchor("sum")
+    anchor.add(["weight"], [torch.tensor([[1.0]])], [torch.tensor([[1.0]])])
+    strategy = QuadraticPenalty(Given([0.0]), anchor, strength, EVERYTHING, **options)
+    learner = FakeLearner(model_at(3.0))
+    strategy.before_training_exp(learner)
+    return strategy, learner
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_penalty_that_passes_its_anchor_says_so_once() -> None:
+    """ηλA = 2 when the rate is highest: a remark at that step, and one warning when the run is over."""
+    strategy, learner = penalty_of(20.0)
+    for rate, expected in ((0.04, 0), (0.1, 1), (0.05, 0), (0.1, 0), (0.11, 0)):
+        learner.optimizer.param_groups[0]["lr"] = rate
+        with warnings.catch_warnings(record=True) as caught:
+            strategy.before_update(learner)
+        assert [warning.category for warning in caught] == [Remark] * expected
+    (warning,) = strategy.warnings()
+    assert warning.startswith("unstable: ηλA up to 2.2 (layer ")
+    assert "strategy.clamp=true" in warning
+
+
+def test_a_penalty_within_its_range_says_nothing() -> None:
+    quiet = [penalty_of(5.0), penalty_of(20.0, clamp=True), penalty_of(20.0)]
+    adam: Any = quiet[2][1]
+    adam.optimizer = torch.optim.Adam(adam.model.parameters(), 0.1)  # its steps are not ηλA of the way
+    for strategy, learner in quiet:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            strategy.before_update(learner)
+        assert strategy.warnings() == []
+
+
+@pytest.mark.parametrize("clamp", [False, True])
+def test_penalties_without_the_half_are_twice_as_stiff(clamp: bool) -> None:
+    strategy, learner = penalty_of(8.0, doubled=True, clamp=clamp)
+    strategy.before_update(learner)
+    assert strategy.warnings() == [] if clamp else "up to 1.6" in strategy.warnings()[0]
+    assert float(strategy.strengths[0]) == pytest.approx(10.0 if clamp else 16.0)
+
+
+def test_what_holds_nothing_says_that_it_never_fired() -> None:
+    assert QuadraticPenalty(Given([0.0]), Anchor("sum"), 1.0, EVERYTHING).warnings() == [], "there was one stage"
+    plain = {"optimizer": {"momentum": 0.0}, "batch_size": 64}  # one step an epoch, downhill
+    assert kept({"name": "si", "parity": True}, plain).warnings()[0].startswith("never fired: every importance was 0")
+    assert kept({"name": "si-fixed", "parity": True}, plain).warnings()[0].startswith("never fired: at each stage")
+    assert kept({"name": "si", "lam": 0.0}).warnings() == []
+    for name in ("si", "si-fixed", "rwalk-fixed", "l2-fixed"):
+        assert kept({"name": name}).warnings() == []
+
+
 @pytest.mark.parametrize(
     ("strategy", "message"),
     [
@@ -206,6 +306,9 @@ def test_interpolation_never_overshoots(old: float, new: float, now: float) -> N
         ({"name": "ewc", "fisher": "full"}, r"strategy\.fisher: expected 'exact', 'sampled'"),
         ({"name": "si", "signed": True, "accumulate": "separate"}, r"strategy\.signed"),
         ({"name": "si", "signed": True, "balanced": True}, r"strategy\.signed"),
+        ({"name": "si", "signed": True, "parity": True}, r"strategy\.signed.*strategy\.parity"),
+        ({"name": "ewc", "include_head": "some"}, r"strategy\.include_head: .*'auto'"),
+        ({"name": "rwalk", "accumulate": "sum"}, r"Unknown option 'strategy\.accumulate'"),
     ],
 )
 def test_what_a_method_cannot_use_is_refused(strategy: dict[str, Any], message: str) -> None:
@@ -214,26 +317,30 @@ def test_what_a_method_cannot_use_is_refused(strategy: dict[str, Any], message: 
 
 
 OPTIONS: list[dict[str, Any]] = [
-    *({"accumulate": kind} for kind in ("separate", "online", "sum", "mean", "normalised")),
-    *({key: True} for key in ("balanced", "include_head", "parity")),
-    {"include_norm": False},
+    *({key: True} for key in ("balanced", "parity")),
+    *({key: False} for key in ("include_head", "include_norm")),
 ]
+ACCUMULATE = [{"accumulate": kind} for kind in ("separate", "online", "sum", "mean", "normalised")]
+WALK: list[dict[str, Any]] = [{"negative": "interval"}, {"normalise": "min-max"}, {"interval": 3}]
 
 
 @pytest.mark.parametrize("importance", ["ewc", "mas", "si", "rwalk", "l2", "random"])
 @pytest.mark.parametrize("form", ["", "-fixed"])
 def test_every_option_of_every_form_trains(importance: str, form: str) -> None:
     """With a norm layer, one head and strengths that show, no option is without effect but those named."""
-    network = {"model": {"norm": "batch"}, "scenario": {"incremental": "domain"}}  # one head
-    strong: dict[str, Any] = {} if form else {"lam": {"l2": 5.0, "random": 5.0}.get(importance, 300.0)}
+    network = {"model": {"norm": "batch"}, "scenario": {"incremental": "domain"}, "batch_size": 16}  # one head
+    network |= {"optimizer": {"momentum": 0.9}}  # without, no path goes uphill
+    strong: dict[str, Any] = {} if form else {"lam": {"l2": 5.0, "random": 5.0, "rwalk": 5.0}.get(importance, 300.0)}
+    strong |= {"interval": 2} if importance == "rwalk" else {}
     found = {}
-    for options in OPTIONS + ([] if form else [{"clamp": True}]):
+    for options in OPTIONS + (WALK if importance == "rwalk" else ACCUMULATE) + ([] if form else [{"clamp": True}]):
         result = run_small({"name": importance + form} | strong | options, network)
         found[str(options)] = result.diagnostics["training_loss"] if result.status == "ok" else result.reason
     default = run_small({"name": importance + form} | strong, network).diagnostics["training_loss"]
     same = {options for options, losses in found.items() if losses == default}
     usual = {"ewc": "separate", "mas": "sum", "si": "sum"}.get(importance, "mean") if not form else "mean"
-    without = {str({"accumulate": usual})}
-    if importance == "l2":  # A = 1 everywhere
-        without |= {str({"balanced": True})} | {str({"accumulate": "mean"}), str({"accumulate": "separate"})}
+    without = {str({"accumulate": usual}), str({"normalise": "min-max"})}  # pixels that are always black
+    if importance == "l2":  # A = 1 everywhere, and ½·2 with parity
+        without |= {str({key: True}) for key in ("balanced", "parity")}
+        without |= {str({"accumulate": "mean"}), str({"accumulate": "separate"})}
     assert same <= without | {str({"clamp": True}), str({"accumulate": "online"}), str({"accumulate": "sum"})}

@@ -50,7 +50,7 @@ def once(name: str) -> Result:
 
 # Penalties that need no importance; a large λ makes them diverge.
 FREEZE = ("l2-attention",)  # at strength 0 too
-CONSTANT_STRENGTH = ("l2", "random", "l2-init", "parseval", "spectral-reg")
+CONSTANT_STRENGTH = ("l2", "random", "rwalk", "l2-init", "parseval", "spectral-reg")
 # Options under which two epochs of few samples are enough to see what the method does.
 SOON: dict[str, dict[str, Any]] = {
     "weight-clipping": {"zeta": 0.5},

@@ -17,7 +17,7 @@ LOWEST, HIGHEST, DECADE_BINS = -8, 3, 22
 
 
 def holding(protection: Protection, eta: float) -> Measured:
-    """Measure a protection under a learning rate η (Lubana et al. 2022, CoLLAs, section 5).
+    """Measure a protection under a learning rate η, the stage's largest (Lubana et al. 2022, CoLLAs, section 5).
 
     For each layer mean and largest importance A. ``retained`` is what is left, on average over weights, of a gradient
     step after so many later ones: (1 − s)^k with the share s of the way back to the anchor that a step goes – ηλA for a

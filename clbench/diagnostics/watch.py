@@ -44,15 +44,21 @@ class Diagnostics(SupervisedPlugin):
         self._begun: dict[str, Tensor] = {}
         self._old: TaskData | None = None
         self._before = 0  # images of the last stage
+        self._rate = 0.0  # the stage's largest learning rate
 
     def before_training_exp(self, learner: Any, **kwargs: Any) -> None:
         """Measure what a strategy is about to meet."""
         for name, weight in learner.model.named_parameters():
             self._begun[name] = grown(self._begun.get(name), weight.detach().clone())
+        self._rate = 0.0
         if learner.stage == 0:
             self.network.append(self._look(learner))
         else:
             self.boundaries.append(self._boundary(learner, named_weights(learner.model, include_head=True)))
+
+    def before_update(self, learner: Any, **kwargs: Any) -> None:
+        """Note the learning rate: a schedule ends at a small one, which says nothing about the stage."""
+        self._rate = max(self._rate, learner.optimizer.param_groups[0]["lr"])
 
     def after_training_exp(self, learner: Any, **kwargs: Any) -> None:
         """Measure what the stage has made, before the strategy takes it in; keep a few of its images as old ones."""
@@ -75,7 +81,7 @@ class Diagnostics(SupervisedPlugin):
         """Of the first part of a composition that holds weights."""
         asked = [plugin.protection() for plugin in learner.plugins if isinstance(plugin, Strategy)]
         found = [protection for protection in asked if protection is not None]
-        return holding(found[0], learner.optimizer.param_groups[0]["lr"]) if found else None
+        return holding(found[0], self._rate) if found else None
 
     def _likeness(self, learner: Any) -> dict[str, float]:
         """CKA of each activation with itself after the first stage; multi-head networks share all of them."""

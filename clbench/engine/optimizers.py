@@ -134,8 +134,8 @@ class ScheduleLearningRate(SupervisedPlugin):
         self.schedule = schedule
         self.lr = lr
 
-    def before_update(self, learner: Any, **kwargs: Any) -> None:
-        """Set the rate of this step."""
+    def before_training_iteration(self, learner: Any, **kwargs: Any) -> None:
+        """Set the rate of this step, before any strategy reads it."""
         progress = learner.clock.train_exp_iterations / learner.stage_steps
         left = 1 - progress if self.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
         for group in learner.optimizer.param_groups:
