@@ -5,8 +5,8 @@ step they come in this order::
 
     before_forward → after_forward → before_backward → after_backward → before_update → after_update
 
-A sharpness-aware optimiser computes the loss of a batch twice, and calls ``task_loss`` and ``before_backward`` for each:
-what is drawn for a step is drawn in ``before_forward`` or ``after_forward``, which are called once.
+A sharpness-aware optimiser computes the loss of a batch twice, and calls ``task_loss`` and ``before_backward`` each
+time: what is drawn for a step is drawn in ``before_forward`` or ``after_forward``, which are called once.
 
 ``after_backward`` is for *looking* at the task's own gradient; gradients are *changed* in ``before_update``, so that
 composed methods see the same gradient whatever their order.
@@ -127,7 +127,7 @@ class Strategy(SupervisedPlugin):
         """Say what the coming stage trains on, given its own data."""
         return data
 
-    def epochs(self, learner: Learner) -> int | None:
+    def stage_epochs(self, learner: Learner) -> int | None:
         """Say for how many epochs the coming stage trains, whatever the run says; None leaves it to the run."""
         return None
 

@@ -270,7 +270,7 @@ class ResidentLearner(SupervisedTemplate):
         loader = BatchLoader(data, self.train_mb_size, self._shuffle, self._augment)
         loader.between = self.between
         self.dataloader = loader
-        own = [epochs for part in self._parts if (epochs := part.epochs(self)) is not None]
+        own = [epochs for part in self._parts if (epochs := part.stage_epochs(self)) is not None]
         steps = None if own else self.training.steps
         if steps is not None:
             self.train_epochs = math.ceil(steps / len(loader))
