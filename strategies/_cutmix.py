@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from clbench.strategy import Learner
 
-Box = tuple[slice, slice]
+Side = tuple[int, int]  # from, to
 
 
 class CutMix:
@@ -23,7 +23,7 @@ class CutMix:
 
     def __init__(self, share: float) -> None:
         self.share = share
-        self._plan: list[tuple[Box, Tensor] | None] = []
+        self._plan: list[tuple[Side, Side, Tensor] | None] = []
         self._mixed: tuple[float, Tensor] | None = None
 
     def plan(self, learner: Learner, random: torch.Generator) -> None:
@@ -34,19 +34,19 @@ class CutMix:
         self._plan = []
         for size, (chance, left, row, column) in zip(sizes, drawn, strict=True):
             partners = torch.randperm(size, generator=random)
-            sides = (_side(height, left, row), _side(width, left, column))
-            self._plan.append((sides, partners.to(learner.device)) if chance < self.share else None)
+            box = _side(height, left, row), _side(width, left, column)
+            self._plan.append((*box, partners.to(learner.device)) if chance < self.share else None)
         self._plan.reverse()
 
     def apply(self, learner: Learner) -> None:
         """Mix this batch, or leave it."""
         planned, self._mixed = self._plan.pop(), None
         if planned is not None:
-            box, partners = planned
+            (top, bottom), (left, right), partners = planned
             x, labels = learner.mbatch[0].clone(), learner.mbatch[1]
-            x[..., box[0], box[1]] = learner.mbatch[0][partners][..., box[0], box[1]]
+            x[..., top:bottom, left:right] = learner.mbatch[0][partners, :, top:bottom, left:right]
             learner.mbatch[0] = x
-            cut = (box[0].stop - box[0].start) * (box[1].stop - box[1].start)
+            cut = (bottom - top) * (right - left)
             self._mixed = 1 - cut / (x.shape[-1] * x.shape[-2]), labels[partners]
 
     def loss(self, learner: Learner) -> Tensor | None:
@@ -58,8 +58,8 @@ class CutMix:
         return kept * own + (1 - kept) * functional.cross_entropy(learner.mb_output, others)
 
 
-def _side(length: int, left: float, place: float) -> slice:
+def _side(length: int, left: float, place: float) -> Side:
     """One side of a box of √(1 − λ) of an image's length, around a place, cut at the edges."""
     half = int(length * math.sqrt(1 - left)) // 2
     middle = int(length * place)
-    return slice(max(middle - half, 0), min(middle + half, length))
+    return max(middle - half, 0), min(middle + half, length)

@@ -14,11 +14,12 @@ from clbench.strategy import Learner, Strategy, Weights, gradients, named_weight
 from ._memory import Draws, Memory, memory_batch
 
 
-def project(found: Weights, reference: Weights) -> None:
-    """In place: g ← g − (g·g_m / g_m·g_m) g_m if g·g_m < 0."""
+def project(found: Weights, reference: Weights) -> Tensor:
+    """In place: g ← g − (g·g_m / g_m·g_m) g_m if g·g_m < 0; return whether it was."""
     agreement = _dot(found, reference)
     share = agreement.clamp_max(0.0) / _dot(reference, reference).clamp_min(1e-30)
     torch._foreach_sub_(found, torch._foreach_mul(reference, share))
+    return agreement < 0
 
 
 def _dot(one: Weights, other: Weights) -> Tensor:
@@ -44,6 +45,7 @@ class AveragedGem(Strategy):
         super().__init__()
         self.memory = Memory(memory)
         self.batch = batch
+        self.conflicts: Tensor | None = None  # steps in which the gradient was projected
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Draw from the run's seed; collect the weights that the memory's loss depends on."""
@@ -64,11 +66,18 @@ class AveragedGem(Strategy):
             loss = functional.cross_entropy(learner.logits(x, heads), labels)
             reference = torch.autograd.grad(loss, self.weights, materialize_grads=True)
         with torch.no_grad():
-            project(gradients(self.weights), list(reference))
+            conflict = project(gradients(self.weights), list(reference))
+            self.conflicts = conflict.long() if self.conflicts is None else self.conflicts + conflict
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Take the stage's samples into the memory."""
         self.memory.take(learner.data, learner.random(f"reservoir of stage {learner.stage}"))
+
+    def warnings(self) -> list[str]:
+        """Whether any gradient was projected."""
+        if self.conflicts is None:
+            return ["never fired: the memory fills when a stage ends, and there is only one"]
+        return [] if int(self.conflicts) else ["never fired: no step's gradient was against the memory's"]
 
 
 def _head_names(model: nn.Module, without: list[int]) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ class DarkExperienceReplay(Strategy):
         self.memory = Reservoir(memory)
         self.batch = batch
         self.current = current
+        self.replays = False
         self.z: Tensor | None = None  # logits of each place
         self.replayed: list[tuple[Tensor, ...]] = []
 
@@ -64,6 +65,7 @@ class DarkExperienceReplay(Strategy):
         if filled:
             assert self.memory.data is not None
             assert self.z is not None
+            self.replays = True
             for _ in range(2):
                 rows = self.draws.rows(filled, self.batch or learner.train_mb_size, learner.device)
                 self.replayed.append((*batch_of(learner, self.memory.data, rows), self.z[rows]))
@@ -91,3 +93,9 @@ class DarkExperienceReplay(Strategy):
             self.z = functional.pad(self.z, (0, logits.shape[1] - self.z.shape[1]), value=ABSENT)
         self.z[places] = ABSENT
         self.z[places, : logits.shape[1]] = logits[entering]
+
+    def warnings(self) -> list[str]:
+        """Whether anything was replayed."""
+        if self.replays:
+            return []
+        return ["never fired: the first stage's samples are replayed from the second on, and there is only one stage"]

@@ -44,6 +44,7 @@ class ExperienceReplay(Strategy):
             )
         self.memory = Reservoir(memory) if current else Memory(memory, selection, per_class)
         self.batch = batch
+        self.replays = False
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Draw from the run's seed."""
@@ -59,6 +60,7 @@ class ExperienceReplay(Strategy):
         """Put a batch from memory beside the current one."""
         if self.memory.data is not None:
             replayed = memory_batch(learner, self.memory.data, self.draws, self.batch, self.memory.filled)
+            self.replays = True
             learner.mbatch = [torch.cat(pair) for pair in zip(learner.mbatch, replayed, strict=True)]
 
     def after_update(self, learner: Learner, **kwargs: Any) -> None:
@@ -70,3 +72,7 @@ class ExperienceReplay(Strategy):
         """Take the stage's samples into the memory."""
         if isinstance(self.memory, Memory):
             self.memory.take(learner.data, self.reservoir)
+
+    def warnings(self) -> list[str]:
+        """Whether anything was replayed."""
+        return [] if self.replays else ["never fired: the memory fills when a stage ends, and there is only one"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.registry import Count, NonNegative, Positive, strategy
@@ -43,10 +43,12 @@ class GenerativeReplay(Strategy):
         self.flow: Flow | None = None
         self.old: Any = None
         self.classes: list[int] = []
+        self.own_heads = False
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Draw from the run's seed; put each old head's labels and class vectors on the device."""
         self.random = learner.random(f"generated in stage {learner.stage}")
+        self.own_heads = isinstance(learner.model.classifier, nn.ModuleList)
         self.pool: list[tuple[int, Tensor, Tensor]] = []
         self.sampled: tuple[int, Tensor, Tensor] | None = None
         self.known: list[tuple[int, Tensor, Tensor]] = []
@@ -84,6 +86,12 @@ class GenerativeReplay(Strategy):
             logits = head_logits(self.old, features, head) / self.temperature
             known = torch.full_like(logits, ABSENT).index_copy(1, labels, logits.index_select(1, labels))
             self.pool.append((head, features, known.log_softmax(1)))
+
+    def warnings(self) -> list[str]:
+        """Whether there was a classifier to hold."""
+        if self.own_heads:
+            return ["never fired: with a head for each task there is no old classifier that moves"]
+        return []
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Teach the flow the stage's features beside its own of older classes."""

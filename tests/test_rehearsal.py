@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import pytest
@@ -15,8 +14,9 @@ from clbench.strategies._cutmix import CutMix
 from clbench.strategies._flow import Flow, class_vectors
 from clbench.strategies._memory import Memory, without_repeats
 from clbench.strategies._teacher import frozen_copy
-from clbench.strategies.a_gem import project
+from clbench.strategies.a_gem import AveragedGem, project
 from clbench.strategies.der import ABSENT, DarkExperienceReplay
+from clbench.strategies.er import ExperienceReplay
 from clbench.strategies.feature_distill import FeatureDistillation
 from clbench.strategies.gdumb import GDumb, restarted
 from clbench.strategies.lwf import LearningWithoutForgetting
@@ -194,12 +194,10 @@ def test_draws_are_subsets_each_as_likely() -> None:
     assert without_repeats(3, 8, 5, torch.Generator()).sort(1).values.tolist() == [[0, 1, 2]] * 5
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside Avalanche
 def test_batches_of_another_plugin_have_no_images_as_they_came() -> None:
-    name = "der+++avalanche.training.plugins.ReplayPlugin"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        with pytest.raises(UserError, match="makes batches of its own"):
-            run_small(name)
+    with pytest.raises(UserError, match="makes batches of its own"):
+        run_small("der+++avalanche.training.plugins.ReplayPlugin")
 
 
 # GDumb.
@@ -354,6 +352,18 @@ def test_memories_remember_in_class_incremental_streams(name: str, classifier: s
     naive = run_small("naive", layer, MORE).metrics["average_accuracy"].value or 0.0
     strategy = {"name": name, "memory": 300} | ({"epochs": 8} if name == "gdumb" else {})
     assert (run_small(strategy, layer, MORE).metrics["average_accuracy"].value or 0.0) > naive
+
+
+@pytest.mark.parametrize("strategy", ["er", "a-gem", {"name": "der++", "current": False}])
+def test_a_memory_that_is_not_used_is_said(strategy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    name = strategy if isinstance(strategy, str) else strategy["name"]
+    kind = {"er": ExperienceReplay, "a-gem": AveragedGem, "der++": DarkExperienceReplay}[name]
+    monkeypatch.setattr(kind, "after_training", lambda self, learner, **kwargs: made.append(self), raising=False)
+    run_small(strategy, {"scenario": {"keep": 1}})
+    assert [warning.partition(":")[0] for warning in made[-1].warnings()] == ["never fired"]
+    run_small(strategy, CLASS)
+    assert made[-1].warnings() == []
 
 
 # Generated features.
