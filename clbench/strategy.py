@@ -5,6 +5,9 @@ step they come in this order::
 
     before_forward → after_forward → before_backward → after_backward → before_update → after_update
 
+A sharpness-aware optimiser computes the loss of a batch twice, and calls ``task_loss`` and ``before_backward`` each
+time: what is drawn for a step is drawn in ``before_forward`` or ``after_forward``, which are called once.
+
 ``after_backward`` is for *looking* at the task's own gradient; gradients are *changed* in ``before_update``, so that
 composed methods see the same gradient whatever their order.
 """
@@ -38,6 +41,7 @@ class Learner(Protocol):
     train_mb_size: int
     stage_steps: int
     is_training: bool
+    arrived: int
     device: torch.device
     upstream: TaskData | None
 
@@ -52,6 +56,20 @@ class Learner(Protocol):
     @property
     def stage(self) -> int:
         """Number of stages that are finished."""
+
+    @property
+    def raw(self) -> Tensor:
+        """Images of the mini-batch as they came, uint8: neither augmented nor normalised. The first ``arrived`` samples
+        of ``mbatch`` are theirs. UserError if another plugin has brought batches of its own.
+        """
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """How many samples each batch of an epoch of the stage has; UserError as for ``raw``."""
+
+    @abstractmethod
+    def augmented(self, images: Tensor) -> Tensor:
+        """Augment uint8 images beside the batch as the run augments the batch, with random numbers of their own."""
 
     @abstractmethod
     def logits(self, x: Tensor, heads: Tensor | int, parameters: dict[str, Tensor] | None = None) -> Tensor:
@@ -108,6 +126,10 @@ class Strategy(SupervisedPlugin):
     def training_data(self, learner: Learner, data: TaskData) -> TaskData:
         """Say what the coming stage trains on, given its own data."""
         return data
+
+    def stage_epochs(self, learner: Learner) -> int | None:
+        """Say for how many epochs the coming stage trains, whatever the run says; None leaves it to the run."""
+        return None
 
     def task_loss(self, learner: Learner) -> Tensor | None:
         """Say what the loss of the mini-batch is; None leaves it at cross-entropy."""

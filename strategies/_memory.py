@@ -22,8 +22,8 @@ class Memory:
 
     reservoir: every sample seen so far is in it with the same probability (Vitter 1985, algorithm R, whose use in
     replay is that of Chaudhry et al. 2019, arXiv:1902.10486, algorithm 2). balanced: as many of each class as of any
-    other, ``size`` divided by the classes seen, or ``per_class`` of each. A class is a label of a stage: labels that
-    are used again for something else (domain-incremental streams) are different classes.
+    other, where a rare class's places are left to the others (``shares``), or ``per_class`` of each. A class is a label
+    of a stage: labels that are used again for something else (domain-incremental streams) are different classes.
     """
 
     def __init__(self, size: int, selection: Selection = "reservoir", per_class: int | None = None) -> None:
@@ -37,9 +37,14 @@ class Memory:
         self.stages = torch.empty(0, dtype=torch.int64)  # which stage each sample came with
         self._taken = 0
 
+    @property
+    def filled(self) -> int:
+        """How many samples it holds."""
+        return 0 if self.data is None else len(self.data)
+
     def take(self, data: TaskData, random: torch.Generator) -> None:
         """Take a stage's samples in."""
-        old = 0 if self.data is None else len(self.data)
+        old = self.filled
         pool = data if self.data is None else TaskData.concat([self.data, data])
         stages = torch.cat([self.stages, torch.full((len(data),), self._taken)])
         if self.selection == "balanced":
@@ -55,16 +60,87 @@ class Memory:
         self._taken += 1
 
     def _balanced(self, labels: Tensor, stages: Tensor, old: int, random: torch.Generator) -> list[int]:
-        """Rows to keep: of each class its share, the oldest first; of the new ones any, drawn at random."""
+        """Rows to keep: of each class its places, the oldest first; of the new ones any, drawn at random."""
         order = torch.cat([torch.arange(old), old + torch.randperm(len(labels) - old, generator=random)])
         _, kinds = torch.unique(torch.stack([stages, labels])[:, order], dim=1, return_inverse=True)
-        count = int(kinds.max()) + 1
-        share = self.per_class or max(self.size // count, 1)
-        rows = [int(row) for kind in range(count) for row in order[kinds == kind][:share]]
-        if self.per_class or len(rows) <= self.size:
-            return rows
-        # More classes than places: some go without.
-        return [rows[place] for place in sorted(torch.randperm(len(rows), generator=random)[: self.size].tolist())]
+        counts = kinds.bincount()
+        if self.per_class is None:
+            places = shares(counts, self.size, random)
+        else:
+            places = counts.clamp_max(self.per_class)
+        return [int(row) for kind, share in enumerate(places.tolist()) for row in order[kinds == kind][:share]]
+
+
+def shares(counts: Tensor, size: int, random: torch.Generator) -> Tensor:
+    """How many of ``size`` places each class gets that has ``counts`` samples: the same, or all that a rare one has.
+
+    What one class cannot fill the others do; places that do not divide go to classes drawn at random. A sampler that
+    takes samples in one by one, while there is room or for one of the largest class if their own is smaller, ends here.
+    """
+    level, left = 0, size
+    while left and (open_to := counts > level).any():
+        rise = left // int(open_to.sum())
+        if rise == 0:
+            chosen = open_to.nonzero()[:, 0]
+            more = torch.zeros_like(counts)
+            more[chosen[torch.randperm(len(chosen), generator=random)[:left]]] = 1
+            return counts.clamp_max(level) + more
+        level = min(level + rise, int(counts[open_to].min()))
+        left = size - int(counts.clamp_max(level).sum())
+    return counts.clamp_max(level)
+
+
+class Reservoir:
+    """At most ``size`` samples that enter while they are trained on, in each epoch anew.
+
+    Counted as often as it was trained on, every sample so far is in it with the same probability (Vitter 1985,
+    algorithm R), as in the code of Buzzega et al. 2020 (arXiv:2004.07211). Images are kept as they came.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.seen = 0
+        self.data: TaskData | None = None
+        self._plan: list[tuple[int, Tensor, Tensor]] = []
+
+    @property
+    def filled(self) -> int:
+        """How many places are taken: the first ones."""
+        return min(self.size, self.seen)
+
+    def plan(self, learner: Learner, random: torch.Generator) -> None:
+        """Decide for every sample of the coming epoch, in the order that they will come in, where it goes."""
+        sizes = learner.batch_sizes
+        slots = reservoir_slots(self.seen, sum(sizes), self.size, random)
+        found = [_last_of_each(part) for part in np.split(slots, np.cumsum(sizes)[:-1])]
+        lengths = [pair.shape[1] for pair in found]
+        pairs = torch.from_numpy(np.concatenate(found, axis=1)).to(learner.device).split(lengths, dim=1)
+        self._plan = [(size, pair[0], pair[1]) for size, pair in zip(sizes, pairs, strict=True)]
+        self._plan.reverse()
+
+    def write(self, learner: Learner) -> tuple[Tensor, Tensor]:
+        """Put the samples of this batch that enter in their places; say which they are, and the places."""
+        size, entering, places = self._plan.pop()
+        self.seen += size
+        if len(places):
+            raw, (_, labels, heads) = learner.raw, learner.mbatch
+            if self.data is None:
+                self.data = _empty(self.size, raw, labels, learner.data)
+            self.data.images[places] = raw[entering]
+            self.data.labels[places], self.data.heads[places] = labels[entering], heads[entering]
+        return entering, places
+
+
+def _empty(size: int, images: Tensor, labels: Tensor, like: TaskData) -> TaskData:
+    places = labels.new_zeros(size)
+    return TaskData(images.new_zeros(size, *images.shape[1:]), places, places.clone(), like.scale, like.shift, None)
+
+
+def _last_of_each(slots: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Samples of a batch that enter, and their slots [2, n]: of several for one slot the last stays."""
+    entering = np.flatnonzero(slots >= 0)[::-1]
+    taken, which = np.unique(slots[entering], return_index=True)
+    return np.stack([entering[which], taken])
 
 
 def reservoir_slots(seen: int, count: int, size: int, random: torch.Generator) -> np.ndarray[Any, Any]:
@@ -80,21 +156,41 @@ class Draws:
 
     def __init__(self, random: torch.Generator) -> None:
         self.random = random
+        self._of: tuple[int, int] | None = None
         self._ready: list[Tensor] = []
 
     def rows(self, count: int, batch: int, device: torch.device) -> Tensor:
-        """Rows of one batch, drawn with repeats out of ``count``; both are the same throughout a stage."""
-        if not self._ready:
-            drawn = torch.randint(count, (DRAWN_STEPS, batch), generator=self.random)
-            self._ready = list(drawn.to(device))
+        """Rows of one batch out of ``count``, none of them twice; all, if there are no more."""
+        if not self._ready or self._of != (count, batch):
+            self._of = (count, batch)
+            self._ready = list(without_repeats(count, batch, DRAWN_STEPS, self.random).to(device))
         return self._ready.pop()
 
 
-def batch_of(memory: TaskData, rows: Tensor) -> Sequence[Tensor]:
-    """Inputs, labels and heads of a memory's rows."""
-    return memory.inputs(memory.images[rows]), memory.labels[rows], memory.heads[rows]
+def without_repeats(count: int, batch: int, steps: int, random: torch.Generator) -> Tensor:
+    """Draw ``steps`` subsets of at most ``batch`` out of ``count``: [steps, rows].
+
+    Floyd's algorithm (Bentley and Floyd 1987, doi:10.1145/30401.315746): of the numbers up to ``last`` one is drawn; if
+    the subset has it already, ``last`` itself goes in.
+    """
+    size = min(batch, count)
+    chosen = torch.empty(steps, size, dtype=torch.int64)
+    for place, last in enumerate(range(count - size, count)):
+        drawn = torch.randint(last + 1, (steps,), generator=random)
+        taken = (chosen[:, :place] == drawn[:, None]).any(1)
+        chosen[:, place] = torch.where(taken, last, drawn)
+    return chosen
 
 
-def memory_batch(learner: Learner, memory: TaskData, draws: Draws, batch: int | None) -> Sequence[Tensor]:
-    """A batch drawn from memory, as large as the run's batches unless told."""
-    return batch_of(memory, draws.rows(len(memory), batch or learner.train_mb_size, memory.labels.device))
+def batch_of(learner: Learner, memory: TaskData, rows: Tensor) -> Sequence[Tensor]:
+    """Inputs, augmented if the run augments, labels and heads of a memory's rows."""
+    images = learner.augmented(memory.images[rows])
+    return memory.inputs(images), memory.labels[rows], memory.heads[rows]
+
+
+def memory_batch(
+    learner: Learner, memory: TaskData, draws: Draws, batch: int | None, filled: int | None = None
+) -> Sequence[Tensor]:
+    """A batch drawn from memory, or its first places, as large as the run's batches unless told."""
+    count = len(memory) if filled is None else filled
+    return batch_of(learner, memory, draws.rows(count, batch or learner.train_mb_size, memory.labels.device))

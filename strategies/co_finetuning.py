@@ -15,14 +15,14 @@ from clbench.strategy import Learner, Strategy, Upstream
 from ._memory import Draws, memory_batch
 
 
-@strategy("co-finetuning")
+@strategy("co-finetuning", version=2)
 class CoFinetuning(Strategy):
     """Co-finetuning: beside each batch, one of an upstream dataset, with a classifier of its own on the same features.
 
     Arnab et al. 2022 (arXiv:2207.03807): + μ·cross-entropy of the upstream batch. Its classifier learns by plain SGD
-    with the run's learning rate and is not evaluated.
+    with the run's learning rate and is not evaluated. Upstream images are augmented as the stream's are.
     upstream: a dataset (see 'clbench list datasets'), brought to the stream's image size. classes: its first so many
-    (null: all). batch: images of it in each step (null: as many as the batch size).
+    (null: all). batch: images of it in each step, without repeats (null: as many as the batch size).
     """
 
     def __init__(
@@ -59,13 +59,19 @@ class CoFinetuning(Strategy):
                 torch.manual_seed(learner.random("upstream classifier").initial_seed())
                 self.head = nn.Linear(features, int(learner.upstream.labels.max()) + 1).to(learner.device)
 
-    def before_backward(self, learner: Learner, **kwargs: Any) -> None:
-        """Add the upstream batch's loss."""
+    def before_forward(self, learner: Learner, **kwargs: Any) -> None:
+        """Draw the upstream batch: once for the step, however often its loss is computed."""
         if self.mu:
             assert learner.upstream is not None
+            self.drawn = memory_batch(learner, learner.upstream, self.draws, self.batch)
+
+    def before_backward(self, learner: Learner, **kwargs: Any) -> None:
+        """Add its loss."""
+        if self.mu:
             assert self.head is not None
+            self.head.zero_grad()  # a sharpness-aware step has been here before
             backbone: Any = learner.model.backbone
-            x, labels, _ = memory_batch(learner, learner.upstream, self.draws, self.batch)
+            x, labels, _ = self.drawn
             learner.loss = learner.loss + self.mu * functional.cross_entropy(self.head(backbone(x).float()), labels)
 
     @torch.no_grad()

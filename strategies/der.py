@@ -11,82 +11,91 @@ from torch.nn import functional
 from clbench.registry import Count, NonNegative, strategy
 from clbench.strategy import Learner, Strategy
 
-from ._memory import Draws, reservoir_slots
+from ._memory import Draws, Reservoir, batch_of
 
 ABSENT = -1e9  # as the learner masks logits of classes that a run leaves out
 
 
-@strategy("der++")
+@strategy("der++", version=2)
 class DarkExperienceReplay(Strategy):
     """DER++: beside each batch, a batch from memory that must keep its logits, and one that must keep its labels.
 
     Buzzega et al. 2020 (arXiv:2004.07211), eq. 6: + α·MSE(f(x'), z') + β·CE(f(x''), y''), two draws from one reservoir.
-    Samples enter while they are trained on, in each epoch anew as in the authors' code, with their logits z of that
-    moment. A logit that a sample did not have then, or that the run masks now, is left out of the mean.
+    As in the authors' code samples enter while they are trained on, in each epoch anew, with their logits z of that
+    moment; images are kept as they came and augmented when they are replayed; a batch has no sample twice. A logit that
+    a sample did not have then, or that the run masks now, is left out of the mean.
     memory: how many samples it holds. batch: how many are drawn each time (null: as many as the batch size).
+    current: replay from the first stage's second step on, from all places that are filled (the authors' code); false:
+    from the second stage on, from the places that were filled when the stage began.
     """
 
     def __init__(
-        self, *, alpha: NonNegative = 0.5, beta: NonNegative = 0.5, memory: Count = 500, batch: Count | None = None
+        self,
+        *,
+        alpha: NonNegative = 0.5,
+        beta: NonNegative = 0.5,
+        memory: Count = 500,
+        batch: Count | None = None,
+        current: bool = True,
     ) -> None:
         super().__init__()
         self.alpha = alpha
         self.beta = beta
-        self.size = memory
+        self.memory = Reservoir(memory)
         self.batch = batch
-        self.seen = 0
-        self.x: Tensor | None = None
+        self.current = current
+        self.replays = False
+        self.z: Tensor | None = None  # logits of each place
+        self.replayed: list[tuple[Tensor, ...]] = []
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Draw from the run's seed."""
         self.draws = Draws(learner.random(f"replay of stage {learner.stage}"))
         self.reservoir = learner.random(f"reservoir of stage {learner.stage}")
-        self.filled = min(self.size, self.seen)
+        self.old = self.memory.filled
 
     def before_training_epoch(self, learner: Learner, **kwargs: Any) -> None:
-        """Decide for every sample of the epoch, in the order that they will come in, where it goes."""
-        count, batch = len(learner.data), learner.train_mb_size
-        slots = reservoir_slots(self.seen, count, self.size, self.reservoir)
-        self.writes: list[tuple[int, Tensor, Tensor]] = []
-        for start in range(0, count, batch):
-            last = {int(slot): place for place, slot in enumerate(slots[start : start + batch]) if slot >= 0}
-            pair = torch.tensor([list(last.values()), list(last)], dtype=torch.int64, device=learner.device)
-            self.writes.append((min(batch, count - start), pair[0], pair[1]))
-        self.writes.reverse()
+        """Plan where the epoch's samples go."""
+        self.memory.plan(learner, self.reservoir)
+
+    def before_forward(self, learner: Learner, **kwargs: Any) -> None:
+        """Draw both batches: once for the step, however often its loss is computed."""
+        filled = self.memory.filled if self.current else self.old
+        self.replayed = []
+        if filled:
+            assert self.memory.data is not None
+            assert self.z is not None
+            self.replays = True
+            for _ in range(2):
+                rows = self.draws.rows(filled, self.batch or learner.train_mb_size, learner.device)
+                self.replayed.append((*batch_of(learner, self.memory.data, rows), self.z[rows]))
 
     def before_backward(self, learner: Learner, **kwargs: Any) -> None:
-        """Add both losses over the places that were filled when the stage began."""
-        if not self.filled or self.x is None:
+        """Add both losses."""
+        if not self.replayed:
             return
-        batch = self.batch or learner.train_mb_size
-        rows = self.draws.rows(self.filled, batch, learner.device)
-        now, then = learner.logits(self.x[rows], self.heads[rows]), self.z[rows]
+        (x, _, heads, then), (other, labels, others, _) = self.replayed
+        now = learner.logits(x, heads)
         then = functional.pad(then, (0, now.shape[1] - then.shape[1]), value=ABSENT)
         both = ((now > ABSENT / 2) & (then > ABSENT / 2)).float()
         matched = (both * (now - then)).square().sum() / both.sum().clamp_min(1.0)
-        rows = self.draws.rows(self.filled, batch, learner.device)
-        labelled = functional.cross_entropy(learner.logits(self.x[rows], self.heads[rows]), self.labels[rows])
+        labelled = functional.cross_entropy(learner.logits(other, others), labels)
         learner.loss = learner.loss + self.alpha * matched + self.beta * labelled
 
     @torch.no_grad()
     def after_update(self, learner: Learner, **kwargs: Any) -> None:
-        """Write this batch's samples to their places, with the logits that they had."""
-        if not self.writes:
-            return
-        count, places, slots = self.writes.pop()
-        self.seen += count
-        x, labels, heads = learner.mbatch
+        """Put this batch's samples in their places, with the logits that they had."""
+        entering, places = self.memory.write(learner)
         logits = learner.mb_output.detach()
-        self._make_room(x, logits, labels)
-        assert self.x is not None
-        self.x[slots], self.labels[slots], self.heads[slots] = x[places], labels[places], heads[places]
-        self.z[slots] = ABSENT
-        self.z[slots, : logits.shape[1]] = logits[places]
-
-    def _make_room(self, x: Tensor, logits: Tensor, labels: Tensor) -> None:
-        if self.x is None:
-            self.x = x.new_zeros(self.size, *x.shape[1:])
-            self.labels, self.heads = (labels.new_zeros(self.size) for _ in range(2))
-            self.z = logits.new_full((self.size, logits.shape[1]), ABSENT)
+        if self.z is None:
+            self.z = logits.new_full((self.memory.size, logits.shape[1]), ABSENT)
         elif self.z.shape[1] < logits.shape[1]:  # a growing classifier
             self.z = functional.pad(self.z, (0, logits.shape[1] - self.z.shape[1]), value=ABSENT)
+        self.z[places] = ABSENT
+        self.z[places, : logits.shape[1]] = logits[entering]
+
+    def warnings(self) -> list[str]:
+        """Whether anything was replayed."""
+        if self.replays:
+            return []
+        return ["never fired: the first stage's samples are replayed from the second on, and there is only one stage"]

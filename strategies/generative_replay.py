@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.registry import Count, NonNegative, Positive, strategy
@@ -22,7 +22,7 @@ ABSENT = -1e9
 HEADS = 100_000  # a class is label + HEADS · head
 
 
-@strategy("generative-replay")
+@strategy("generative-replay", version=2)
 class GenerativeReplay(Strategy):
     """Generative replay on embeddings: a flow per run invents old features, which the old classifier labels.
 
@@ -43,23 +43,31 @@ class GenerativeReplay(Strategy):
         self.flow: Flow | None = None
         self.old: Any = None
         self.classes: list[int] = []
+        self.own_heads = False
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Draw from the run's seed; put each old head's labels and class vectors on the device."""
         self.random = learner.random(f"generated in stage {learner.stage}")
+        self.own_heads = isinstance(learner.model.classifier, nn.ModuleList)
         self.pool: list[tuple[int, Tensor, Tensor]] = []
+        self.sampled: tuple[int, Tensor, Tensor] | None = None
         self.known: list[tuple[int, Tensor, Tensor]] = []
         for head in sorted({number // HEADS for number in self.classes}):
             own = torch.tensor([number for number in self.classes if number // HEADS == head], device=learner.device)
             self.known.append((head, own % HEADS, class_vectors(own)))
 
+    def before_forward(self, learner: Learner, **kwargs: Any) -> None:
+        """Take the step's sampled features, of one head: once, however often the loss is computed."""
+        if self.flow is not None and self.mu:
+            if not self.pool:
+                self._refill(learner)
+            self.sampled = self.pool.pop()
+
     def before_backward(self, learner: Learner, **kwargs: Any) -> None:
-        """Add the distance between the classifiers' answers to sampled features, a head at a time."""
-        if self.flow is None or self.mu == 0:
+        """Add the distance between the classifiers' answers to them."""
+        if self.sampled is None:
             return
-        if not self.pool:
-            self._refill(learner)
-        head, features, target = self.pool.pop()
+        head, features, target = self.sampled
         tau = self.temperature
         logits = head_logits(learner.model, features, head)
         still_to_come = logits.shape[1] - target.shape[1]  # where the classifier grows
@@ -78,6 +86,12 @@ class GenerativeReplay(Strategy):
             logits = head_logits(self.old, features, head) / self.temperature
             known = torch.full_like(logits, ABSENT).index_copy(1, labels, logits.index_select(1, labels))
             self.pool.append((head, features, known.log_softmax(1)))
+
+    def warnings(self) -> list[str]:
+        """Whether there was a classifier to hold."""
+        if self.own_heads:
+            return ["never fired: with a head for each task there is no old classifier that moves"]
+        return []
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Teach the flow the stage's features beside its own of older classes."""

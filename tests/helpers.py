@@ -101,8 +101,13 @@ class FakeLearner:
         self.device = torch.device("cpu")
         self.mb_output: Tensor | None = None
         self.optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        self.augmented = lambda images: images
         if data is not None:
             self.data = data
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        return self.data.batches(self.train_mb_size).sizes()
 
     def random(self, purpose: str) -> torch.Generator:
         return torch.Generator().manual_seed(len(purpose))

@@ -88,6 +88,10 @@ OTHERS: dict[str, dict[str, Any]] = {
         "scenario": {"image_size": 16},
         "augment": "flip+crop",
     },
+    "memory, augmented": {"strategy": "der++", "augment": "flip+crop"},
+    "the stage's own in memory": {"strategy": {"name": "er", "current": True}},
+    "mixed": {"strategy": {"name": "gdumb", "epochs": 3, "cutmix": 0.5}, "augment": "crop"},
+    "memory, sharpness-aware": {"strategy": "a-gem+der++", "optimizer": {"name": "sam"}},
     "batch norm": {"strategy": "rwalk", "model": {"norm": "batch"}},
     "until it is learnt": {
         "strategy": "er",

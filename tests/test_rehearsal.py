@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from clbench.data.tensors import TaskData
 from clbench.errors import UserError
+from clbench.strategies._cutmix import CutMix
 from clbench.strategies._flow import Flow, class_vectors
-from clbench.strategies._memory import Draws, Memory
+from clbench.strategies._memory import Memory, without_repeats
 from clbench.strategies._teacher import frozen_copy
-from clbench.strategies.a_gem import project
+from clbench.strategies.a_gem import AveragedGem, project
 from clbench.strategies.der import ABSENT, DarkExperienceReplay
+from clbench.strategies.er import ExperienceReplay
 from clbench.strategies.feature_distill import FeatureDistillation
-from clbench.strategies.gdumb import GDumb
+from clbench.strategies.gdumb import GDumb, restarted
 from clbench.strategies.lwf import LearningWithoutForgetting
 from tests.helpers import FakeLearner, run_small, task_data
 
@@ -165,24 +167,128 @@ def test_per_class_is_for_balanced_memories() -> None:
         run_small({"name": "er", "per_class": 3})
 
 
+def test_rare_classes_leave_their_places_to_others() -> None:
+    memory, random = Memory(20, "balanced"), torch.Generator().manual_seed(0)
+    memory.take(stage([0] * 30 + [1] * 2), random)
+    assert memory.data is not None
+    assert memory.data.labels.bincount().tolist() == [18, 2]
+    memory.take(stage([2] * 30 + [3] * 5, first=32), random)
+    counts = memory.data.labels.bincount().tolist()
+    assert sorted(counts) == [2, 5, 6, 7]
+    assert len(memory.data.images.unique()) == 20, "no sample twice"
+
+
+def test_per_class_is_no_more_than_that_of_each() -> None:
+    memory, random = Memory(500, "balanced", per_class=4), torch.Generator().manual_seed(0)
+    memory.take(stage([0] * 30 + [1] * 2), random)
+    assert memory.data is not None
+    assert memory.data.labels.bincount().tolist() == [4, 2]
+
+
+def test_draws_are_subsets_each_as_likely() -> None:
+    drawn = without_repeats(4, 2, 6000, torch.Generator().manual_seed(0))
+    assert (drawn[:, 0] != drawn[:, 1]).all()
+    pairs = (1 << drawn).sum(1).bincount(minlength=13)
+    assert (pairs[pairs > 0] / 1000).sub(1).abs().max() < 0.12
+    assert (pairs > 0).sum() == 6, "every pair of four"
+    assert without_repeats(3, 8, 5, torch.Generator()).sort(1).values.tolist() == [[0, 1, 2]] * 5
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside Avalanche
+def test_batches_of_another_plugin_have_no_images_as_they_came() -> None:
+    with pytest.raises(UserError, match="makes batches of its own"):
+        run_small("der+++avalanche.training.plugins.ReplayPlugin")
+
+
+# GDumb.
+
+
 def test_gdumb_trains_on_its_memory_alone() -> None:
     gdumb, learner = GDumb(memory=6), FakeLearner(Small())
     first = gdumb.training_data(learner, stage([0] * 20 + [1] * 20))
     assert len(first) == 6
     second = gdumb.training_data(learner, stage([2] * 20, first=40))
     assert second.labels.bincount().tolist() == [2, 2, 2]
-    steps = {
-        name: [cost.steps for cost in run_small({"name": name} | more).cost]
-        for name, more in (("gdumb", {"memory": 32}), ("naive", {}))
-    }
-    assert steps == {"gdumb": [4] * 5, "naive": [6] * 5}, "two epochs of 32 and of 48 samples in batches of 16"
+
+
+@pytest.mark.parametrize("budget", [{"epochs": 2}, {"epochs": None, "steps": 3}])
+def test_gdumb_trains_for_epochs_of_its_own(budget: dict[str, Any]) -> None:
+    strategy = {"name": "gdumb", "memory": 32, "epochs": 4}
+    done = run_small(strategy, budget)
+    assert [(cost.steps, cost.epochs) for cost in done.cost] == [(8, 4)] * 5, "32 samples in batches of 16"
+    others = run_small("naive", budget).cost
+    assert {cost.steps for cost in others} == {3 if budget["epochs"] is None else 6}
+
+
+def test_gdumbs_rates_are_those_of_warm_restarts() -> None:
+    """As its authors set them: a tenth, then the highest, then a step of the schedule in each epoch."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=1, T_mult=2, eta_min=0.0005)
+    optimizer.step()
+    for epoch in range(256):
+        if epoch > 1:
+            schedule.step()
+        expected = 0.005 if epoch == 0 else optimizer.param_groups[0]["lr"]
+        assert 0.05 * restarted(epoch) == pytest.approx(expected, rel=1e-9)
+
+
+def test_gdumb_gives_the_rate_back_and_starts_each_stage_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    step = torch.optim.SGD.step
+
+    def noted(self: torch.optim.SGD, closure: Any = None) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, closure)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noted)
+    run_small({"name": "gdumb", "memory": 16, "epochs": 4}, {"optimizer": {"lr": 0.1}})
+    assert rates == pytest.approx([0.1 * restarted(epoch) for epoch in range(4)] * 5)
+    rates.clear()
+    run_small({"name": "gdumb", "memory": 16, "epochs": 4}, {"optimizer": {"lr": 0.1, "schedule": "linear"}})
+    assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025] * 5), "the optimiser's own schedule replaces it"
+
+
+def test_cutmix_swaps_a_box_and_its_share_of_the_loss() -> None:
+    learner: Any = FakeLearner(Small(), task_data(torch.zeros(64, 1, 8, 6), torch.arange(64)), batch_size=4)
+    mix, random = CutMix(0.5), torch.Generator().manual_seed(3)
+    mix.plan(learner, random)
+    mixed = 0
+    for _ in range(16):
+        x, labels = torch.randn(4, 1, 8, 6), torch.arange(4)
+        learner.mbatch = [x.clone(), labels]
+        learner.mb_output = torch.randn(4, 4)
+        mix.apply(learner)
+        other = learner.mbatch[0] != x
+        loss = mix.loss(learner)
+        if loss is None:
+            assert not other.any()
+            continue
+        mixed += 1
+        assert mix._mixed is not None
+        kept, partners = mix._mixed
+        inside = torch.zeros(8, 6, dtype=torch.bool)
+        rows, columns = other.any(0)[0].any(1).nonzero(), other.any(0)[0].any(0).nonzero()
+        if len(rows):
+            inside[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True
+            assert kept == pytest.approx(1 - float(inside.float().mean()))
+        assert torch.equal(learner.mbatch[0], torch.where(inside, x[partners], x))
+        terms = -learner.mb_output.log_softmax(1)
+        expected = kept * terms[labels, labels].mean() + (1 - kept) * terms[labels, partners].mean()
+        torch.testing.assert_close(loss, expected)
+    assert 3 < mixed < 13
+
+
+def test_gdumb_mixes() -> None:
+    plain = {"name": "gdumb", "memory": 32, "epochs": 4}
+    assert run_small(plain | {"cutmix": 1.0}).accuracy != run_small(plain).accuracy
 
 
 # Dark experience replay.
 
 
 def der_step(der: DarkExperienceReplay, learner: Any, logits: Tensor, labels: Tensor) -> None:
-    learner.mbatch = [torch.arange(len(labels)).float().reshape(-1, 1), labels, torch.zeros_like(labels)]
+    learner.raw = torch.arange(len(labels)).to(torch.uint8).reshape(-1, 1, 1, 1)
+    learner.mbatch = [learner.raw.float(), labels, torch.zeros_like(labels)]
     learner.mb_output = logits
     der.after_update(learner)
 
@@ -194,9 +300,11 @@ def test_der_keeps_logits_of_the_moment_and_pads_what_was_not_there() -> None:
     der.before_training_epoch(learner)
     first = torch.randn(4, 2)
     der_step(der, learner, first, torch.tensor([0, 1, 1, 0]))
+    assert der.z is not None
+    assert der.memory.data is not None
     assert torch.equal(der.z, first)
-    assert der.labels.tolist() == [0, 1, 1, 0]
-    assert der.seen == 4
+    assert der.memory.data.labels.tolist() == [0, 1, 1, 0]
+    assert der.memory.seen == 4
     der.before_training_epoch(learner)
     der_step(der, learner, torch.randn(4, 3), torch.tensor([0, 1, 1, 0]))  # the classifier has grown
     assert der.z.shape == (4, 3)
@@ -208,14 +316,33 @@ def test_der_matches_known_logits_only() -> None:
     """α times the mean squared difference over logits that both have, β times the cross-entropy, beside the loss."""
     learner: Any = FakeLearner(Small(), stage([0]), batch_size=8)
     der = DarkExperienceReplay(alpha=2.0, beta=0.0, memory=2)
-    der.x, der.labels, der.heads = torch.zeros(2, 1), torch.zeros(2).long(), torch.zeros(2).long()
+    der.before_training_exp(learner)
+    der.memory.seen, der.memory.data = 2, stage([0, 0])
     der.z = torch.tensor([[1.0, ABSENT], [1.0, ABSENT]])
-    der.filled = 2
-    der.draws = Draws(torch.Generator())
     learner.logits = lambda x, heads: torch.tensor([[4.0, 7.0, ABSENT]]).expand(len(x), 3)
     learner.loss = torch.tensor(10.0)
+    der.before_forward(learner)
     der.before_backward(learner)
     assert float(learner.loss) == pytest.approx(10.0 + 2.0 * 9.0)
+
+
+def test_a_last_batch_of_one_more_is_remembered_whole() -> None:
+    """A batch of one would stop batch normalisation, so it joins the one before; the memory counts it."""
+    learner: Any = FakeLearner(Small(), stage([0] * 9))
+    der = DarkExperienceReplay(memory=20)
+    der.before_training_exp(learner)
+    der.before_training_epoch(learner)
+    for count in (4, 5):
+        der_step(der, learner, torch.randn(count, 2), torch.zeros(count).long())
+    assert der.memory.seen == 9
+
+
+def test_er_with_the_current_stage_replays_from_the_first_on() -> None:
+    one = {"name": "er", "memory": 20}
+    now, later, naive = (run_small(strategy).diagnostics for strategy in (one | {"current": True}, one, "naive"))
+    assert later["training_loss"][0] == naive["training_loss"][0] != now["training_loss"][0]
+    with pytest.raises(UserError, match=r"strategy\.current is for a reservoir"):
+        run_small(one | {"current": True, "selection": "balanced"})
 
 
 @pytest.mark.parametrize("name", ["er", "der++", "a-gem", "gdumb"])
@@ -223,7 +350,20 @@ def test_der_matches_known_logits_only() -> None:
 def test_memories_remember_in_class_incremental_streams(name: str, classifier: str) -> None:
     layer = CLASS | {"model": {"classifier": classifier}}
     naive = run_small("naive", layer, MORE).metrics["average_accuracy"].value or 0.0
-    assert (run_small({"name": name, "memory": 300}, layer, MORE).metrics["average_accuracy"].value or 0.0) > naive
+    strategy = {"name": name, "memory": 300} | ({"epochs": 8} if name == "gdumb" else {})
+    assert (run_small(strategy, layer, MORE).metrics["average_accuracy"].value or 0.0) > naive
+
+
+@pytest.mark.parametrize("strategy", ["er", "a-gem", {"name": "der++", "current": False}])
+def test_a_memory_that_is_not_used_is_said(strategy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    name = strategy if isinstance(strategy, str) else strategy["name"]
+    kind = {"er": ExperienceReplay, "a-gem": AveragedGem, "der++": DarkExperienceReplay}[name]
+    monkeypatch.setattr(kind, "after_training", lambda self, learner, **kwargs: made.append(self), raising=False)
+    run_small(strategy, {"scenario": {"keep": 1}})
+    assert [warning.partition(":")[0] for warning in made[-1].warnings()] == ["never fired"]
+    run_small(strategy, CLASS)
+    assert made[-1].warnings() == []
 
 
 # Generated features.

@@ -101,7 +101,7 @@ def test_every_committed_result_has_the_id_of_its_config() -> None:
 def test_later_options_reach_into_compositions() -> None:
     (config,) = resolve({"strategy": "ewc+er"})
     before = store.shortened(config.model_dump(mode="json", exclude={"tuned"}))
-    assert before["strategy"]["er"] == {"memory": 500, "batch": None}
+    assert before["strategy"]["er"] == {"memory": 500, "batch": None, "current": False}
     assert "form" not in before["strategy"]["ewc"]
     assert "agc" not in before["optimizer"]
     assert completed(before) == config.model_dump(mode="json", exclude={"tuned"})

@@ -27,6 +27,7 @@ STEP_HOOKS = {
 VIT = {"model": {"name": "vit", "patch": 4, "width": 12, "depth": 1, "heads": 2}, "optimizer": {"lr": 0.2}}
 # Options under which a strategy is quick, and networks that it needs.
 QUICK: dict[str, dict[str, Any]] = {
+    "gdumb": {"epochs": 4},
     "generative-replay": {"flow_steps": 20},
     "random-label-pretrain": {"epochs": 2},
     "co-finetuning": {"upstream": "digits", "classes": 4},

@@ -98,10 +98,16 @@ class BatchLoader:
         self.augment = augment
         self.order: Tensor | None = None  # samples of this epoch
         self.position = 0  # its next batch
+        self.rows: Tensor | None = None  # samples of the batch that was yielded last
         self.between: Callable[[], None] | None = None
 
     def __len__(self) -> int:
         return len(self._starts())
+
+    def sizes(self) -> list[int]:
+        """How many samples each batch of an epoch has."""
+        starts = self._starts()
+        return [end - start for start, end in zip(starts, [*starts[1:], len(self.data)], strict=True)]
 
     def _starts(self) -> range:
         """Where batches begin. A last batch of one would stop batch normalisation, so it joins the one before."""
@@ -123,6 +129,7 @@ class BatchLoader:
                 self.between()
             index = self.order[starts[self.position] : ends[self.position]]
             self.position += 1
+            self.rows = index
             images = data.images.index_select(0, index)
             if self.augment is not None:
                 images = self.augment(images)

@@ -19,6 +19,7 @@ from clbench.data.benchmark import ResidentExperience
 from clbench.data.tensors import BatchLoader, TaskData
 from clbench.engine.optimizers import Sam
 from clbench.engine.seeding import generator
+from clbench.errors import UserError
 from clbench.strategy import Strategy
 
 Logits = Literal["all", "seen", "current"]
@@ -98,14 +99,12 @@ class ResidentLearner(SupervisedTemplate):
         self.between: Callable[[], None] | None = None  # called before each training batch
         self.epochs_behind = 0  # of a stage that is continued
         self._callbacks: dict[str, list[Callable[..., None]]] = {}
-        parts = [plugin for plugin in plugins if isinstance(plugin, Strategy)]
+        self._parts = parts = [plugin for plugin in plugins if isinstance(plugin, Strategy)]
         self._losses = [part for part in parts if type(part).task_loss is not Strategy.task_loss]
         self._around = [part for part in parts if type(part).pass_begins is not Strategy.pass_begins]
         self._shuffle = generator(seed, "batches")
-        self._augment: Augment | None = None
-        if training.flip or training.crop:
-            random = generator(seed, "augmentation", arithmetic.device)
-            self._augment = Augment(training.flip, training.crop, random)
+        self._augment = self._augmentation("augmentation")
+        self._augment_beside = self._augmentation("augmentation beside the batch")
         super().__init__(
             model=model,
             optimizer=optimizer,
@@ -140,6 +139,22 @@ class ResidentLearner(SupervisedTemplate):
             # No plugin has mixed other tasks in, so the head is known without asking the device.
             return self.dataloader.data.shared(heads)
         return heads
+
+    @property
+    def raw(self) -> Tensor:
+        """Images of the mini-batch as they came, uint8, without those that plugins have put behind them."""
+        loader = self._own_loader()
+        assert loader.rows is not None
+        return loader.data.images.index_select(0, loader.rows)
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """How many samples each batch of an epoch of the stage has."""
+        return self._own_loader().sizes()
+
+    def augmented(self, images: Tensor) -> Tensor:
+        """Augment uint8 images beside the batch; the batches' own augmentation goes on as without them."""
+        return images if self._augment_beside is None else self._augment_beside(images)
 
     def random(self, purpose: str) -> torch.Generator:
         """Return a CPU generator of the run's seed for one purpose."""
@@ -183,6 +198,21 @@ class ResidentLearner(SupervisedTemplate):
         self._accuracies = []
         self.eval(experiences)
         return self._accuracies
+
+    def _augmentation(self, purpose: str) -> Augment | None:
+        training = self.training
+        if not (training.flip or training.crop):
+            return None
+        return Augment(training.flip, training.crop, generator(self.seed, purpose, self.arithmetic.device))
+
+    def _own_loader(self) -> BatchLoader:
+        loader: Any = self.dataloader
+        if not isinstance(loader, BatchLoader):
+            raise UserError(
+                "strategy: a part of the composition makes batches of its own, so another one cannot keep their images "
+                "as they came. Take one of the two out."
+            )
+        return loader
 
     def _overridden(self, event: str) -> list[Callable[..., None]]:
         """The plugins' callbacks for an event, without those that only inherit a do-nothing one."""
@@ -233,17 +263,20 @@ class ResidentLearner(SupervisedTemplate):
         return torch.zeros((), device=self.device)
 
     def make_train_dataloader(self, **kwargs: Any) -> None:
-        """Shuffled batches of the stage's tensors, and as many epochs as the budget of steps needs."""
+        """Shuffled batches of the stage's tensors; as many epochs as a strategy, or the budget of steps, asks for."""
         data = self.data
-        for plugin in self.plugins:
-            if isinstance(plugin, Strategy):
-                data = plugin.training_data(self, data)
+        for part in self._parts:
+            data = part.training_data(self, data)
         loader = BatchLoader(data, self.train_mb_size, self._shuffle, self._augment)
         loader.between = self.between
         self.dataloader = loader
-        if self.training.steps is not None:
-            self.train_epochs = math.ceil(self.training.steps / len(loader))
-        self.stage_steps = self.training.steps or self.train_epochs * len(loader)
+        own = [epochs for part in self._parts if (epochs := part.stage_epochs(self)) is not None]
+        steps = None if own else self.training.steps
+        if steps is not None:
+            self.train_epochs = math.ceil(steps / len(loader))
+        else:
+            self.train_epochs = max(own) if own else self.training.epochs or 1
+        self.stage_steps = steps or self.train_epochs * len(loader)
 
     def make_eval_dataloader(self, **kwargs: Any) -> None:
         """Large batches, in order."""

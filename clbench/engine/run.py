@@ -157,7 +157,7 @@ class _Watches:
         self.losses = DivergenceWatch(reporter)
         self.answers = AnswerWatch(config.until_train_accuracy)
         self.diagnostics: list[Diagnostics | FeatureWatch] = [Diagnostics(), FeatureWatch()] if diagnostics else []
-        self._budget = [] if config.steps is None else [StepBudget(config.steps)]
+        self._budget = [] if config.steps is None else [StepBudget()]
 
     def around(self, plugins: list[SupervisedPlugin]) -> list[SupervisedPlugin]:
         """The divergence watch first, so that nobody else meets NaN; then diagnostics, which see what the strategy's

@@ -25,7 +25,8 @@ from clbench.engine.state import Known, StateError, Tree, capture
 from clbench.engine.watch import AnswerWatch, DivergedError, ReportSteps
 from clbench.progress import Reporter
 
-OWN = ("_seen", "_masked", "_shuffle", "_augment", "optimized_param_id")  # what of the learner itself changes
+# What of the learner itself changes.
+OWN = ("_seen", "_masked", "_shuffle", "_augment", "_augment_beside", "optimized_param_id")
 
 
 @dataclass

@@ -21,15 +21,11 @@ class DivergedError(Exception):
 
 
 class StepBudget(SupervisedPlugin):
-    """Stop each stage after a number of steps."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.steps = steps
+    """Stop each stage after the steps that it has, which may end inside an epoch."""
 
     def after_training_iteration(self, learner: Any, **kwargs: Any) -> None:
         """Stop when the budget is spent; the clock counts this step after all plugins."""
-        if learner.clock.train_exp_iterations + 1 >= self.steps:
+        if learner.clock.train_exp_iterations + 1 >= learner.stage_steps:
             learner.stop_training()
 
 
