@@ -63,9 +63,11 @@ def run(
     prepare_process()
     device = choose_device(machine.device)
     reporter = reporter or Reporter()
-    weights = pretrain.pretrained(config, machine.place, _pretraining(machine, device, reporter))
     seed_everything(config.seed)
     data, stream = stream_of(config, machine.place)
+    pretrain.check(config, stream)
+    weights = pretrain.pretrained(config, machine.place, _pretraining(machine, device, reporter))
+    seed_everything(config.seed)  # once more: what learns weights draws
     plugins = plugins_of(config)
     stages = stages_of(plugins, stream)
     resident = ResidentStream(stream, data, device, config.scenario["normalisation"])
