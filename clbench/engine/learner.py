@@ -242,8 +242,11 @@ class ResidentLearner(SupervisedTemplate):
         loader.between = self.between
         self.dataloader = loader
         if self.training.steps is not None:
-            self.train_epochs = math.ceil(self.training.steps / len(loader))
-        self.stage_steps = self.training.steps or self.train_epochs * len(loader)
+            assert isinstance(self.experience, ResidentExperience)
+            self.stage_steps = self.training.steps * self.experience.fresh
+            self.train_epochs = math.ceil(self.stage_steps / len(loader))
+        else:
+            self.stage_steps = self.train_epochs * len(loader)
 
     def make_eval_dataloader(self, **kwargs: Any) -> None:
         """Large batches, in order."""

@@ -21,7 +21,7 @@ class DivergedError(Exception):
 
 
 class StepBudget(SupervisedPlugin):
-    """Stop each stage after a number of steps."""
+    """Stop each stage after a number of steps for each of its tasks that no earlier stage has had."""
 
     def __init__(self, steps: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class StepBudget(SupervisedPlugin):
 
     def after_training_iteration(self, learner: Any, **kwargs: Any) -> None:
         """Stop when the budget is spent; the clock counts this step after all plugins."""
-        if learner.clock.train_exp_iterations + 1 >= self.steps:
+        if learner.clock.train_exp_iterations + 1 >= self.steps * learner.experience.fresh:
             learner.stop_training()
 
 
