@@ -45,6 +45,17 @@ RECIPES = {
     "cifar100": _CNN6 | {"scenario": {"tasks": 10}},
     "*": _SMALL_CNN,
 }
+# With one head the features of five tasks must go on being told apart: normalised and longer, and narrow to be quick.
+_NORMALISED_CNN = {
+    "model": {"name": "cnn6", "width": 16, "norm": "batch"},
+    "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9},
+    "epochs": 5,
+    "batch_size": 32,
+}
+ONE_HEAD_RECIPES = RECIPES | {
+    "cifar10": _NORMALISED_CNN,
+    "cifar100": _NORMALISED_CNN | {"scenario": {"tasks": 10}},
+}
 
 
 @scenario("split", version=2, recipes=RECIPES)

@@ -6,10 +6,10 @@ from clbench.data.cache import Dataset
 from clbench.data.streams import Stream
 from clbench.registry import Count, scenario
 
-from .split import RECIPES, ClassOrder, split
+from .split import ONE_HEAD_RECIPES, ClassOrder, split
 
 
-@scenario("split-class", version=1, recipes=RECIPES, kind="class")
+@scenario("split-class", version=1, recipes=ONE_HEAD_RECIPES, kind="class")
 def split_class(data: Dataset, seed: int, *, tasks: Count = 5, class_order: ClassOrder = "random") -> Stream:
     """Divide the classes evenly over tasks; all classes so far must be told apart, with one head for all.
 

@@ -6,10 +6,10 @@ from clbench.data.cache import Dataset
 from clbench.data.streams import Stream
 from clbench.registry import Count, scenario
 
-from .split import RECIPES, ClassOrder, split
+from .split import ONE_HEAD_RECIPES, ClassOrder, split
 
 
-@scenario("split-domain", version=1, recipes=RECIPES, kind="domain")
+@scenario("split-domain", version=1, recipes=ONE_HEAD_RECIPES, kind="domain")
 def split_domain(data: Dataset, seed: int, *, tasks: Count = 5, class_order: ClassOrder = "random") -> Stream:
     """Divide the classes evenly over tasks; an image's label is its class's place in its task, with one head for all.
 

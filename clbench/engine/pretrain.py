@@ -74,7 +74,8 @@ def check(config: RunConfig, stream: Stream) -> None:
     _, source = scenario_parts(config.scenario["name"])
     if options.get("classes") is None or options["name"] != source:
         return
-    known = {c for task in stream.tasks for c in task.source_classes if c < options["classes"]}
+    some = options["classes"] < len(stream.tasks[0].labels)  # all: nobody means to keep any apart
+    known = {c for task in stream.tasks for c in task.source_classes if some and c < options["classes"]}
     if not known:
         return
     seen = f"the stream has {len(known)} of the {options['classes']} classes of '{source}' that pretraining has learnt"
