@@ -41,6 +41,7 @@ class RunConfig(BaseModel):
     augment: Literal["none", "flip", "crop", "flip+crop"] = "none"
     evaluate: Literal["test", "validation"] = "test"
     evaluate_all_every: Count = 1
+    evaluate_steps: Count | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     pretrain: Section | None = None
     tuned: Section | None = None

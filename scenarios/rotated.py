@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import numpy as np
+
 from clbench.data.cache import Dataset
 from clbench.data.streams import Incremental, Rotation, Stream, same_classes_stream
 from clbench.registry import Count, Positive, scenario
+
+Angles = Literal["random", "even"]
 
 _MLP = {
     "model": {"name": "mlp", "widths": [256, 256]},
@@ -27,18 +33,26 @@ RECIPES = {
 }
 
 
-@scenario("rotated", version=1, recipes=RECIPES)
+@scenario("rotated", version=2, recipes=RECIPES)
 def rotated(
     data: Dataset,
     seed: int,
     *,
     tasks: Count = 5,
     degrees: Positive = 180.0,
+    angles: Angles = "random",
     incremental: Incremental = "domain",
 ) -> Stream:
-    """Turn all images by t/tasks of ``degrees`` for task t = 0, 1, … (rotated MNIST).
+    """Turn all images by one angle a task, larger from task to task, from 0 up to ``degrees`` (rotated MNIST).
 
-    Lopez-Paz and Ranzato 2017 (arXiv:1706.08840), section 5.1, with evenly spaced instead of random angles.
+    Lopez-Paz and Ranzato 2017 (arXiv:1706.08840), section 5.1; as in the authors' code, task t = 0, 1, … draws its
+    angle between t/tasks and (t+1)/tasks of ``degrees``.
     incremental: 'domain' (same labels), 'task' (a head for each task), 'class' (new labels for each task).
+    angles: 'random' (by seed), 'even' (t/tasks of ``degrees``, whatever the seed).
     """
-    return same_classes_stream(data, tasks, lambda task: Rotation(degrees * task / tasks), incremental)
+
+    def turned(task: int) -> Rotation:
+        within = 0.0 if angles == "even" else np.random.default_rng([seed, task, 8]).random()
+        return Rotation(degrees * (task + within) / tasks)
+
+    return same_classes_stream(data, tasks, turned, incremental)

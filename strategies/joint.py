@@ -6,13 +6,13 @@ from clbench.registry import strategy
 from clbench.strategy import Strategy
 
 
-@strategy("joint")
+@strategy("joint", version=2)
 class Joint(Strategy):
     """All tasks' data at once, in one stage: the usual upper bound.
 
     Multi-task training as in Caruana 1997, doi:10.1023/A:1007379606734. R has one row after training, so metrics
-    that follow tasks over time (forgetting, learning accuracy) are not defined. The recipe's epochs are over all data;
-    a budget of steps is one stage's.
+    that follow tasks over time (forgetting, learning accuracy) are not defined. The recipe's epochs are over all data,
+    and a budget of steps is that of all stages together.
     """
 
     def stages(self, tasks: int) -> list[list[int]]:

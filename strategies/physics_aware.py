@@ -35,6 +35,7 @@ class PhysicsAware(Strategy):
         self.forward = forward
         self.running = False
         self.hooks: list[Any] = []
+        self._training: torch.Generator | None = None
 
     def check(self, model: nn.Module) -> None:
         """Only networks whose every weight the device can hold."""
@@ -53,12 +54,16 @@ class PhysicsAware(Strategy):
         self._detach()
 
     def before_eval(self, learner: Learner, **kwargs: Any) -> None:
-        """Put the layers, of which a growing classifier has new ones, on the device."""
+        """Put the layers, of which a growing classifier has new ones, on the device; a stage under way is put aside."""
+        self._training = self.random if self.hooks else None
         self._attach(learner, f"device noise of evaluation {learner.stage}")
 
     def after_eval(self, learner: Learner, **kwargs: Any) -> None:
-        """Take them off."""
-        self._detach()
+        """Take them off, unless a stage goes on."""
+        if self._training is None:
+            self._detach()
+        else:
+            self.random, self._training = self._training, None
 
     def pass_begins(self, learner: Learner) -> None:
         """Run on the device, but only for the batch."""

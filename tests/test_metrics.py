@@ -33,6 +33,9 @@ BY_HAND = {
     "steps_to_threshold": (10 + 20 + 60) / 3,
     "online_accuracy": (0.5 + 0.7 + 0.6) / 3,
     "online_trend": 0.1,  # the line through .5, .7, .6 rises by .05 per stage
+    "stability_gap": ((0.9 - 0.5) + (0.6 - 0.1) + (0.8 - 0.5)) / 3,
+    "min_accuracy": (0.1 + 0.5) / 2,
+    "worst_case_accuracy": 1.0 / 3 + 2 / 3 * (0.1 + 0.5) / 2,
 }
 
 
@@ -41,7 +44,15 @@ def of(R: Sequence[Sequence[float | None]]) -> dict[str, float | None]:
 
 
 def test_every_metric_is_worked_by_hand() -> None:
-    course = metrics.Course(R, steps=[10, 20, 60], reached=[True, True, True], online=[0.5, 0.7, 0.6])
+    within: list[list[list[float | None]]] = [[], [[0.8, None, None], [0.5, None, None]], [[0.1, 0.7, None]]]
+    course = metrics.Course(
+        R,
+        steps=[10, 20, 60],
+        reached=[True, True, True],
+        online=[0.5, 0.7, 0.6],
+        tasks=[[0], [1], [2]],
+        within=within,
+    )
     assert metrics.compute(course) == pytest.approx(BY_HAND)
 
 

@@ -58,11 +58,37 @@ def test_another_recipe_is_another_file(place: DataPlace) -> None:
 
 def test_pretrained_features_help(place: DataPlace) -> None:
     """Features of four classes, frozen after the first of three tasks of six others."""
-    later = {"scenario": {"skip": 2}, "strategy": "frozen-backbone", "model": {"widths": [40]}}
+    later = {"scenario": {"skip": 2, "class_order": "fixed"}, "strategy": "frozen-backbone", "model": {"widths": [40]}}
     plain = result_of(place, later).metrics["average_accuracy"].value
     with pytest.warns(Remark):
         helped = result_of(place, later, {"pretrain": FEW | {"epochs": 20, "classes": 4}})
     assert (helped.metrics["average_accuracy"].value or 0) > (plain or 0)
+
+
+FOUR: dict[str, Any] = {"pretrain": FEW | {"classes": 4}}
+
+
+def test_classes_that_pretraining_has_learnt_are_not_shown_again(place: DataPlace) -> None:
+    message = r"pretrain\.classes: the stream has \d of the 4 classes.*scenario\.class_order=fixed"
+    for scenario in ({"skip": 2}, {"skip": 2, "incremental": "class"}, {"skip": 1, "class_order": "fixed"}):
+        with pytest.raises(UserError, match=message):
+            result_of(place, FOUR, {"scenario": scenario})
+    assert weights_of(place) == [], "found out before pretraining"
+    with pytest.warns(Remark) as said:
+        result_of(place, FOUR)
+    assert "the stream has 4 of the 4 classes of 'digits'" in str(said[0].message)
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_nothing_is_to_be_kept_apart_nothing_is_said(place: DataPlace) -> None:
+    apart = {"scenario": {"skip": 2, "class_order": "fixed"}}
+    with pytest.warns(Remark, match="pretraining on digits"):
+        result_of(place, FOUR, apart)
+    result_of(place, FOUR, apart)
+    for all_classes in (FEW, FEW | {"classes": 10}):
+        with pytest.warns(Remark, match="pretraining on digits"):
+            result_of(place, {"pretrain": all_classes})
+        result_of(place, {"pretrain": all_classes})
 
 
 def test_a_users_own_file_with_or_without_heads(place: DataPlace, tmp_path: Path) -> None:

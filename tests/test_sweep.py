@@ -253,8 +253,9 @@ def test_durations(seconds: float | None, words: str) -> None:
     assert duration(seconds) == words
 
 
-def test_estimates_are_linear_in_steps() -> None:
-    """A run that costs 2 s and 10 ms a step, over two tasks of 100 samples each."""
+@pytest.mark.parametrize("stages", [[[0], [1]], [[0, 1]]])
+def test_estimates_are_linear_in_steps(stages: list[list[int]]) -> None:
+    """A run that costs 2 s and 10 ms a step, over two tasks of 100 samples each, one after another or at once."""
 
     def run(config: RunConfig) -> store.Result:
         assert config.steps is not None
@@ -262,10 +263,10 @@ def test_estimates_are_linear_in_steps() -> None:
         data = result.data.model_copy(update={"train_samples": [100, 100]})
         cost = [
             store.StageCost(
-                tasks=[task], prepare_seconds=0, train_seconds=1, evaluate_seconds=0, samples_per_second=1,
-                peak_memory_mib=1, steps=config.steps, epochs=1, reached=None,
+                tasks=tasks, prepare_seconds=0, train_seconds=1, evaluate_seconds=0, samples_per_second=1,
+                peak_memory_mib=1, steps=config.steps * len(tasks), epochs=1, reached=None,
             )
-            for task in range(2)
+            for tasks in stages
         ]  # fmt: skip
         return result.model_copy(update={"data": data, "cost": cost})
 
@@ -273,6 +274,8 @@ def test_estimates_are_linear_in_steps() -> None:
     found = estimate(configs, run)
     assert found.seconds == pytest.approx(4 * (2.0 + 2 * 30 * 0.01))
     assert (found.probed, found.kinds, found.at_most) == (1, 1, False)
+    budget = resolve({"strategy": "naive", "steps": 50, "batch_size": 10})
+    assert estimate(budget, run).seconds == pytest.approx(2.0 + 2 * 50 * 0.01)
     until = resolve({"strategy": "naive", "until_train_accuracy": 0.9, "max_epochs": 5})
     assert estimate(until, run).at_most
 

@@ -33,6 +33,8 @@ clbench run --strategy ewc+er --scenario split-cifar10 --set scenario.incrementa
 
 clbench run --strategy avalanche.training.plugins.EWCPlugin --set strategy.ewc_lambda=1
 
+clbench run --strategy er --set evaluate_steps=10     (old tasks inside stages too: stability_gap)
+
 clbench run --strategy si --logger tensorboard
 
 clbench run --strategy er --scenario permuted-mnist --seeds 5 --resume     (after Ctrl-C, or a crash)

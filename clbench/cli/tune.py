@@ -87,7 +87,7 @@ def tune(
     from clbench.errors import UserError
     from clbench.sweep import space as spaces
     from clbench.sweep.study import recipe, write_recipe
-    from clbench.sweep.tune import search
+    from clbench.sweep.tune import in_one_order, search
     from clbench.sweep.work import RealRun
 
     flags = {"strategy": strategy, "scenario": scenario}
@@ -110,6 +110,7 @@ def tune(
     if "name" not in given.get("strategy", {}):
         raise UserError("No strategy is named. Use --strategy ewc, or see 'clbench list strategies'.")
     asked = spaces.read(block, given["strategy"])
+    given = layers.merge(*in_one_order([given], asked))
     place = output / given.get("scenario", {}).get("name", "split-digits")
     study_file = place / f"{given['strategy']['name']}.study.json"
     machine = Machine(DataPlace.default(data_root, offline), threads=threads or 1)

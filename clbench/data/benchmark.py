@@ -17,7 +17,8 @@ class ResidentExperience(CLExperience):
     """One experience over resident tensors.
 
     ``data`` is what the engine and our strategies use; ``dataset`` is the same as an AvalancheDataset, made only if
-    somebody else's plugin asks for it.
+    somebody else's plugin asks for it. ``fresh``: how many of its tasks no earlier experience has had, and at least 1;
+    a budget of steps is for each of them.
     """
 
     def __init__(
@@ -27,9 +28,11 @@ class ResidentExperience(CLExperience):
         make_data: Callable[[], TaskData],
         classes: Sequence[Sequence[int]],
         heads: Sequence[int],
+        fresh: int = 1,
     ) -> None:
         super().__init__(current_experience=index, origin_stream=None)
         self.tasks = list(tasks)
+        self.fresh = max(fresh, 1)
         self.task_labels = sorted(set(heads))
         self.classes_in_this_experience = sorted({c for task in tasks for c in classes[task]})
         self._classes = classes
@@ -101,8 +104,11 @@ def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], pa
     def evaluation(task: int) -> Callable[[], TaskData]:
         return lambda: resident.evaluation(task, part)
 
+    earlier = [{task for stage in stages[:index] for task in stage} for index in range(len(stages))]
     train = [
-        ResidentExperience(index, stage, training(stage), classes, [heads[task] for task in stage])
+        ResidentExperience(
+            index, stage, training(stage), classes, [heads[task] for task in stage], len({*stage} - earlier[index])
+        )
         for index, stage in enumerate(stages)
     ]
     test = [

@@ -271,12 +271,19 @@ class ResidentLearner(SupervisedTemplate):
         loader.between = self.between
         self.dataloader = loader
         own = [epochs for part in self._parts if (epochs := part.stage_epochs(self)) is not None]
-        steps = None if own else self.training.steps
+        steps = None if own else self._step_budget()
         if steps is not None:
             self.train_epochs = math.ceil(steps / len(loader))
         else:
             self.train_epochs = max(own) if own else self.training.epochs or 1
         self.stage_steps = steps or self.train_epochs * len(loader)
+
+    def _step_budget(self) -> int | None:
+        """Steps of the coming stage, where the run counts them: so many for each task that no stage has had yet."""
+        if self.training.steps is None:
+            return None
+        assert isinstance(self.experience, ResidentExperience)
+        return self.training.steps * self.experience.fresh
 
     def make_eval_dataloader(self, **kwargs: Any) -> None:
         """Large batches, in order."""

@@ -23,6 +23,7 @@ from clbench.data.streams import Stream, whole
 from clbench.data.tensors import ResidentStream
 from clbench.engine import optimizers
 from clbench.errors import Remark, UserError
+from clbench.registry import scenario_parts
 
 if TYPE_CHECKING:
     from clbench.engine.learner import ResidentLearner
@@ -61,6 +62,29 @@ def pretrained(config: RunConfig, place: DataPlace, make_learner: MakeLearner) -
         warnings.warn(Remark(f"pretraining on {options['name']}, kept in {file}."), stacklevel=2)
         _write(file, _train(recipe, data, make_learner))
     return _read(file, None)
+
+
+def check(config: RunConfig, stream: Stream) -> None:
+    """Look for classes that the weights have learnt before the stream shows them.
+
+    Raises UserError where tasks are left out and others have such classes: leaving out is to keep the two apart. Warns
+    (Remark) where none is left out.
+    """
+    options = config.pretrain or {}
+    _, source = scenario_parts(config.scenario["name"])
+    if options.get("classes") is None or options["name"] != source:
+        return
+    some = options["classes"] < len(stream.tasks[0].labels)  # all: nobody means to keep any apart
+    known = {c for task in stream.tasks for c in task.source_classes if some and c < options["classes"]}
+    if not known:
+        return
+    seen = f"the stream has {len(known)} of the {options['classes']} classes of '{source}' that pretraining has learnt"
+    if config.scenario["skip"]:
+        raise UserError(
+            f"pretrain.classes: {seen}, though scenario.skip leaves out {config.scenario['skip']} tasks. Add --set "
+            "scenario.class_order=fixed, and skip as many tasks as hold those classes."
+        )
+    warnings.warn(Remark(f"{seen}. To leave them out: scenario.class_order=fixed and scenario.skip."), stacklevel=2)
 
 
 def load(backbone: nn.Module, found: Pretrained) -> None:

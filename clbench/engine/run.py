@@ -29,6 +29,7 @@ from clbench.engine.seeding import prepare_process, seed_everything
 from clbench.engine.stages import Stages
 from clbench.engine.state import Known
 from clbench.engine.watch import AnswerWatch, DivergenceWatch, ReportSteps, StepBudget
+from clbench.engine.within import WithinWatch
 from clbench.progress import Reporter
 from clbench.store.folders import Folder
 
@@ -63,9 +64,11 @@ def run(
     prepare_process()
     device = choose_device(machine.device)
     reporter = reporter or Reporter()
-    weights = pretrain.pretrained(config, machine.place, _pretraining(machine, device, reporter))
     seed_everything(config.seed)
     data, stream = stream_of(config, machine.place)
+    pretrain.check(config, stream)
+    weights = pretrain.pretrained(config, machine.place, _pretraining(machine, device, reporter))
+    seed_everything(config.seed)  # once more: what learns weights draws
     plugins = plugins_of(config)
     stages = stages_of(plugins, stream)
     resident = ResidentStream(stream, data, device, config.scenario["normalisation"])
@@ -83,12 +86,12 @@ def run(
     keeper = Keeper(config, identity, checkpoints or Checkpoints())
     packages = {type(plugin).__module__.partition(".")[0] for plugin in plugins}
     unwritten = Known({"reporter": reporter}, resident.pixels, packages)
-    stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper)
+    stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper, watches.within)
     try:
         trained = stages_of_run.train(reporter, stream.common_test, unwritten)
     finally:
         forget(benchmark)
-    found = {} if trained.reason else metric_values(trained.course(watches.answers))
+    found = {} if trained.reason else metric_values(trained.course(watches.answers, watches.within))
     watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
     return store.Result(
@@ -157,18 +160,22 @@ class _Watches:
         self.losses = DivergenceWatch(reporter)
         self.answers = AnswerWatch(config.until_train_accuracy)
         self.diagnostics: list[Diagnostics | FeatureWatch] = [Diagnostics(), FeatureWatch()] if diagnostics else []
+        self.within = None if config.evaluate_steps is None else WithinWatch(config.evaluate_steps)
         self._budget = [] if config.steps is None else [StepBudget()]
 
     def around(self, plugins: list[SupervisedPlugin]) -> list[SupervisedPlugin]:
         """The divergence watch first, so that nobody else meets NaN; then diagnostics, which see what the strategy's
         plugins are about to meet; the others behind those.
         """
-        return [self.losses, *self.diagnostics, *plugins, self.answers, ReportSteps(self.reporter), *self._budget]
+        within = [] if self.within is None else [self.within]
+        own = [self.answers, *within, ReportSteps(self.reporter), *self._budget]
+        return [self.losses, *self.diagnostics, *plugins, *own]
 
     @property
     def looked(self) -> dict[str, Any]:
-        """What the diagnostics have found, if they were asked for."""
-        return {key: found for watch in self.diagnostics for key, found in watch.found.items()}
+        """What the diagnostics and evaluation inside stages have found, if they were asked for."""
+        curves = {} if self.within is None else {"accuracy_within": self.within.curves}
+        return curves | {key: found for watch in self.diagnostics for key, found in watch.found.items()}
 
 
 def metric_values(course: metrics.Course) -> dict[str, store.MetricValue]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,21 @@ def generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> to
     """Return a generator that depends on the seed and the purpose alone."""
     digest = hashlib.sha256(f"{seed} {purpose}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def random_states(device: torch.device) -> dict[str, Any]:
+    """Return the states of Python's, NumPy's and PyTorch's global generators."""
+    states = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def set_random_states(states: dict[str, Any], device: torch.device) -> None:
+    """Put the global generators back into states that ``random_states`` returned."""
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    torch.set_rng_state(states["torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 def available_cores() -> int:

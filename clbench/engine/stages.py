@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
-import torch
 
 from clbench import metrics, store
 from clbench.avalanche import CLScenario
@@ -21,8 +17,10 @@ from clbench.engine.checkpoint import Keeper, StoppedError
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.moments import CannotContinueError, Moment
 from clbench.engine.restore import restore
+from clbench.engine.seeding import random_states, set_random_states
 from clbench.engine.state import Known, StateError, Tree, capture
 from clbench.engine.watch import AnswerWatch, DivergedError, ReportSteps
+from clbench.engine.within import WithinWatch
 from clbench.progress import Reporter
 
 # What of the learner itself changes.
@@ -39,22 +37,33 @@ class Trained:
     before: float = 0.0
     continued: int = 0
 
-    def course(self, answers: AnswerWatch) -> metrics.Course:
+    def course(self, answers: AnswerWatch, within: WithinWatch | None) -> metrics.Course:
         """What the metrics are computed from."""
         steps = [cost.steps for cost in self.costs if cost.steps is not None]
-        return metrics.Course(self.rows, steps, answers.reached or None, answers.online)
+        tasks = [cost.tasks for cost in self.costs]
+        curves = None if within is None else within.curves
+        return metrics.Course(self.rows, steps, answers.reached or None, answers.online, tasks, curves)
 
 
 class Stages:
     """Trains a run's stages; after each, evaluates every task, or in a long stream those that are due."""
 
     def __init__(
-        self, config: RunConfig, learner: ResidentLearner, benchmark: CLScenario, answers: AnswerWatch, keeper: Keeper
+        self,
+        config: RunConfig,
+        learner: ResidentLearner,
+        benchmark: CLScenario,
+        answers: AnswerWatch,
+        keeper: Keeper,
+        within: WithinWatch | None = None,
     ) -> None:
         self.config = config
         self.learner = learner
         self.training, self.tests = list(benchmark.streams["train"]), list(benchmark.streams["test"])
         self.answers = answers
+        self.within = within
+        if within is not None:
+            within.tests = self.tests
         self.keeper = keeper
         self.trained = Trained()
         self._begun = time.perf_counter()
@@ -79,9 +88,8 @@ class Stages:
                 cost = self._stage(experience)
                 begun = time.perf_counter()
                 self.trained.rows.append(self._row(due))
-                seconds = time.perf_counter() - begun
                 done = {
-                    "evaluate_seconds": seconds,
+                    "evaluate_seconds": cost.evaluate_seconds + time.perf_counter() - begun,
                     "peak_memory_mib": environment.peak_memory_mib(self.learner.device),
                 }
                 self.trained.costs.append(cost.model_copy(update=done))
@@ -93,14 +101,15 @@ class Stages:
         return self.trained
 
     def _stage(self, experience: ResidentExperience) -> store.StageCost:
-        """Train one stage and say what it cost; it is not evaluated yet."""
+        """Train one stage and say what it cost; but for what was inside of it, it is not evaluated yet."""
         learner = self.learner
         started = time.perf_counter()
         planned = len(experience.data)  # made here, so that training is timed without it
         steps_before = learner.clock.train_iterations
         self._stage_begun = begun = time.perf_counter()
         learner.fit(experience)
-        seconds = time.perf_counter() - begun + self._spent
+        evaluated = 0.0 if self.within is None else self.within.seconds
+        seconds = time.perf_counter() - begun + self._spent - evaluated
         self._spent, learner.epochs_behind = 0.0, 0
         steps = learner.clock.train_iterations - steps_before
         planned *= learner.train_epochs
@@ -109,7 +118,7 @@ class Stages:
             tasks=experience.tasks,
             prepare_seconds=begun - started,
             train_seconds=seconds,
-            evaluate_seconds=0.0,
+            evaluate_seconds=evaluated,
             samples_per_second=min(steps * learner.train_mb_size, planned) / seconds,
             peak_memory_mib=environment.peak_memory_mib(learner.device),
             steps=steps,
@@ -177,7 +186,7 @@ class Stages:
             "optimizer": learner.optimizer,
             "plugins": [plugin for plugin in learner.plugins if not isinstance(plugin, ReportSteps)],
             "learner": {name: getattr(learner, name) for name in OWN},
-            "generators": _random_states(learner.device),
+            "generators": random_states(learner.device),
         }
         if inside and isinstance(learner.dataloader, BatchLoader):
             root["epoch"] = {"order": learner.dataloader.order, "position": learner.dataloader.position}
@@ -190,7 +199,8 @@ class Stages:
             for name, data in (("stage", self.learner.data), ("loaded", self.learner.dataloader.data)):
                 parts = {part: getattr(data, part) for part in ("images", "labels", "heads", "scale", "shift")}
                 tensors |= {f"{name}.{part}": tensor for part, tensor in parts.items()}
-        return Known({**self.known.objects, "learner": self.learner}, tensors, self.known.packages)
+        objects = {**self.known.objects, "learner": self.learner, "tests": self.tests}
+        return Known(objects, tensors, self.known.packages)
 
     def _capture(self, inside: bool) -> Tree:
         return capture(self._root(inside), self._known(inside))
@@ -208,17 +218,4 @@ class Stages:
         if inside:
             loader = learner.dataloader
             loader.order, loader.position = root["epoch"]["order"], root["epoch"]["position"]
-        _set_random_states(root["generators"], learner.device)
-
-
-def _random_states(device: torch.device) -> dict[str, Any]:
-    states = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
-    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
-
-
-def _set_random_states(states: dict[str, Any], device: torch.device) -> None:
-    random.setstate(states["python"])
-    np.random.set_state(states["numpy"])
-    torch.set_rng_state(states["torch"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], device)
+        set_random_states(root["generators"], learner.device)

@@ -68,7 +68,7 @@ ENTRIES = (
         SOURCE,
         "pretrained narrow CNN, CIFAR-100 in 10 tasks",
         {
-            "scenario": {"name": "split-cifar100", "tasks": 10},
+            "scenario": {"name": "split-cifar100", "tasks": 10, "class_order": "fixed"},
             "model": {"name": "cnn6", "width": 8},
             "pretrain": {"name": "cifar10", "epochs": 15},
             "batch_size": 10,
@@ -85,7 +85,7 @@ ENTRIES = (
         SOURCE,
         "SI on two tasks of split MNIST over λ and learning rate",
         {
-            "scenario": {"name": "split-mnist", "tasks": 5, "keep": 2},
+            "scenario": {"name": "split-mnist", "tasks": 5, "keep": 2, "class_order": "fixed"},
             "model": {"name": "mlp", "widths": [100, 100]},
             "optimizer": {"name": "sgd", "momentum": 0.0},
             "batch_size": 32,

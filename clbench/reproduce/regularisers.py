@@ -6,7 +6,7 @@ from clbench.reproduce.entry import Claim, Entry
 
 LIKENESS = "first layer like inputs"
 MNIST = {
-    "scenario": {"name": "split-mnist", "tasks": 1, "samples_per_task": 10_000},
+    "scenario": {"name": "split-mnist", "tasks": 1, "class_order": "fixed", "samples_per_task": 10_000},
     "optimizer": {"name": "adam", "lr": 0.001},
     "batch_size": 128,
 }
@@ -27,7 +27,7 @@ ENTRIES = (
         "Xie and Thuerey 2020, arXiv:2007.00024",
         "MNIST's 0 and 1, MLP 256-256",
         {
-            "scenario": {"name": "split-mnist", "tasks": 5, "keep": 1},
+            "scenario": {"name": "split-mnist", "tasks": 5, "class_order": "fixed", "keep": 1},
             "model": {"name": "mlp", "widths": [256, 256]},
             "epochs": 3,
         },

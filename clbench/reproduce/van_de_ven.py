@@ -19,7 +19,7 @@ ARMS: dict[str, Any] = {
     # (1/t)·CE + (1 − 1/t)·KL, but for a factor that Adam does not see
     "lwf": {"strategy": {"name": "lwf", "temperature": 2.0, "mu": [0.0, 1.0, 2.0, 3.0, 4.0]}},
     "er": {"strategy": {"name": "er", "selection": "balanced", "per_class": 100}},
-    "joint": {"strategy": "joint", "steps": 10_000},
+    "joint": {"strategy": "joint"},
 }
 PUBLISHED = {
     "task": {"none": 0.84, "ewc": 0.99, "si": 0.99},

@@ -18,7 +18,15 @@ _SCOPE = {"balanced": False, "include_norm": True, "parity": False}
 _PENALTY = _SCOPE | {"clamp": False}
 _FISHER = {"fisher": "exact", "fisher_samples": 5000}
 LATER: Mapping[str, Mapping[str, Later]] = {
-    "": {"*": {"until_train_accuracy": None, "max_epochs": None, "evaluate_all_every": 1, "pretrain": None}},
+    "": {
+        "*": {
+            "until_train_accuracy": None,
+            "max_epochs": None,
+            "evaluate_all_every": 1,
+            "evaluate_steps": None,
+            "pretrain": None,
+        }
+    },
     "model": {name: {"activation": "relu"} for name in ("mlp", "cnn6", "lenet")}
     | {name: {"attention": "none"} for name in ("resnet18", "slim-resnet18")},
     "optimizer": {name: {"agc": None} for name in ("sgd", "adam", "adamw", "sam")},

@@ -50,12 +50,16 @@ def _probe(config: RunConfig, run: Run) -> Callable[[RunConfig], float]:
     run(config.model_copy(update=short | {"steps": 1}))  # what only the first run of a process costs
     few, more = (run(config.model_copy(update=short | {"steps": steps})) for steps in STEPS)
     samples = [sum(few.data.train_samples[task] for task in cost.tasks) for cost in few.cost]
-    stages = len(samples)
-    step = max(more.seconds - few.seconds, 0.0) / (stages * (STEPS[1] - STEPS[0]))
+    taken, longer = ([cost.steps or 0 for cost in result.cost] for result in (few, more))
+    shares = [steps / STEPS[0] for steps in taken]  # joint's one stage has every task's budget
+    step = max(more.seconds - few.seconds, 0.0) / max(sum(longer) - sum(taken), 1)
 
     def seconds(one: RunConfig) -> float:
         epochs = one.epochs or one.max_epochs or 1
-        steps = sum(one.steps or epochs * math.ceil(count / one.batch_size) for count in samples)
-        return few.seconds + step * (steps - stages * STEPS[0])
+        steps = sum(
+            one.steps * share if one.steps else epochs * math.ceil(count / one.batch_size)
+            for count, share in zip(samples, shares, strict=True)
+        )
+        return few.seconds + step * (steps - sum(taken))
 
     return seconds

@@ -31,6 +31,18 @@ Run = Callable[[RunConfig, Reporter, Stopping], "Result"]
 Told = Callable[[int, int, Trial], None]
 
 
+def in_one_order(layers: Sequence[Section], tune: Tune) -> list[Section]:
+    """Return layers in which the first tasks have the same classes whatever the seed, unless they say otherwise.
+
+    With an order of classes by seed, the tasks that are left to be scored would have classes that settings were chosen
+    on.
+    """
+    (config, *_) = resolve(*layers, {"seeds": 1})
+    if tune.tasks is None or "class_order" not in config.scenario:
+        return list(layers)
+    return [{"scenario": {"class_order": "fixed"}}, *layers]
+
+
 def configs(layers: Sequence[Section], tune: Tune, settings: Values) -> list[RunConfig]:
     """Return the runs of a trial: the first tasks alone, scored on held-out training images, a run for each seed."""
     first = {} if tune.tasks is None else {"keep": tune.tasks}

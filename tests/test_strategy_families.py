@@ -1,0 +1,190 @@
+"""What every strategy must do in settings that people use: unequal classes, heads of their own, pooling, momentum,
+schedules, sharpness-aware steps, augmentation. The registry finds the strategies, so a new file is tested as it is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from clbench import registry
+from clbench.config import resolve
+from clbench.data.sources import DataPlace
+from clbench.engine.learner import ResidentLearner
+from clbench.engine.run import Machine, run
+from clbench.store import Result
+from tests.test_strategy_contract import NEEDS, QUICK, STRATEGIES, course
+
+SIZES = (48, 12, 30, 6, 24, 18)  # training images of each class: some tasks are easy to answer with one class
+HARD: dict[str, Any] = {
+    "scenario": {"name": "split-uneven", "tasks": 3},
+    "model": {"name": "lenet", "width": 3, "units": 10},
+    "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "schedule": "cosine"},
+    "epochs": 3,
+    "batch_size": 8,
+}
+# A head that its stage does not use stays as it is, but for those that are meant to move it.
+MOVES_OLD_HEADS = {
+    "er": "replays old tasks",
+    "der++": "replays old tasks",
+    "a-gem": "projects along the gradient of old tasks",
+    "gdumb": "trains on its memory",
+    "generative-replay": "replays old tasks",
+    "lwf": "old heads must say what they said",
+    "cold": "draws every weight anew",
+    "joint": "has all tasks in one stage",
+    "cumulative": "has all tasks so far",
+    "reset-head": "draws all heads anew",
+    "reset-layers": "draws all heads anew",
+    "shrink-perturb": "moves every weight between stages",
+    "shrink-only": "moves every weight between stages",
+    "dash": "moves every weight between stages",
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> DataPlace:
+    """Six digits as a folder of images, with classes of very different sizes."""
+    return DataPlace.default(uneven(tmp_path_factory.mktemp("data")))
+
+
+def uneven(root: Path) -> Path:
+    """Write the folder ``uneven`` and return its parent."""
+    images, labels = load_digits(return_X_y=True)
+    for label, count in enumerate(SIZES):
+        own = images[labels == label][: count + 12].reshape(-1, 8, 8)
+        for index, image in enumerate(own):
+            folder = root / "uneven" / ("train" if index < count else "test") / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((image * 15.9).astype("uint8")).save(folder / f"{index}.png")
+    return root
+
+
+def hard(name: str, place: DataPlace, *layers: dict[str, Any]) -> Result:
+    """A run of a strategy at its defaults in the setting above, on the network that it needs."""
+    options = {key: value for key, value in NEEDS.get(name, {}).items() if key != "scenario"}
+    layer = {"strategy": {"name": name} | QUICK.get(name, {}), "seeds": [0]}
+    (config,) = resolve(HARD, layer, options, *layers)
+    return run(config, Machine(place))
+
+
+_RUNS: dict[str, Result] = {}
+
+
+def once(name: str, place: DataPlace) -> Result:
+    """That run, made once for all tests that compare with it."""
+    if name not in _RUNS:
+        _RUNS[name] = hard(name, place)
+    return _RUNS[name]
+
+
+@cache
+def same_as(name: str) -> str | None:
+    """The strategy that this one says it is bit for bit in such a stream."""
+    found = registry.strategy.load(name).attributes.get("same_as")
+    return None if found is None else str(found)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_learns_where_classes_are_unequal_and_layers_pool(name: str, place: DataPlace) -> None:
+    result = once(name, place)
+    assert result.status == "ok"
+    assert result.accuracy[-1] != result.accuracy[0]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_acts_at_its_defaults_or_says_that_it_did_not(name: str, place: DataPlace) -> None:
+    needs = {key: value for key, value in NEEDS.get(name, {}).items() if key != "scenario"}
+    naive = once("naive", place) if not needs else run_naive(place, needs)
+    if name == "naive" or same_as(name) == "naive":
+        return
+    silent = course(once(name, place)) == course(naive)
+    said = any(warning.partition(":")[2] and "never fired" in warning for warning in once(name, place).warnings)
+    assert silent == said, "bit for bit fine-tuning without a word" if silent else "it acted, and says that it did not"
+
+
+def run_naive(place: DataPlace, needs: dict[str, Any]) -> Result:
+    (config,) = resolve(HARD, {"strategy": "naive", "seeds": [0]}, needs)
+    return run(config, Machine(place))
+
+
+def test_no_two_strategies_are_the_same(place: DataPlace) -> None:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in STRATEGIES:
+        result = once(name, place)
+        if same_as(name) is None and not any("never fired" in warning for warning in result.warnings):
+            groups[str(course(result))].append(name)
+    assert [names for names in groups.values() if len(names) > 1] == []
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in STRATEGIES if registry.strategy.load(name).attributes.get("same_as")]
+)
+def test_what_says_that_it_is_another_is(name: str, place: DataPlace) -> None:
+    other = same_as(name)
+    assert other is not None
+    assert course(once(name, place)) == course(once(other, place))
+
+
+@pytest.fixture
+def moved(monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, int]]:
+    """(stage, head) of every head that moved in a stage that does not use it."""
+    found: set[tuple[int, int]] = set()
+    fit = ResidentLearner.fit
+
+    def watched(self: ResidentLearner, experience: Any) -> None:
+        before = [_weights(head) for head in self.model.classifier]
+        fit(self, experience)
+        for head, old in enumerate(before):
+            if head not in experience.tasks and not torch.equal(old, _weights(self.model.classifier[head])):
+                found.add((experience.tasks[0], head))
+
+    monkeypatch.setattr(ResidentLearner, "fit", watched)
+    return found
+
+
+def _weights(module: torch.nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in MOVES_OLD_HEADS])
+def test_heads_that_a_stage_does_not_use_stay(
+    name: str, momentum: float, place: DataPlace, moved: set[tuple[int, int]]
+) -> None:
+    strong = {"strategy": {"lam": 0.1}} if "lam" in registry.strategy.load(name).schema.model_fields else {}
+    hard(name, place, strong, {"optimizer": {"momentum": momentum, "reset": "never"}, "epochs": 2})
+    assert moved == set()
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_both_passes_of_a_sharpness_aware_step_see_the_same(name: str, place: DataPlace) -> None:
+    """With a climb of nearly nothing it is the plain step: whatever a method draws, it draws once per step."""
+    options = {"strategy": {"memory": 20}} if "memory" in registry.strategy.load(name).schema.model_fields else {}
+    plain = options | {"optimizer": HARD["optimizer"] | {"lr": 0.02}, "precision": "fp32", "epochs": 1}
+    sam = plain | {"optimizer": plain["optimizer"] | {"name": "sam", "rho": 1e-7}}
+    first, second = hard(name, place, plain), hard(name, place, sam)
+    # The same mean losses, but for rounding.
+    assert second.diagnostics["training_loss"] == pytest.approx(first.diagnostics["training_loss"], rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_augmented_shared_head_sharpness_aware(name: str, place: DataPlace) -> None:
+    """Everything at once, with one classifier that grows: it runs, and twice gives the same."""
+    if name == "co-finetuning":
+        pytest.skip("asks for images of the upstream dataset's kind")
+    layers: list[dict[str, Any]] = [
+        {"scenario": {"incremental": "class"}, "model": {"classifier": "growing"}, "augment": "flip+crop"},
+        {"optimizer": {"name": "sam", "schedule": "linear"}, "epochs": 1},
+    ]
+    first, second = (hard(name, place, *layers) for _ in range(2))
+    assert first.status == "ok"
+    assert course(first) == course(second)
