@@ -57,7 +57,7 @@ def run_file(file: Path) -> None:
         exec(compile(text, str(file), "exec"), vars(module))
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise told(file, error) from error
+        raise told(file, error) from None
 
 
 def told(file: Path, error: BaseException) -> UserError:

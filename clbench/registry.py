@@ -136,13 +136,7 @@ class Registry:
         if name not in self._declared:
             if "." in name:
                 return _by_import_path(self.kind, name)
-            unit = self.check(name)
-            if unit.module is None:
-                run_file(unit.file)
-            elif unit.module.startswith(f"{OWN}."):
-                importlib.import_module(unit.module)
-            else:
-                _import(unit.module, unit.file)
+            _import(self.check(name))
         return self._declared[name]
 
 
@@ -151,12 +145,21 @@ def plural(kind: str) -> str:
     return "strategies" if kind == "strategy" else f"{kind}s"
 
 
-def _import(module: str, file: Path) -> None:
-    """Import a module of somebody else's package; UserError if it raises."""
+def _import(unit: Listed) -> None:
+    """Import a unit's module; UserError if somebody else's raises, and nothing that it declared before stays."""
+    if unit.module is not None and unit.module.startswith(f"{OWN}."):
+        importlib.import_module(unit.module)
+        return
+    before = {registry: dict(registry._declared) for registry in REGISTRIES.values()}
     try:
-        importlib.import_module(module)
+        if unit.module is None:
+            run_file(unit.file)
+        else:
+            importlib.import_module(unit.module)
     except Exception as error:
-        raise told(file, error) from error
+        for registry, declared in before.items():
+            registry._declared = declared
+        raise told(unit.file, error) from None
 
 
 def _by_import_path(kind: str, path: str) -> Declared:
@@ -172,7 +175,7 @@ def _by_import_path(kind: str, path: str) -> Declared:
         ) from None
     except Exception as error:
         file = error.filename if isinstance(error, SyntaxError) else traceback.extract_tb(error.__traceback__)[-1][0]
-        raise told(Path(file or module), error) from error
+        raise told(Path(file or module), error) from None
     try:
         inspect.signature(make)
     except (TypeError, ValueError):

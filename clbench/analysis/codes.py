@@ -56,8 +56,8 @@ def other_code(baseline: Iterable[Run], candidate: Iterable[Run]) -> str | None:
         both = old | new
         was, now = (" and ".join(sorted(_told(code, both) for code in codes)) for codes in (old, new))
         return (
-            f"baseline: {was} of {name}; candidate: {now}. Make the baseline anew with the candidate's code, or name "
-            "one that was"
+            f"baseline: {was} of {name}; candidate: {now}. Make the baseline anew with the candidate's code "
+            "(--update takes the candidate's own runs), or name one that was"
         )
     return None
 
