@@ -42,6 +42,7 @@ class Listed:
     file: Path
     module: str | None  # None: a single file given with --plugin
     arguments: ast.arguments | None
+    version: int = 1
 
     @property
     def summary(self) -> str:
@@ -63,8 +64,18 @@ def scan(file: Path, kind: str, module: str | None) -> list[Listed]:
         for decorator in node.decorator_list:
             match decorator:
                 case ast.Call(func=ast.Name(id=called), args=[ast.Constant(value=str(name)), *_]) if called == kind:
-                    units.append(Listed(name, ast.get_docstring(node) or "", file, module, _arguments(node)))
+                    doc, version = ast.get_docstring(node) or "", _version(decorator)
+                    units.append(Listed(name, doc, file, module, _arguments(node), version))
     return units
+
+
+def _version(decorator: ast.Call) -> int:
+    """The version that a decorator gives; 1 where it says nothing."""
+    for keyword in decorator.keywords:
+        match keyword:
+            case ast.keyword(arg="version", value=ast.Constant(value=int(version))):
+                return version
+    return 1
 
 
 def options_of_function(file: Path, function: str) -> list[Option]:
@@ -93,8 +104,16 @@ def options_of(arguments: ast.arguments, file: Path) -> list[Option]:
 def _parse(file: Path) -> ast.Module:
     try:
         return ast.parse(file.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{file} cannot be read as Python: {error}. Correct the file or leave it out.") from None
+    except SyntaxError as error:
+        raise unreadable(file, error.lineno, error.msg) from None
+    except (OSError, ValueError) as error:
+        raise unreadable(file, None, error) from None
+
+
+def unreadable(file: Path, line: int | None, why: object) -> UserError:
+    """Return the error for a source file that is no Python, or that raises when it is run."""
+    where = f", line {line}" if line else ""
+    return UserError(f"{file}{where} cannot be read as Python: {why}. Correct the file or leave it out.")
 
 
 def _arguments(node: ast.FunctionDef | ast.ClassDef) -> ast.arguments | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clbench import registry, store
 from clbench.errors import UserError, did_you_mean
@@ -24,7 +24,11 @@ MAX_EPOCHS = 100  # where no recipe says after how many epochs a stage gives up
 
 
 class RunConfig(BaseModel):
-    """One run, with every default resolved. Equal configs have equal run ids."""
+    """One run, with every default resolved. Equal configs have equal run ids.
+
+    ``code``: what the units were ('strategy ewc' → version, origin, sha256). It is no setting: nobody gives it, and it
+    is not written with the others.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
@@ -46,6 +50,7 @@ class RunConfig(BaseModel):
     pretrain: Section | None = None
     tuned: Section | None = None
     seed: Annotated[int, Ge(0)] = 0
+    code: dict[str, store.Code] = Field(default={}, exclude=True)
 
     @model_validator(mode="after")
     def _agree(self) -> RunConfig:
@@ -63,13 +68,31 @@ class RunConfig(BaseModel):
 
     @property
     def run_id(self) -> str:
-        """sha256 of the canonical config, without later keys that say nothing and without how it was chosen."""
-        return store.digest(store.shortened(self.model_dump(mode="json", exclude={"tuned"})))
+        """sha256 of the canonical config, without later keys that say nothing and without how it was chosen; with what
+        the code of its units says.
+        """
+        settings = store.shortened(self.model_dump(mode="json", exclude={"tuned"}))
+        return store.digest(settings | store.identity(self.code))
 
     @property
     def result_name(self) -> str:
         """The name that this run's Result has in its folder."""
         return store.name(self.scenario["name"], self.strategy["name"], self.seed, self.run_id)
+
+    def check_code(self) -> None:
+        """Raise UserError if a unit is not what it was when this run was planned, or its file has changed since."""
+        for unit, now in _code(self.strategy, self.scenario, self.model).items():
+            then = self.code.get(unit, store.Code())
+            kind, _, name = unit.partition(" ")
+            origin = registry.REGISTRIES[kind].load(name).origin
+            if then.identity == now.identity and not (origin and origin.changed):
+                continue
+            where = f" ({origin.file})" if origin else ""
+            change = f": {then} then, {now} now" if then.identity != now.identity else ""
+            raise UserError(
+                f"The code of {unit}{where} has changed since this command began{change}. What is written stays; the "
+                "same command again takes the code as it is now."
+            )
 
 
 def components(section: Mapping[str, Any]) -> list[tuple[str, Section]]:
@@ -87,7 +110,7 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
     """
     given = merge(*layers)
     seeds = read_seeds(given.pop("seeds", 1))
-    known = [key for key in RunConfig.model_fields if key != "seed"]
+    known = [key for key in RunConfig.model_fields if key not in ("seed", "code")]
     if "tune" in given:
         raise UserError(
             "tune: this block is for 'clbench tune', which writes a recipe. Run that, or leave the block out."
@@ -115,10 +138,24 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
         "optimizer": _optimizer_section(merged["optimizer"]),
         "pretrain": _pretrain_section(merged.get("pretrain")),
     }
+    resolved["code"] = _code(resolved["strategy"], resolved["scenario"], resolved["model"])
     try:
         return [RunConfig.model_validate(resolved | {"seed": seed}) for seed in seeds]
     except ValidationError as error:
         raise _user_error("", error, known) from None
+
+
+def _code(strategy: Section, scenario: Section, model: Section) -> dict[str, store.Code]:
+    """What the units of a run are, as they are loaded."""
+    family, _ = scenario_parts(scenario["name"])
+    units = [("strategy", part) for part in store.parts(strategy["name"])]
+    found: dict[str, store.Code] = {}
+    for kind, name in [*units, ("scenario", family), ("model", model["name"])]:
+        unit = registry.REGISTRIES[kind].load(name)
+        origin = unit.origin
+        source, sha256 = (origin.source, origin.sha256) if origin else (None, None)
+        found[f"{kind} {name}"] = store.Code(version=unit.version, source=source, sha256=sha256)
+    return found
 
 
 def _length(given: Section, recipe: Section) -> Section:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +22,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from clbench.catalogue import Listed, scan
 from clbench.errors import UserError, did_you_mean
+from clbench.origins import OWN, Origin, origin_of, run_file, told
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -44,6 +45,12 @@ class Declared:
     make: Callable[..., Any]
     attributes: dict[str, Any] = field(default_factory=dict)
     keyword_only: bool = True
+    version: int = 1
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where its code comes from; None for clbench's own units."""
+        return origin_of(self.make.__module__)
 
     @cached_property
     def schema(self) -> type[BaseModel]:
@@ -60,8 +67,12 @@ class Registry:
         self._declared: dict[str, Declared] = {}
         self._plugin_files: list[Path] = []
 
-    def __call__(self, name: str, **attributes: Any) -> Callable[[Unit], Unit]:
-        """Declare a unit: ``@strategy("ewc")``. The name must be a literal, since it is read from the text."""
+    def __call__(self, name: str, *, version: int = 1, **attributes: Any) -> Callable[[Unit], Unit]:
+        """Declare a unit: ``@strategy("ewc", version=2)``. Both must be literals, since they are read from the text.
+
+        The version, above 1, is part of a run's identity. It is raised when the unit's numbers at unchanged options
+        change, so that old Results stay apart from new ones.
+        """
 
         def declare(unit: Unit) -> Unit:
             known = self._declared.get(name)
@@ -70,7 +81,7 @@ class Registry:
                     f"{self.kind} '{name}' is declared twice, in {known.make.__module__} and {unit.__module__}. "
                     "Rename one of them."
                 )
-            self._declared[name] = Declared(name, unit, attributes)
+            self._declared[name] = Declared(name, unit, attributes, version=version)
             return unit
 
         return declare
@@ -125,11 +136,7 @@ class Registry:
         if name not in self._declared:
             if "." in name:
                 return _by_import_path(self.kind, name)
-            unit = self.check(name)
-            if unit.module is not None:
-                importlib.import_module(unit.module)
-            else:
-                _import_file(unit.file)
+            _import(self.check(name))
         return self._declared[name]
 
 
@@ -138,17 +145,21 @@ def plural(kind: str) -> str:
     return "strategies" if kind == "strategy" else f"{kind}s"
 
 
-def _import_file(file: Path) -> None:
-    """Run a plugin file once, as a module of its own."""
-    name = f"clbench_plugin_{file.stem}"
-    if name in sys.modules:
+def _import(unit: Listed) -> None:
+    """Import a unit's module; UserError if somebody else's raises, and nothing that it declared before stays."""
+    if unit.module is not None and unit.module.startswith(f"{OWN}."):
+        importlib.import_module(unit.module)
         return
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
+    before = {registry: dict(registry._declared) for registry in REGISTRIES.values()}
+    try:
+        if unit.module is None:
+            run_file(unit.file)
+        else:
+            importlib.import_module(unit.module)
+    except Exception as error:
+        for registry, declared in before.items():
+            registry._declared = declared
+        raise told(unit.file, error) from None
 
 
 def _by_import_path(kind: str, path: str) -> Declared:
@@ -162,6 +173,9 @@ def _by_import_path(kind: str, path: str) -> Declared:
             f"{kind} '{path}' cannot be imported ({error}). Give an installed class, for instance "
             "avalanche.training.plugins.EWCPlugin."
         ) from None
+    except Exception as error:
+        file = error.filename if isinstance(error, SyntaxError) else traceback.extract_tb(error.__traceback__)[-1][0]
+        raise told(Path(file or module), error) from None
     try:
         inspect.signature(make)
     except (TypeError, ValueError):
@@ -202,6 +216,7 @@ def options_model(name: str, make: Callable[..., Any], *, keyword_only: bool = T
 strategy = Registry("strategy", "clbench.strategies")
 scenario = Registry("scenario", "clbench.scenarios")
 model = Registry("model", "clbench.models")
+REGISTRIES = {one.kind: one for one in (strategy, scenario, model)}
 
 
 def scenario_parts(name: str) -> tuple[str, str]:
@@ -229,12 +244,13 @@ def add_plugin(path: Path) -> None:
     """
     if not path.is_file():
         raise UserError(f"--plugin {path}: there is no such file. Give the path of a Python file.")
+    if path.suffix != ".py":
+        raise UserError(f"--plugin {path}: expected the path of a Python file, which ends in .py.")
     path = path.resolve()
-    kinds = (strategy, scenario, model)
-    if not any(scan(path, registry.kind, None) for registry in kinds):
+    if not any(scan(path, kind, None) for kind in REGISTRIES):
         raise UserError(
             f"--plugin {path} declares no strategy, scenario or model. Put a decorator such as "
             '@strategy("my-method") above a class or function (see "Add a strategy" in the README).'
         )
-    for registry in kinds:
+    for registry in REGISTRIES.values():
         registry.add_file(path)

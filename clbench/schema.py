@@ -41,7 +41,8 @@ def config_schema() -> Schema:
     from clbench.data.sources import scenario_names
 
     own = RunConfig.model_json_schema()["properties"]
-    plain = {key: value for key, value in own.items() if key not in ("strategy", "scenario", "model", "optimizer")}
+    others = ("strategy", "scenario", "model", "optimizer", "code")
+    plain = {key: value for key, value in own.items() if key not in others}
     seeds = {"description": "how many, or which", "anyOf": [_COUNT, {"type": "array", "items": _SEED}]}
     units = registry.scenario.listed
     scenarios = {f"{family}-{source}": units[family] for family, source in scenario_names(units)}

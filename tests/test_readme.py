@@ -29,7 +29,7 @@ def test_tables_are_those_of_the_catalogue() -> None:
 def test_example_config_resolves_and_has_every_key() -> None:
     example = yaml.safe_load(block("yaml", "evaluate_all_every:"))
     assert len(resolve(example)) == 3
-    assert set(example) | {"steps", "until_train_accuracy", "max_epochs", "seed", "tuned"} == set(
+    assert set(example) | {"steps", "until_train_accuracy", "max_epochs", "seed", "tuned", "code"} == set(
         RunConfig.model_fields
     ) | {"seeds"}
 

@@ -106,6 +106,7 @@ def test_listing_reads_text_and_runs_nothing(tmp_path: Path) -> None:
 )
 def test_every_listed_unit_loads_and_its_options_match(kind: Registry) -> None:
     for name, listed in kind.listed.items():
+        assert kind.load(name).version == listed.version, f"{name}: write the version as a number"
         fields = kind.load(name).schema.model_fields
         assert [option.name for option in listed.options] == list(fields)
         for option in listed.options:
@@ -127,6 +128,14 @@ def test_description_of_a_scenario_has_its_recipe_and_common_options() -> None:
     assert options["scenario.tasks"] == "10"
     assert options["scenario.validation"] == "0.0"
     assert "Standard recipe: cnn6; sgd lr 0.01, momentum 0.9; epochs per stage: 1; batch 32." in doc
+
+
+def test_a_version_is_read_from_the_text_and_told(plugin: Path) -> None:
+    plugin.write_text(PLUGIN.replace('@strategy("mine")', '@strategy("mine", version=3)'))
+    registry.add_plugin(plugin)
+    assert registry.strategy.listed["mine"].version == 3
+    doc, _ = catalogue.description("strategy", "mine")
+    assert doc.endswith("Version 3: older Results are told apart.")
 
 
 def test_unknown_metric() -> None:

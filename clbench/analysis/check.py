@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Literal
 
+from clbench.analysis.codes import other_code
 from clbench.analysis.compare import better, by_seed
 from clbench.analysis.labels import differences
 from clbench.analysis.noninferiority import Drop, drop
@@ -108,6 +109,9 @@ def _without_statistics(pair: Pair) -> tuple[Verdict, str] | None:
         return "new", "not in the baseline"
     if not pair.candidate:
         return "missing", "the candidate has no run of this configuration"
+    other = other_code(pair.baseline, pair.candidate)
+    if other is not None:
+        return "not comparable", other
     before, after = (sum(run.status == "diverged" for run in group) for group in (pair.baseline, pair.candidate))
     if after and not before:
         return "failed", f"{after} of {len(pair.candidate)} seeds diverged"

@@ -173,7 +173,8 @@ def by_seed(runs: Iterable[Run], column: str) -> dict[int, float]:
 
 def _entries(runs: Sequence[Run], method: Method) -> list[tuple[Entry, list[Run]]]:
     groups = cells(runs)
-    names = labels([setup for setup, _ in groups], [source for _, source in groups])
+    created = [max(run.created for run in group) for group in groups.values()]
+    names = labels([setup for setup, _ in groups], [source for _, source in groups], created)
     return [(_entry(name, group, method), group) for name, group in zip(names, groups.values(), strict=True)]
 
 

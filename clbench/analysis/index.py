@@ -22,7 +22,7 @@ from clbench.analysis.runs import Run, shared
 from clbench.store import SCHEMA_VERSION
 
 NAME = ".index.sqlite"
-FORMAT = 1
+FORMAT = 2
 PATIENCE = 5.0  # seconds for another process that is writing
 # Long texts that many runs share are kept once.
 TEXTS = ("scenario", "strategy", "setup", "kind", "environment")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from clbench.analysis.labels import labels
 from clbench.analysis.runs import Run, flat_setup, short
+from clbench.store import canonical
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,13 @@ def pairs(baseline: Iterable[Run], candidate: Iterable[Run]) -> list[Pair]:
     """Match cells by configuration; else by scenario and strategy, where only one on each side is left."""
     mine, theirs = _by_setup(candidate), _by_setup(baseline)
     matches = {setup: setup for setup in theirs if setup in mine}
-    for setup, group in theirs.items():
-        rivals = [s for s in theirs if s not in mine and _same_method(theirs[s][0], group[0])]
-        free = [s for s in mine if s not in theirs and _same_method(mine[s][0], group[0])]
-        if setup not in mine and len(rivals) == len(free) == 1:
+    matches |= _of_other_code([setup for setup in theirs if setup not in mine], [s for s in mine if s not in theirs])
+    left = [setup for setup in theirs if setup not in matches]
+    others = set(mine) - set(matches.values())
+    for setup in left:
+        rivals = [s for s in left if _same_method(theirs[s][0], theirs[setup][0])]
+        free = [s for s in others if _same_method(mine[s][0], theirs[setup][0])]
+        if len(rivals) == len(free) == 1:
             matches[setup] = free[0]
     names = _names(theirs)
     found = [
@@ -61,8 +66,19 @@ def _names(groups: Mapping[str, Sequence[Run]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for scenario in {group[0].scenario for group in groups.values()}:
         setups = [setup for setup, group in groups.items() if group[0].scenario == scenario]
-        found |= zip(setups, labels(setups, [""] * len(setups)), strict=True)
+        created = [max(run.created for run in groups[setup]) for setup in setups]
+        found |= zip(setups, labels(setups, [""] * len(setups), created), strict=True)
     return found
+
+
+def _of_other_code(theirs: Sequence[str], mine: Sequence[str]) -> dict[str, str]:
+    """Configurations that are the same but for the code of their units."""
+    same = {_without_code(setup): setup for setup in mine}
+    return {setup: same[key] for setup in theirs if (key := _without_code(setup)) in same}
+
+
+def _without_code(setup: str) -> str:
+    return canonical({key: value for key, value in json.loads(setup).items() if key != "code"})
 
 
 def _same_method(one: Run, other: Run) -> bool:

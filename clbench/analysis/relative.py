@@ -56,7 +56,7 @@ def with_relative(runs: Iterable[Run]) -> list[Run]:
     runs = list(runs)
     wanted = {found.reference for found in RELATIVE.values()}
     references: dict[tuple[object, ...], Values] = defaultdict(dict)
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run.created):  # of a reference of several versions the newest counts
         if run.strategy in wanted and run.status == "ok":
             references[(run.strategy, *_place(run))] = run.metrics
     if not references:
@@ -79,4 +79,6 @@ def _place(run: Run) -> tuple[object, ...]:
 
 @lru_cache(maxsize=4096)
 def _without_strategy(setup: str) -> str:
-    return canonical({key: value for key, value in json.loads(setup).items() if key != "strategy"})
+    content = json.loads(setup)
+    content["code"].pop("strategy")
+    return canonical({key: value for key, value in content.items() if key != "strategy"})

@@ -22,8 +22,10 @@ ENVIRONMENT = ("torch", "avalanche", "system", "device", "device_name", "threads
 class Run:
     """One Result, without its matrix. Texts that many runs share are shared in memory.
 
-    ``setup`` is the canonical config without the seed; ``kind`` is what must be equal for two runs to be compared;
-    ``accuracy`` is a hash of R; ``source`` is the folder it was read from, where several stand side by side.
+    ``setup`` is the canonical config without the seed, with what the code of strategy and network was
+    (``code.strategy``, ``code.model``), so that runs of other code are never pooled; ``kind`` is what must be equal for
+    two runs to be compared; ``accuracy`` is a hash of R; ``source`` is the folder it was read from, where several stand
+    side by side.
     """
 
     run_id: str
@@ -58,7 +60,7 @@ def run_of(result: Result, path: Path | None = None, source: str = "") -> Run:
         seed=result.seed,
         scenario=shared(result.scenario_name),
         strategy=shared(result.strategy),
-        setup=shared(canonical({key: value for key, value in result.config.items() if key != "seed"})),
+        setup=shared(canonical(_setup(result))),
         kind=shared(canonical(_comparable(result))),
         environment=shared(canonical(environment)),
         accuracy=store.digest(result.accuracy),
@@ -111,15 +113,33 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
+def _setup(result: Result) -> dict[str, Any]:
+    """The config of all seeds, and its code."""
+    config = {key: value for key, value in result.config.items() if key != "seed"}
+    strategies = store.parts(result.strategy)
+    model = result.config.get("model", {}).get("name")
+    return config | {
+        "code": {"strategy": _code(result, "strategy", strategies), "model": _code(result, "model", [model])}
+    }
+
+
+def _code(result: Result, kind: str, names: Sequence[str]) -> str:
+    """What units of a Result were, in words; what an older Result does not tell was at version 1."""
+    found = [str(result.code.get(f"{kind} {name}", store.Code())) for name in names]
+    return found[0] if len(found) == 1 else "; ".join(f"{name}: {one}" for name, one in zip(names, found, strict=True))
+
+
 def _comparable(result: Result) -> dict[str, Any]:
     """What must be equal for two Results to be ranked together."""
     options = {f"scenario.{key}": value for key, value in result.config["scenario"].items() if key != "name"}
     # Only versions other than today's tell apart: a run that lacks a newer metric, or diverged, has no value for it.
     today = {name: metric.version for name, metric in metrics.METRICS.items()}
     versions = {f"{n} version": m.version for n, m in result.metrics.items() if m.version != today.get(n)}
+    foreign = [code for unit, code in result.code.items() if unit.startswith("scenario ") and code.sha256 is not None]
     return {
         **options,
         **versions,
+        **({"scenario code": str(foreign[0])} if foreign else {}),
         "scenario version": result.scenario.version,
         "data": result.data.fingerprint[:12],
         "evaluate": result.config.get("evaluate", "test"),

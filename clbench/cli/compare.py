@@ -111,12 +111,16 @@ def compare(
     what differs. With several scenarios, mean ranks follow. Damaged or foreign files are named and left out.
     """
     from clbench.analysis import compare as analysis
+    from clbench.analysis.codes import remark
     from clbench.analysis.ranking import ranking
 
     columns = analysis.check_metrics(metric or ())
     if sort:
         columns = analysis.check_metrics([sort, *(columns or analysis.DEFAULT_METRICS)])
     runs = load_chosen(paths or [Path("results")], scenario, strategy, where)
+    older = remark(runs)
+    if older is not None:
+        note(older)
     boards = analysis.leaderboards(runs, analysis.Method(columns, interval.value, test.value, by))
     found = ranking(boards)
     if plot is not None:

@@ -103,7 +103,11 @@ def show(
     values = [[name, "–" if one.value is None else f"{one.value:.4f}"] for name, one in result.metrics.items()]
     print_table(Table("metrics", ["metric", "value"], values, right=frozenset({1})), console)
     print_table(_cost(result), console)
-    made = [[key, str(value)] for key, value in {"made": result.created, **result.environment}.items()]
+    codes = {
+        unit: str(code) if code.package or not code.source else f"{code.source}, {code}"
+        for unit, code in result.code.items()
+    }
+    made = [[key, str(value)] for key, value in {"made": result.created, **codes, **result.environment}.items()]
     print_table(Table("made by", ["", ""], made), console)
 
 

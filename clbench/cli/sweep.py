@@ -235,7 +235,7 @@ def status(results: Results = "results") -> None:
         ledger = Ledger(folder, plan)
         runs, told, failures = ledger.runs(), ledger.progress(), ledger.failures()
         done = sum(name in present for name in runs.values())
-        failures = {run: one for run, one in failures.items() if runs.get(run) not in present}
+        failures = {run: one for run, one in failures.items() if run in runs and runs[run] not in present}
         under_way = told is not None and not told.closed and running is not False and plan == plans[-1]
         active = len(told.running) if told and under_way else 0
         left = len(runs) - done - active - len(failures)

@@ -61,6 +61,7 @@ def write(folder: Folder, config: RunConfig, identity: Mapping[str, Any], moment
         "format": FORMAT,
         "identity": dict(identity),
         "config": config.model_dump(mode="json", exclude={"tuned"}),
+        "code": _code(config),
         "tensors": hashlib.sha256(tensors).hexdigest(),
         "stage": moment.stage,
         "step": moment.step,
@@ -125,17 +126,25 @@ def _moment(folder: Folder, name: str, identity: Mapping[str, Any]) -> Moment | 
 
 
 def refuse_others(folder: Folder, config: RunConfig) -> None:
-    """Raise CannotContinueError if the same strategy, scenario and seed were begun with other settings."""
+    """Raise CannotContinueError if the same strategy, scenario and seed were begun with other settings or code."""
     mine = config.model_dump(mode="json", exclude={"tuned"})
     for name in folder.names(FOLDER):
         content = _json(folder, name) if NAME.fullmatch(name.rpartition("/")[2]) else None
         if content is None or not all(_named(content["config"], key) == _named(mine, key) for key in SAME):
             continue
-        raise CannotContinueError(
-            "There is no checkpoint of this run, but one of the same strategy, scenario and seed with other "
-            f"settings: {differences(store.flat(mine), store.flat(content['config']))}. Give the same settings, "
-            "or leave --resume out to begin anew."
+        ours = store.flat(mine) | _code(config)
+        theirs = (
+            store.flat(content["config"]) | dict.fromkeys(_code(config), str(store.Code())) | content.get("code", {})
         )
+        raise CannotContinueError(
+            "There is no checkpoint of this run, but one of the same strategy, scenario and seed with other settings "
+            f"or code: {differences(ours, theirs)}. Give the same, or leave --resume out to begin anew."
+        )
+
+
+def _code(config: RunConfig) -> dict[str, str]:
+    """What a run's units are, in words."""
+    return {unit: str(code) for unit, code in config.code.items()}
 
 
 def _named(config: Mapping[str, Any], key: str) -> Any:

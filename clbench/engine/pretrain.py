@@ -55,7 +55,8 @@ def pretrained(config: RunConfig, place: DataPlace, make_learner: MakeLearner) -
         raise UserError(f"pretrain.classes: {data.name} has {len(data.classes)} classes, not {options['classes']}.")
     recipe = _recipe(config)
     keys = {"model", "optimizer", "epochs", "batch_size", "augment", "pretrain"}
-    settings = recipe.model_dump(mode="json", include=keys)
+    model = {unit: code for unit, code in recipe.code.items() if unit.startswith("model ")}
+    settings = recipe.model_dump(mode="json", include=keys) | store.identity(model)
     number = store.digest({"settings": settings, "data": data.fingerprint, "shape": data.shape, "format": FORMAT})
     file = place.cache / "pretrained" / f"{options['name']}-{number[:16]}.safetensors"
     if not file.exists():

@@ -57,10 +57,12 @@ def run(
     """Run one configuration, or what is left of it, and return its Result.
 
     A run whose loss or weights become NaN or infinite ends with status 'diverged'. Raises UserError for what a user can
-    fix: missing data, a scenario that its dataset cannot fill, strategies that cannot be composed; StoppedError if
-    ``checkpoints`` says that it should stop. Checkpoints stay until their Result is written: see ``complete``.
+    fix: missing data, a scenario that its dataset cannot fill, strategies that cannot be composed, a unit whose code
+    has changed since the config was made; StoppedError if ``checkpoints`` says that it should stop. Checkpoints stay
+    until their Result is written: see ``complete``.
     """
     started = time.perf_counter()
+    config.check_code()
     prepare_process()
     device = choose_device(machine.device)
     reporter = reporter or Reporter()
@@ -103,7 +105,7 @@ def run(
         config=config.model_dump(mode="json", exclude={"tuned"}),
         tuned=config.tuned,
         scenario=store.ScenarioInfo(
-            version=scenario_of(config).attributes["version"],
+            version=scenario_of(config).version,
             stream=stream.digest,
             classes=[one[0] for one in known],
         ),
@@ -121,6 +123,7 @@ def run(
         seconds=time.perf_counter() - started + trained.before,
         cost=trained.costs,
         diagnostics={"training_loss": watches.losses.losses} | watches.looked,
+        code=config.code,
         environment=found_here | ({"continued": trained.continued} if trained.continued else {}),
     )
 

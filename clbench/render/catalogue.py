@@ -8,7 +8,7 @@ from typing import Any
 
 from clbench import metrics, registry
 from clbench.analysis.relative import RELATIVE, Relative
-from clbench.catalogue import Option, common_options
+from clbench.catalogue import Listed, Option, common_options
 from clbench.data.sources import SOURCES, scenario_names
 from clbench.errors import UserError, did_you_mean
 from clbench.registry import scenario_parts
@@ -58,10 +58,15 @@ def description(kind: str, name: str) -> tuple[str, Table | None]:
         shared = inspect.cleandoc(streams.common_options.__doc__ or "").split("\n\n", 1)[1]
         _, _, model, optimiser, epochs, batch = _recipe(family, source)
         standard = f"Standard recipe: {model}; {optimiser}; epochs per stage: {epochs}; batch {batch}."
-        return f"{unit.doc}\n\n{shared}\n\n{standard}", _options([*own, *common_options()], "scenario")
+        return f"{_doc(unit)}\n\n{shared}\n\n{standard}", _options([*own, *common_options()], "scenario")
     registries = {"strategy": registry.strategy, "model": registry.model}
     unit = registries[kind].check(name)
-    return unit.doc, _options(unit.options, kind) if unit.options else None
+    return _doc(unit), _options(unit.options, kind) if unit.options else None
+
+
+def _doc(unit: Listed) -> str:
+    """A unit's documentation, and its version if there was one before."""
+    return unit.doc if unit.version == 1 else f"{unit.doc}\n\nVersion {unit.version}: older Results are told apart."
 
 
 def _summaries(word: str, units: registry.Registry) -> Table:

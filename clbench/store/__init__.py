@@ -28,6 +28,7 @@ from clbench.store.schema import (
     canonical,
     digest,
     flat,
+    identity,
     parts,
 )
 
@@ -48,6 +49,7 @@ __all__ = [
     "expand",
     "find",
     "flat",
+    "identity",
     "name",
     "name_of",
     "open_folder",

@@ -53,13 +53,30 @@ class ModelInfo(_Part):
 class Code(_Part):
     """What a unit was when a run used it: the version of its definition, and the code of units that are not clbench's.
 
-    ``source`` names where the code came from, a plugin's file or a package and its version; None: clbench itself,
-    whose version and commit are in the environment. ``sha256`` is that of the source text.
+    ``source`` names where the code came from, a file ('my_method.py') or a package and its version; None: clbench
+    itself, whose version and commit are in the environment. ``sha256`` is that of the source text.
     """
 
     version: int = 1
     source: str | None = None
     sha256: str | None = None
+
+    @property
+    def package(self) -> str | None:
+        """The package and version that the code came from; None for clbench and for files, whose names say nothing."""
+        return None if self.source is None or self.source.endswith(".py") else self.source
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it is part of a run's identity; nothing for clbench's own units at version 1."""
+        found = {"package": self.package, "sha256": self.sha256, "version": self.version if self.version > 1 else None}
+        return {key: value for key, value in found.items() if value is not None}
+
+    def __str__(self) -> str:
+        """Return it for people: 'version 2', 'code 1a2b3c4d5e6f', 'avalanche-lib 0.6.0, code 1a2b3c4d5e6f'."""
+        version = f"version {self.version}" if self.version > 1 or self.sha256 is None else None
+        code = f"code {self.sha256[:12]}" if self.sha256 is not None else None
+        return ", ".join(part for part in (version, self.package, code) if part is not None)
 
 
 class StageCost(_Part):
@@ -119,6 +136,12 @@ class Result(_Part):
     def scenario_name(self) -> str:
         """The scenario's name."""
         return str(self.config["scenario"]["name"])
+
+
+def identity(code: Mapping[str, Code]) -> dict[str, Any]:
+    """Return what the code of a run's units adds to its config in the run id; nothing where it says nothing."""
+    said = {unit: one.identity for unit, one in code.items() if one.identity}
+    return {"code": said} if said else {}
 
 
 def parts(name: str) -> list[str]:

@@ -115,6 +115,7 @@ def read(file: Path, question: Section) -> Study:
         raise UserError(f"{file} is no study ({error}). Delete it, or name another folder with --output.") from None
     if found != question:
         raise UserError(
-            f"{file} has a study of other settings. Delete it to begin anew, or name another folder with --output."
+            f"{file} has a study of other settings, or of other code. Delete it to begin anew, or name another folder "
+            "with --output."
         )
     return Study(question, trials)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clbench import store
 from clbench.config import RunConfig, resolve
 from clbench.errors import UserError
 from clbench.layers import Section, assigned
@@ -58,10 +59,10 @@ def search(
     ``told`` hears (number, of how many, trial). Raises UserError if the file has another study, or a trial fails.
     """
     (config, *_) = configs(layers, tune, {})
-    asked = config.model_dump(mode="json", exclude={"seed", "tuned"})
+    asked = config.model_dump(mode="json", exclude={"seed", "tuned"}) | store.identity(config.code)
     study = studies.read(file, {"tune": tune.asked(), "config": asked})
     journal = _Journal.begin(tune, file, study)
-    work = TrialWork(list(layers), tune, journal, run)
+    work = TrialWork(list(layers), tune, journal, run, config.code)
     count = journal.count
     left, running, asked_to_stop = count - len(study.trials), 0, False
     ended: dict[int, Trial] = dict(enumerate(study.trials))
@@ -90,12 +91,16 @@ def search(
 
 @dataclass(frozen=True)
 class TrialWork:
-    """One trial, wherever it is run: ask Optuna what to try, run each seed, tell it how that went."""
+    """One trial, wherever it is run: ask Optuna what to try, run each seed, tell it how that went.
+
+    ``code``: what the units were when the search began; a run refuses others.
+    """
 
     layers: list[Section]
     tune: Tune
     journal: _Journal
     run: Run
+    code: dict[str, store.Code]
 
     def __call__(self, stopping: Stopping) -> tuple[int, Trial]:
         """Return the trial and its number."""
@@ -104,7 +109,7 @@ class TrialWork:
         study = self.journal.open()
         asked = study.ask()
         settings = self.journal.settings(asked)
-        seeds = configs(self.layers, self.tune, settings)
+        seeds = [self._as_planned(config) for config in configs(self.layers, self.tune, settings)]
         values: list[float | None] = []
         watch = _Watch(asked, self.tune.pruner != "none")
         try:
@@ -115,6 +120,10 @@ class TrialWork:
         trial = Trial(settings, values)
         study.tell(asked, _score(trial, self.tune.metric))
         return asked.number, trial
+
+    def _as_planned(self, config: RunConfig) -> RunConfig:
+        planned = {unit: code for unit, code in self.code.items() if unit in config.code}
+        return config.model_copy(update={"code": config.code | planned})
 
 
 class _Watch(Reporter):
