@@ -21,7 +21,7 @@ Z = 2.33  # of one-sided 99 %: what luck alone would exceed in one of a hundred 
 
 
 @dataclass(frozen=True)
-class Tested:
+class Column:
     """A column of R: the task's head, how many of its scored images have each label, and whether the last stage
     trained on it.
     """
@@ -36,7 +36,7 @@ class Tested:
         return sum(self.labels.values())
 
 
-def tested(task: Task, data: Dataset, part: str, last: bool) -> Tested:
+def column_of(task: Task, data: Dataset, part: str, last: bool) -> Column:
     """Return what is known of a task's scored images: test images, or (part 'validation') held-out ones."""
     images, index = task.scored(part)
     if images == "train" and task.train_labels is not None:
@@ -44,10 +44,10 @@ def tested(task: Task, data: Dataset, part: str, last: bool) -> Tested:
     else:
         found = task.labels[(data.train_labels if images == "train" else data.test_labels)[index]]
     values, counts = np.unique(found, return_counts=True)
-    return Tested(task.head, dict(zip(values.tolist(), counts.tolist(), strict=True)), last)
+    return Column(task.head, dict(zip(values.tolist(), counts.tolist(), strict=True)), last)
 
 
-def chance(tasks: Sequence[Tested], outputs: int) -> float:
+def chance(tasks: Sequence[Column], outputs: int) -> float:
     """Return the best mean accuracy over tasks that a network reaches whose answers never depend on its input.
 
     Each head has one answer c of its own: Σ_heads max_c Σ_{tasks j of the head} share_j(c) / N. Where all images of a
@@ -61,7 +61,7 @@ def chance(tasks: Sequence[Tested], outputs: int) -> float:
     return best if best < 1 else 1 / outputs
 
 
-def within_luck(accuracy: Sequence[float], tasks: Sequence[Tested], outputs: int) -> bool:
+def within_luck(accuracy: Sequence[float], tasks: Sequence[Column], outputs: int) -> bool:
     """Whether a mean accuracy is not above chance by more than luck on so many images allows (one-sided, 99 %).
 
     The error of a mean of N shares of n_j images each: √(p(1−p) Σ 1/n_j) / N, at p = chance.
@@ -71,7 +71,7 @@ def within_luck(accuracy: Sequence[float], tasks: Sequence[Tested], outputs: int
     return fmean(accuracy) <= p + Z * error
 
 
-def collapsed(row: Sequence[float], tasks: Sequence[Tested], outputs: int) -> str | None:
+def collapsed(row: Sequence[float], tasks: Sequence[Column], outputs: int) -> str | None:
     """Return a warning if the network knows nothing at the end; None if it does.
 
     Two things must come together: mean accuracy over all tasks is within luck of chance, and so is that over the tasks
@@ -88,7 +88,7 @@ def collapsed(row: Sequence[float], tasks: Sequence[Tested], outputs: int) -> st
     return f"collapsed: {found}: no better than chance, within the error of {images:,} test images"
 
 
-def single_class(answers: Sequence[int | None], tasks: Sequence[Tested]) -> str | None:
+def single_class(answers: Sequence[int | None], tasks: Sequence[Column]) -> str | None:
     """Return a warning if each head gives one and the same answer to all of its scored images; None if one does not.
 
     ``answers`` has the class that was the answer to all of a task's images, or None where there were several. Images
@@ -109,5 +109,5 @@ def single_class(answers: Sequence[int | None], tasks: Sequence[Tested]) -> str 
     return f"single class: {each} {sum(task.images for task in tasks):,} test images"
 
 
-def _told(accuracy: Sequence[float], tasks: Sequence[Tested], outputs: int) -> str:
+def _told(accuracy: Sequence[float], tasks: Sequence[Column], outputs: int) -> str:
     return f"{100 * fmean(accuracy):.1f} % (chance: {100 * chance(tasks, outputs):.1f} %)"

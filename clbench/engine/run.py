@@ -23,7 +23,7 @@ from clbench.engine import environment, pretrain
 from clbench.engine.assemble import beside, learner_of, plugins_of, scenario_of, stages_of, stream_of
 from clbench.engine.checkpoint import Checkpoints, Keeper
 from clbench.engine.learner import ResidentLearner
-from clbench.engine.learnt import tested
+from clbench.engine.learnt import column_of
 from clbench.engine.moments import discard
 from clbench.engine.precision import choose_device, choose_threads
 from clbench.engine.seeding import prepare_process, seed_everything
@@ -94,7 +94,7 @@ def run(
     watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
     last = range(1) if stream.common_test else stages[-1]
-    columns = [tested(stream.tasks[task], data, config.evaluate, task in last) for task in stream.tested]
+    columns = [column_of(stream.tasks[task], data, config.evaluate, task in last) for task in stream.tested]
     return store.Result(
         run_id=config.run_id,
         status="ok" if trained.reason is None else "diverged",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from clbench import store
 from clbench.avalanche import SupervisedPlugin
 from clbench.config import RunConfig
-from clbench.engine.learnt import Tested, collapsed, single_class
+from clbench.engine.learnt import Column, collapsed, single_class
 from clbench.engine.stages import Trained
 from clbench.store.warnings import kind_of, kinds_of
 from clbench.strategy import Strategy
@@ -20,7 +20,7 @@ class Ending:
     all images (None: several). Of a diverged run the answers are not those of its end.
     """
 
-    columns: Sequence[Tested]
+    columns: Sequence[Column]
     outputs: int
     answers: Sequence[int | None]
 
