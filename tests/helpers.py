@@ -51,6 +51,7 @@ def make_result(
     fingerprint: str = "f" * 64,
     seconds: float = 2.0,
     created: str = "2026-01-01T00:00:00+00:00",
+    warnings: Sequence[str] = (),
 ) -> store.Result:
     """A Result that no run made."""
     configuration: dict[str, Any] = {
@@ -80,6 +81,7 @@ def make_result(
         seconds=seconds,
         cost=[],
         diagnostics={},
+        warnings=list(warnings),
         environment={},
     )
 

@@ -58,7 +58,15 @@ def in_sittings(one: RunConfig, folder: Path, machine: Machine = MACHINE) -> sto
 def numbers(result: store.Result) -> tuple[Any, ...]:
     """All that a run finds out; what it cost is another matter."""
     steps = [(cost.steps, cost.epochs, cost.reached) for cost in result.cost]
-    return result.accuracy, result.online_accuracy, result.metrics, result.diagnostics, steps, result.status
+    return (
+        result.accuracy,
+        result.online_accuracy,
+        result.metrics,
+        result.diagnostics,
+        steps,
+        result.status,
+        result.warnings,
+    )
 
 
 def check(one: RunConfig, folder: Path, machine: Machine = MACHINE) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from clbench import metrics
@@ -16,6 +16,7 @@ from clbench.analysis.runs import Run, setting
 from clbench.analysis.significance import ALPHA, Comparison, Test, compare, holm, seeds_needed
 from clbench.analysis.statistics import Estimate, Interval, estimate
 from clbench.errors import UserError, did_you_mean
+from clbench.store.warnings import kind_of, kinds_of, spoilt
 
 DEFAULT_METRICS = ("average_accuracy", "forgetting", "learning_accuracy", "seconds")
 # Where all stages share one test set, nothing can be forgotten.
@@ -45,9 +46,13 @@ Verdict = Literal["best", "level", "worse", "unclear"]
 class Entry:
     """One row: a strategy with its settings over its seeds. A diverged seed makes the whole row diverged.
 
+    ``warnings``: for each kind of warning, the gravest first, the seeds that carry it. A row with a seed whose numbers
+    are ``spoilt`` (collapsed, single class, unstable) has no rank and no place on the front, and nobody is compared
+    with it: what happens to one seed belongs to the method, as divergence does, and a mean over the others flatters.
+
     ``against_best`` compares its first metric with the best row's, ``p`` is adjusted by Holm's method over the board,
-    ``seeds_needed`` says how many seeds would tell the two apart. ``front``: no other row is as good in accuracy,
-    forgetting and seconds and better in one.
+    ``seeds_needed`` says how many seeds would tell the two apart. ``front``: no other row that may win is as
+    good in accuracy, forgetting and seconds and better in one.
     """
 
     rank: int | None
@@ -63,6 +68,12 @@ class Entry:
     p: float | None = None
     seeds_needed: int | None = None
     front: bool = False
+    warnings: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def spoilt(self) -> bool:
+        """Whether warnings keep the row from winning."""
+        return spoilt(self.warnings)
 
 
 @dataclass(frozen=True)
@@ -184,23 +195,29 @@ def _entry(label: str, group: Sequence[Run], method: Method) -> Entry:
     for column in dict.fromkeys((*method.columns, *FRONT, *PLANE)):
         values = by_seed(group, column)
         estimates[column] = estimate(list(values.values()), method.interval) if values and not diverged else None
-    first = group[0]
-    return Entry(
-        None, label, first.strategy, first.setup, first.source, [run.seed for run in group], diverged, estimates
-    )
+    first, seeds = group[0], [run.seed for run in group]
+    told = _told(group)
+    return Entry(None, label, first.strategy, first.setup, first.source, seeds, diverged, estimates, warnings=told)
+
+
+def _told(group: Sequence[Run]) -> dict[str, list[int]]:
+    """The seeds with warnings of each kind, the gravest kind first."""
+    kinds = {run.seed: {*map(kind_of, run.warnings)} for run in group}
+    every = kinds_of(warning for run in group for warning in run.warnings)
+    return {kind: [seed for seed, found in kinds.items() if kind in found] for kind in every}
 
 
 def _ranked(entries: Sequence[tuple[Entry, list[Run]]], method: Method) -> list[Entry]:
-    """Rank the entries, and compare each with the best."""
+    """Rank the entries that may win, and compare each with the best; then come those that are spoilt, then diverged."""
     column = method.columns[0]
     sign = 1 if better(column) == "lower" else -1
 
-    def order(pair: tuple[Entry, list[Run]]) -> tuple[bool, float, str]:
+    def order(pair: tuple[Entry, list[Run]]) -> tuple[bool, bool, float, str]:
         first = pair[0].estimates[column]
-        return (first is None, sign * first.mean if first else 0.0, pair[0].label)
+        return (first is None, pair[0].spoilt, sign * first.mean if first else 0.0, pair[0].label)
 
     ordered = sorted(entries, key=order)
-    known = [(entry, by_seed(group, column)) for entry, group in ordered if entry.estimates[column] is not None]
+    known = [(entry, by_seed(group, column)) for entry, group in ordered if _ranks(entry, column)]
     found = [compare(values, known[0][1], method.test) for _, values in known[1:]]
     tested = [one.p for one in found if one.p is not None]
     adjusted = iter(holm(tested))
@@ -217,9 +234,14 @@ def _ranked(entries: Sequence[tuple[Entry, list[Run]]], method: Method) -> list[
                 seeds_needed=seeds_needed(one, len(found), method.test),
             )
         )
-    verdicts += [entry for entry, _ in ordered if entry.estimates[column] is None]
-    on_front = front([entry.estimates for entry in verdicts])
+    verdicts += [entry for entry, _ in ordered if not _ranks(entry, column)]
+    able = [place for place, entry in enumerate(verdicts) if not entry.spoilt]
+    on_front = {able[place] for place in front([verdicts[place].estimates for place in able])}
     return [replace(entry, front=True) if place in on_front else entry for place, entry in enumerate(verdicts)]
+
+
+def _ranks(entry: Entry, column: str) -> bool:
+    return entry.estimates[column] is not None and not entry.spoilt
 
 
 def _verdict(p: float | None, found: Comparison, comparisons: int) -> Verdict:

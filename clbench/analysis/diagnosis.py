@@ -13,6 +13,7 @@ from clbench.analysis.compare import Leaderboard
 from clbench.analysis.runs import Run
 from clbench.analysis.statistics import Estimate, estimate
 from clbench.store import Result
+from clbench.store.warnings import kinds_of
 
 Series = dict[int, Estimate]  # by stage; 0 is before training
 
@@ -151,7 +152,7 @@ class Diagnosis:
     'penalty' or 'explicit', and ``held`` how firmly, by layer; ``cka`` is each layer's likeness to itself after the
     first stage. ``pictures`` are those of the first seed: inputs, what the reverse pass makes of them, singular vectors
     of the first layer. ``missed`` counts stages, over all seeds, that ended before training accuracy reached its
-    threshold.
+    threshold; ``warnings`` has, by kind, how many seeds carry one.
     """
 
     label: str
@@ -163,6 +164,7 @@ class Diagnosis:
     held: dict[str, HeldLayer] = field(default_factory=dict)
     cka: dict[str, Series] = field(default_factory=dict)
     pictures: dict[str, Any] = field(default_factory=dict)
+    warnings: dict[str, int] = field(default_factory=dict)
 
 
 def diagnoses(board: Leaderboard, runs: Iterable[Run], read: Callable[[Path], Result] = store.read) -> list[Diagnosis]:
@@ -184,6 +186,7 @@ def _of(label: str, results: Sequence[Result]) -> Diagnosis:
     missed = sum(cost.reached is False for result in results for cost in result.cost)
     held = [(result.diagnostics.get("held") or [None])[-1] for result in results]
     looked = [one for one in held if one is not None]
+    kinds = kinds_of(warning for result in results for warning in result.warnings)
     return Diagnosis(
         label,
         len(results),
@@ -194,6 +197,7 @@ def _of(label: str, results: Sequence[Result]) -> Diagnosis:
         {layer: _held_layer(layer, looked) for layer in looked[0]["importance"]} if looked else {},
         _cka_by_layer(results),
         results[0].diagnostics.get("pictures", {}),
+        {kind: sum(kind in kinds_of(one.warnings) for one in results) for kind in kinds},
     )
 
 

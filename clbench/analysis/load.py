@@ -94,7 +94,8 @@ def _with_shared_texts(run: Run) -> Run:
     """A run that came from another process, its texts shared with those that are here."""
     values = {field.name: getattr(run, field.name) for field in fields(run)}
     texts: dict[str, Any] = {name: shared(value) for name, value in values.items() if isinstance(value, str)}
-    return replace(run, **texts, metrics={shared(name): value for name, value in run.metrics.items()})
+    measured = {shared(name): value for name, value in run.metrics.items()}
+    return replace(run, **texts, metrics=measured, warnings=tuple(map(shared, run.warnings)))
 
 
 @contextmanager

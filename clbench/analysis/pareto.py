@@ -13,7 +13,8 @@ FRONT = ("average_accuracy", "forgetting", "seconds")
 def front(rows: Sequence[Mapping[str, Estimate | None]]) -> set[int]:
     """Return the places of rows that no other one is as good as in all three, and better in one.
 
-    Rows where one of the three is not defined are on no front.
+    Rows where one of the three is not defined are on no front. Rows that must not win are not to be given at all: a
+    network that learnt nothing forgets nothing, and would push honest rows off the front.
     """
     costs = {place: cost for place, row in enumerate(rows) if (cost := _costs(row)) is not None}
     found: dict[int, tuple[float, ...]] = {}

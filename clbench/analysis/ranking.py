@@ -29,7 +29,8 @@ class Ranking:
 def ranking(boards: Sequence[Leaderboard]) -> Ranking | None:
     """Rank the methods that are in every board (Demšar 2006, JMLR 7); None with fewer than two of either.
 
-    A board counts once, by its means over seeds; equal means share their rank; a method that diverged comes last.
+    A board counts once, by its means over seeds; equal means share their rank; a method that diverged, or whose
+    numbers are spoilt there, comes last.
     """
     names = [{entry.label for entry in board.entries} for board in boards]
     shared = sorted(set.intersection(*names)) if names else []
@@ -53,7 +54,7 @@ def _board_ranks(board: Leaderboard, labels: Sequence[str]) -> dict[str, float]:
     for entry in board.entries:
         if entry.label in wanted:
             found = entry.estimates[board.metrics[0]]
-            scores[entry.label] = math.inf if found is None else sign * found.mean
+            scores[entry.label] = math.inf if found is None or entry.spoilt else sign * found.mean
     ordered = sorted(scores.values())
     # Those below, and half of those that are equal, itself among them.
     return {

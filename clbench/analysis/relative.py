@@ -52,12 +52,15 @@ RELATIVE = {
 
 
 def with_relative(runs: Iterable[Run]) -> list[Run]:
-    """Return the runs with the metrics that a reference run among them, of the same source, allows to compute."""
+    """Return the runs with the metrics that a reference run among them, of the same source, allows to compute.
+
+    A reference that diverged, or whose own numbers are spoilt, is none.
+    """
     runs = list(runs)
     wanted = {found.reference for found in RELATIVE.values()}
     references: dict[tuple[object, ...], Values] = defaultdict(dict)
     for run in sorted(runs, key=lambda run: run.created):  # of a reference of several versions the newest counts
-        if run.strategy in wanted and run.status == "ok":
+        if run.strategy in wanted and run.status == "ok" and not run.spoilt:
             references[(run.strategy, *_place(run))] = run.metrics
     if not references:
         return runs

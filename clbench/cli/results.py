@@ -44,6 +44,7 @@ def list_(
 ) -> None:
     """List runs, the newest first."""
     from clbench.render.tables import Table, print_table
+    from clbench.store.warnings import kinds_of
 
     runs = sorted(_chosen(results, None, scenario, strategy, where, status), key=lambda run: run.created, reverse=True)
     if as_json:
@@ -61,7 +62,7 @@ def list_(
                 run.scenario,
                 run.strategy,
                 str(run.seed),
-                run.status,
+                ", ".join([run.status, *kinds_of(run.warnings)]),
                 *shown,
                 f"{run.seconds:.1f}",
                 when,
@@ -97,6 +98,8 @@ def show(
     console.print(
         f"{result.reason + chr(10) if result.reason else ''}{found.path}", markup=False, highlight=False, soft_wrap=True
     )
+    for warning in result.warnings:
+        console.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
     settings = [[key, store.canonical(value)] for key, value in store.flat(result.config).items()]
     print_table(Table("settings", ["key", "value"], settings), console)
     print_table(accuracy_matrix(result), console)
@@ -228,7 +231,7 @@ def _row(run: Run) -> dict[str, Any]:
     from clbench import store
 
     head = {"run": run.run_id, "created": run.created, "status": run.status, "seed": run.seed}
-    settings = store.flat(json.loads(run.setup))
+    settings: dict[str, Any] = {"warnings": [*run.warnings]} | store.flat(json.loads(run.setup))
     return head | settings | run.metrics | {"seconds": run.seconds, "file": str(run.path)}
 
 
@@ -237,7 +240,7 @@ def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(row | {"warnings": "; ".join(row["warnings"])} for row in rows)
     return stream.getvalue()
 
 

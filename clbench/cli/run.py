@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clbench.cli.output import complain, for_people
+from clbench.cli.output import complain, for_people, note
 from clbench.cli.stopping import gently
 from clbench.errors import UserError
 
@@ -43,6 +43,7 @@ clbench run --config experiment.yaml --json > results.json"""
 
 
 WRITABLE = ".writable"
+SHOWN_WARNINGS = 10
 SHOWN_TASKS = 12  # a wider accuracy matrix says nothing on a terminal; it is in the Result
 
 
@@ -225,12 +226,6 @@ def _one(config: RunConfig, machine: Machine, keeping: Keeping, telling: Telling
             raise UserError(f"Stopped in seed {config.seed}. The same command with --resume {then}.") from None
     if result.status == "diverged":
         complain(f"Seed {config.seed} diverged: {result.reason}. Lower optimizer.lr, or the strategy's strength.")
-    missed = [str(stage) for stage, cost in enumerate(result.cost, start=1) if cost.reached is False]
-    if missed and not telling.quiet:
-        complain(
-            f"Seed {config.seed}: training accuracy did not reach {config.until_train_accuracy} within "
-            f"{config.max_epochs} epochs in stage {', '.join(missed)}. Raise max_epochs, or lower until_train_accuracy."
-        )
     return result, name
 
 
@@ -248,8 +243,21 @@ def _summary(results: list[Result], paths: list[str]) -> None:
     for board in boards:
         tables.print_table(boards_as.leaderboard(board, wide=False), console)
     console.print(boards_as.caption(boards), style="dim", markup=False, highlight=False)
+    _warn(results)
     for path in paths:
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _warn(results: list[Result]) -> None:
+    """Say what a reader of the numbers must know, seed by seed."""
+    from clbench.store.warnings import KINDS, kind_of
+
+    told = [(result.seed, warning) for result in results for warning in result.warnings]
+    for seed, warning in told[:SHOWN_WARNINGS]:
+        kind = KINDS.get(kind_of(warning))
+        note(f"Seed {seed}, {warning}.{f' {kind.advice}.' if kind else ''}")
+    if len(told) > SHOWN_WARNINGS:
+        note(f"… and {len(told) - SHOWN_WARNINGS} warnings more: 'clbench results show' has them, run by run.")
 
 
 def _check_writable(folder: Folder) -> None:

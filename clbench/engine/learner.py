@@ -94,6 +94,7 @@ class ResidentLearner(SupervisedTemplate):
         self._masked: Tensor | None = None  # [outputs], True where a class is left out
         self._seen: set[int] = set()
         self._accuracies: list[float] = []
+        self.answers: list[int | None] = []  # of each task evaluated last: the one class answered, None: several
         self._loaded_heads: Tensor | None = None
         self.arrived = 0
         self.between: Callable[[], None] | None = None  # called before each training batch
@@ -195,7 +196,7 @@ class ResidentLearner(SupervisedTemplate):
         """Evaluate tasks: their accuracies, for a row of R."""
         if self.training.logits != "all" and self._seen:
             self._leave_out_all_but(self._seen)
-        self._accuracies = []
+        self._accuracies, self.answers = [], []
         self.eval(experiences)
         return self._accuracies
 
@@ -329,8 +330,9 @@ class ResidentLearner(SupervisedTemplate):
         self.arrived = len(self.mbatch[1])  # plugins may add samples behind these
 
     def eval_epoch(self, **kwargs: Any) -> None:
-        """Count right answers on the device; one number is read back per task."""
+        """Count right answers on the device, and note the lowest and highest class answered; read back per task."""
         right = torch.zeros((), dtype=torch.int64, device=self.device)
+        lowest, highest = torch.full_like(right, self._outputs), torch.full_like(right, -1)
         for batch in self.dataloader:
             self.mbatch = batch
             self._unpack_minibatch()
@@ -338,9 +340,13 @@ class ResidentLearner(SupervisedTemplate):
             self._before_eval_forward(**kwargs)
             self.mb_output = self.forward()
             self._after_eval_forward(**kwargs)
-            right += (self.mb_output.argmax(1) == self.mbatch[1]).sum()
+            answers = self.mb_output.argmax(1)
+            right += (answers == self.mbatch[1]).sum()
+            lowest, highest = torch.minimum(lowest, answers.min()), torch.maximum(highest, answers.max())
             self._after_eval_iteration(**kwargs)
-        self._accuracies.append(int(right) / len(self.data))
+        count, low, high = torch.stack([right, lowest, highest]).tolist()
+        self._accuracies.append(count / len(self.data))
+        self.answers.append(low if low == high else None)
         self.experience.release()  # long streams must not hold every task's test images
 
 

@@ -23,11 +23,13 @@ from clbench.engine import environment, pretrain
 from clbench.engine.assemble import beside, learner_of, plugins_of, scenario_of, stages_of, stream_of
 from clbench.engine.checkpoint import Checkpoints, Keeper
 from clbench.engine.learner import ResidentLearner
+from clbench.engine.learnt import column_of
 from clbench.engine.moments import discard
 from clbench.engine.precision import choose_device, choose_threads
 from clbench.engine.seeding import prepare_process, seed_everything
 from clbench.engine.stages import Stages
 from clbench.engine.state import Known
+from clbench.engine.warned import Ending, warnings_of
 from clbench.engine.watch import AnswerWatch, DivergenceWatch, ReportSteps, StepBudget
 from clbench.engine.within import WithinWatch
 from clbench.progress import Reporter
@@ -96,6 +98,8 @@ def run(
     found = {} if trained.reason else metric_values(trained.course(watches.answers, watches.within))
     watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
+    last = range(1) if stream.common_test else stages[-1]
+    columns = [column_of(stream.tasks[task], data, config.evaluate, task in last) for task in stream.tested]
     return store.Result(
         run_id=config.run_id,
         status="ok" if trained.reason is None else "diverged",
@@ -123,6 +127,7 @@ def run(
         seconds=time.perf_counter() - started + trained.before,
         cost=trained.costs,
         diagnostics={"training_loss": watches.losses.losses} | watches.looked,
+        warnings=warnings_of(config, trained, Ending(columns, stream.outputs, learner.answers), plugins),
         code=config.code,
         environment=found_here | ({"continued": trained.continued} if trained.continued else {}),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from clbench.analysis.diagnosis import QUANTITIES, Diagnosis
 from clbench.render.tables import Table
+from clbench.store.warnings import kinds_of
 
 
 def summary(title: str, found: Sequence[Diagnosis]) -> Table:
@@ -17,6 +18,8 @@ def summary(title: str, found: Sequence[Diagnosis]) -> Table:
             rows.append([quantity.name + unit, *(_from_to(one, quantity.name, factor) for one in found)])
     if any(one.missed for one in found):
         rows.append(["stages that missed the threshold", *(str(one.missed) for one in found)])
+    kinds = kinds_of(kind for one in found for kind in one.warnings)
+    rows += [[f"seeds: {kind}", *(f"{one.warnings.get(kind, 0)}/{one.seeds}" for one in found)] for kind in kinds]
     header = ["first → last stage", *(one.label for one in found)]
     return Table(title, header, rows, right=frozenset(range(1, len(header))))
 

@@ -15,9 +15,12 @@ from clbench.analysis.significance import enough_seeds
 from clbench.analysis.statistics import Estimate, Interval
 from clbench.metrics import METRICS
 from clbench.render.tables import Table, html, latex, markdown
+from clbench.store.warnings import KINDS, kinds_of, spoilt
 
 MARKS = {"best": "", "level": " ≈", "worse": "", "unclear": " ?", None: ""}
 FRONT_MARK = "◆"
+WARNED = "†"
+SHOWN_WARNED = 6
 TESTS = {
     "permutation": "permutation test",
     "wilcoxon": "Wilcoxon's test",
@@ -78,16 +81,36 @@ def leaderboard(board: Leaderboard, wide: bool = True) -> Table:
         rows,
         right=frozenset({2, *range(3, len(header))}),
         strong=frozenset((row, column) for row, e in enumerate(board.entries) if e.rank == 1 for column in (1, 3)),
+        note=warned(board),
     )
+
+
+def warned(board: Leaderboard) -> str:
+    """What the mark of rows with warnings means here: of each kind the rows and how many of their seeds, or nothing."""
+    parts = []
+    kinds = kinds_of(kind for entry in board.entries for kind in entry.warnings)
+    for kind in kinds:
+        rows = [(e.label, f"{len(e.warnings[kind])}/{len(e.seeds)}") for e in board.entries if kind in e.warnings]
+        told = ", ".join(f"{label} {share}" for label, share in rows[:SHOWN_WARNED])
+        more = f" and {len(rows) - SHOWN_WARNED} rows more" if len(rows) > SHOWN_WARNED else ""
+        meaning = f" ({KINDS[kind].meaning})" if kind in KINDS else ""
+        parts.append(f"{kind}{meaning}: {told}{more}")
+    if not parts:
+        return ""
+    unranked = [kind for kind in kinds if spoilt([kind])]
+    told = f" Not ranked: {', '.join(unranked)}." if unranked else ""
+    return f"{WARNED} seeds with warnings – {'; '.join(parts)}.{told}"
 
 
 def _cells(entry: Entry, board: Leaderboard) -> list[str]:
     rank = "" if entry.rank is None else f"{entry.rank}{MARKS[entry.verdict]}{FRONT_MARK if entry.front else ''}"
+    mark = WARNED if entry.warnings else ""
     if entry.diverged:
-        words = f"diverged {entry.diverged}/{len(entry.seeds)}"
+        words = f"{mark}diverged {entry.diverged}/{len(entry.seeds)}"
         return [rank, entry.label, str(len(entry.seeds)), words, *("–" for _ in board.metrics[1:])]
-    numbers = [number(entry.estimates[metric], metric, board.interval) for metric in board.metrics]
-    return [rank, entry.label, str(len(entry.seeds)), *numbers]
+    numbers = [(metric, number(entry.estimates[metric], metric, board.interval)) for metric in board.metrics]
+    marked = [text if metric == "seconds" or text == "–" else mark + text for metric, text in numbers]
+    return [rank, entry.label, str(len(entry.seeds)), *marked]
 
 
 def _against_best(entry: Entry, board: Leaderboard) -> list[str]:
@@ -191,17 +214,18 @@ def _csv(boards: Sequence[Leaderboard]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
         ["scenario", "setting", "rank", "strategy", "source", "seeds", "diverged", "metric", "better", "mean", "low_95"]
-        + ["high_95", "verdict", "difference_to_best", "p_holm", "effect", "seeds_needed", "pareto_front"]
+        + ["high_95", "verdict", "difference_to_best", "p_holm", "effect", "seeds_needed", "pareto_front", "warnings"]
     )
     for board in boards:
         for entry in board.entries:
+            warnings = "; ".join(f"{kind} {len(seeds)}" for kind, seeds in entry.warnings.items())
             for place, metric in enumerate(board.metrics):
                 one = entry.estimates[metric]
                 numbers = [None, None, None] if one is None else [one.mean, one.low, one.high]
                 found = entry.against_best if place == 0 else None
                 told: list[Any] = [entry.verdict, found and found.difference, entry.p, found and found.effect]
                 told = told if place == 0 else [None] * 4
-                told += [entry.seeds_needed if place == 0 else None, int(entry.front)]
+                told += [entry.seeds_needed if place == 0 else None, int(entry.front), warnings]
                 writer.writerow(
                     [board.scenario, board.setting, entry.rank, entry.label, entry.source, len(entry.seeds)]
                     + [entry.diverged, metric, better(metric), *numbers, *told]

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of text. ``right`` are the columns of numbers; ``strong`` the (row, column) cells that stand out."""
+    """Cells of text. ``right`` are the columns of numbers; ``strong`` the (row, column) cells that stand out; ``note``
+    stands below.
+    """
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: frozenset[int] = frozenset()
     strong: frozenset[tuple[int, int]] = frozenset()
+    note: str = ""
 
 
 def print_table(table: Table, console: Console) -> None:
@@ -48,6 +51,8 @@ def print_table(table: Table, console: Console) -> None:
         ]
         rich.add_row(*texts)
     console.print(rich)
+    if table.note:
+        console.print(table.note, style="yellow", markup=False, highlight=False)
 
 
 def markdown(table: Table) -> str:
@@ -63,6 +68,8 @@ def markdown(table: Table) -> str:
     for index, row in enumerate(table.rows):
         cells = [cell(text, (index, column) in table.strong) for column, text in enumerate(row)]
         lines.append("| " + " | ".join(cells) + " |")
+    if table.note:
+        lines += ["", cell(table.note)]
     return "\n".join(lines) + "\n"
 
 
@@ -70,7 +77,7 @@ LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "≈": r"$\approx$", "Δ": r"$\Delta$", "λ": r"$\lambda$", "≤": r"$\le$", "×": r"$\times$",
-    "–": "--", "·": r"$\cdot$", "◆": r"$\blacklozenge$", "\n": " ",
+    "–": "--", "·": r"$\cdot$", "◆": r"$\blacklozenge$", "†": r"$\dagger$", "\n": " ",
 }  # fmt: skip
 
 
@@ -92,7 +99,9 @@ def latex(table: Table) -> str:
     ]
     for index, row in enumerate(table.rows):
         lines.append(" & ".join(cell(t, (index, c) in table.strong) for c, t in enumerate(row)) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\smallskip{{\footnotesize {cell(table.note)}}}"] if table.note else []
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
 def html(table: Table) -> str:
@@ -111,7 +120,9 @@ def html(table: Table) -> str:
     for index, row in enumerate(table.rows):
         cells = "".join(cell("td", c, t, (index, c) in table.strong) for c, t in enumerate(row))
         lines.append(f"<tr>{cells}</tr>")
-    return "\n".join([*lines, "</tbody>", "</table>"]) + "\n"
+    lines += ["</tbody>", "</table>"]
+    lines += [f"<p>{escaping.escape(table.note)}</p>"] if table.note else []
+    return "\n".join(lines) + "\n"
 
 
 def accuracy_matrix(result: Result) -> Table:

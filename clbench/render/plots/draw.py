@@ -18,6 +18,7 @@ from clbench.analysis.matrices import Matrices, matrices
 from clbench.analysis.ranking import Ranking
 from clbench.analysis.runs import Run
 from clbench.errors import UserError
+from clbench.render.leaderboards import WARNED
 from clbench.render.plots import diagnosis, grids, holding, points
 from clbench.render.plots.images import backwards
 from clbench.render.plots.ranks import ranks
@@ -67,6 +68,7 @@ def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
             raise UserError("--picture ranks needs two strategies that are in two or more leaderboards each.")
         return ranks(scene.ranking)
     assert board is not None
+    board = _marked(board)
     if picture == "map":
         runs = [run for group in board.runs_by_entry(scene.runs) for run in group]
         return holding.instability(board.title, maps(runs, scene.read))
@@ -92,6 +94,12 @@ def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
     axes.set_title(shortened(board.title, 80))
     PANELS[picture](axes, board)
     return drawn
+
+
+def _marked(board: Leaderboard) -> Leaderboard:
+    """A board whose rows carry in every picture the mark that they have in tables."""
+    entries = [replace(e, label=f"{WARNED} {e.label}") if e.warnings else e for e in board.entries]
+    return replace(board, entries=entries)
 
 
 def _best(board: Leaderboard, count: int) -> Leaderboard:

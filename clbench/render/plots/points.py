@@ -15,12 +15,14 @@ PER_CENT = " (%)"
 
 
 def leaderboard(axes: Axes, board: Leaderboard) -> None:
-    """Means and intervals, the best on top: filled where not significantly worse, hollow where seeds are too few."""
+    """Means and intervals, the best on top: filled where not significantly worse, hollow where seeds are too few or
+    the numbers are spoilt.
+    """
     metric = board.metrics[0]
-    entries = [entry for entry in board.entries if entry.rank is not None]
+    entries = [entry for entry in board.entries if entry.estimates[metric] is not None]
     for place, entry in enumerate(entries):
-        told = entry.verdict != "unclear"
-        colour = GREY if entry.verdict == "worse" else BLUE
+        told = entry.verdict != "unclear" and not entry.spoilt
+        colour = GREY if entry.verdict == "worse" or entry.spoilt else BLUE
         _cross(axes, entry, metric, None, place, colour, filled=told)
     axes.set_yticks(range(len(entries)), [shortened(entry.label) for entry in entries])
     axes.set_ylim(len(entries) - 0.5, -0.5)
@@ -62,19 +64,23 @@ def _numbered(axes: Axes, board: Leaderboard, x: str, y: str) -> None:
         colour = BLUE if entry.front else VERMILION
         _cross(axes, entry, x, y, None, colour, filled=entry.front)
         axes.annotate(
-            str(entry.rank),
+            _place(entry),
             (_mean(entry, x), _mean(entry, y)),
             xytext=(4, 4),
             textcoords="offset points",
             fontsize=8,
             color=INK,
         )
-    handles = [axes.plot([], [], " ", label=f"{entry.rank}  {shortened(entry.label, 26)}")[0] for entry in shown]
+    handles = [axes.plot([], [], " ", label=f"{_place(entry)}  {shortened(entry.label, 26)}")[0] for entry in shown]
     if handles:
         axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), handlelength=0, fontsize=7.5)
     axes.set_xlabel(_axis(x))
     axes.set_ylabel(_axis(y))
     axes.grid(alpha=0.3)
+
+
+def _place(entry: Entry) -> str:
+    return "–" if entry.rank is None else str(entry.rank)
 
 
 def _cross(axes: Axes, entry: Entry, x: str, y: str | None, place: int | None, colour: str, filled: bool) -> None:

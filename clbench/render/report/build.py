@@ -20,6 +20,7 @@ from clbench.render import leaderboards as texts
 from clbench.render.plots import Scene, svg
 from clbench.render.tables import Table
 from clbench.store import Result
+from clbench.store.warnings import kinds_of
 
 PICTURES = {
     "leaderboard": "Means and 95 % intervals",
@@ -100,8 +101,13 @@ def _sortable(table: Table, board: Leaderboard) -> dict[str, Any]:
         keys: list[Any] = [entry.rank, entry.label, len(entry.seeds)]
         keys += [one.mean if (one := entry.estimates[metric]) else None for metric in board.metrics]
         keys += [found and found.difference, entry.p, found and found.effect, entry.seeds_needed]
-        rows.append({"verdict": entry.verdict or "diverged", "cells": list(zip(cells, keys, strict=True))})
-    return {"header": table.header, "right": table.right, "rows": rows}
+        rows.append(
+            {
+                "verdict": entry.verdict or ("spoilt" if entry.spoilt else "diverged"),
+                "cells": list(zip(cells, keys, strict=True)),
+            }
+        )
+    return {"header": table.header, "right": table.right, "rows": rows, "note": table.note}
 
 
 def _cost(entries: Sequence[Entry], groups: Sequence[list[Result]]) -> list[list[str]]:
@@ -164,6 +170,8 @@ def _provenance(run: Run, result: Result) -> dict[str, Any]:
         "strategy": run.strategy,
         "seed": run.seed,
         "status": run.status if result.reason is None else f"{run.status}: {result.reason}",
+        "kinds": ", ".join(kinds_of(run.warnings)),
+        "warnings": result.warnings,
         "accuracy": "–" if (value := run.value("average_accuracy")) is None else f"{100 * value:.2f}",
         "created": result.created,
         "software": ", ".join(f"{k} {environment[k]}" for k in ("clbench", "commit", "torch") if environment.get(k)),
