@@ -54,7 +54,7 @@ def run_file(file: Path) -> None:
     try:
         text = file.read_bytes()
         vars(module)[KEPT] = Origin(file.name, file, _sha256(text))
-        exec(compile(text, str(file), "exec"), vars(module))
+        exec(compile(text, str(file), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise told(file, error) from None

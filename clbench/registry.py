@@ -50,7 +50,7 @@ class Declared:
     @property
     def origin(self) -> Origin | None:
         """Where its code comes from; None for clbench's own units."""
-        return origin_of(self.make.__module__)
+        return origin_of(getattr(self.make, "__module__", None) or "")
 
     @cached_property
     def schema(self) -> type[BaseModel]:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from clbench import registry, store
 from clbench.analysis.check import Rules, check
-from clbench.analysis.codes import remark
+from clbench.analysis.codes import latest, remark
 from clbench.analysis.compare import leaderboards
 from clbench.analysis.runs import Run, run_of
 from clbench.cli import app
@@ -266,6 +266,13 @@ def test_a_plugin_that_cannot_be_loaded(anew: Callable[[], None], text: str, wor
                 kind.__dict__.pop("listed", None)
 
 
+def test_a_plugin_has_its_own_future_imports_alone(anew: Callable[[], None]) -> None:
+    Path("shrinking.py").write_text(f"{PLUGIN}\ndef kind(x: int): pass\n")
+    registry.add_plugin(Path("shrinking.py"))
+    resolve({"strategy": "shrinking"})
+    assert sys.modules["clbench_plugin_shrinking"].kind.__annotations__ == {"x": int}
+
+
 def test_two_plugins_of_one_file_name(anew: Callable[[], None]) -> None:
     for folder, name in (("a", "shrinking"), ("b", "growing")):
         Path(folder).mkdir()
@@ -302,6 +309,7 @@ def test_a_study_of_other_code_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 
     def fake(config: RunConfig, *_: Any) -> store.Result:
         seen.append(config)
+        of_version(registry.strategy, "ewc", 2, monkeypatch)  # a worker that begins later, after an edit
         return make_result("ewc")
 
     def search() -> None:
@@ -309,10 +317,9 @@ def test_a_study_of_other_code_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         tune.search(layers, asked, tmp_path / "a.study.json", InlineExecutor(bool), fake, lambda *_: None, bool)
 
     search()
-    of_version(registry.strategy, "ewc", 2, monkeypatch)
+    assert [config.code["strategy ewc"] for config in seen] == [Code()] * 2, "a run of a trial refuses other code"
     with pytest.raises(UserError, match="of other settings, or of other code"):
         search()
-    assert all(config.code["strategy ewc"] == Code() for config in seen)
 
 
 def test_pretrained_weights_are_those_of_a_models_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,6 +402,13 @@ def test_old_code_in_a_folder_is_said_in_one_sentence() -> None:
     assert text.endswith("clbench results rm --strategy 'rwalk' --where 'code.strategy=version 1'")
     side_by_side = [replace(one, source="old") for one in runs("rwalk")] + runs("rwalk", version(2))
     assert remark(side_by_side) is None, "folders side by side are meant to be compared"
+
+
+def test_a_published_number_is_judged_by_the_newest_code() -> None:
+    old, new = runs("rwalk", day=3), runs("rwalk", version(2), seeds=2)
+    assert latest(old + new) == new
+    assert latest(runs("rwalk", day=3, scenario_version=2) + old) == runs("rwalk", day=3, scenario_version=2)
+    assert latest([]) == []
 
 
 @pytest.mark.parametrize("mode", ["statistical", "exact"])

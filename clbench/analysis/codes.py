@@ -45,6 +45,19 @@ def _mark(code: str, several: set[str]) -> str:
     return "other code" if len(several) == 2 else code
 
 
+def latest(runs: Iterable[Run]) -> list[Run]:
+    """Return the runs of the newest code and scenario version, where runs that are one thing are wanted."""
+    runs = list(runs)
+    if not runs:
+        return runs
+    newest = max(runs, key=lambda run: _age(str(flat_setup(run.setup).get(CODE["strategy"])), run.created))
+    return [run for run in runs if run.kind == newest.kind and _codes(run) == _codes(newest)]
+
+
+def _codes(run: Run) -> list[Any]:
+    return [flat_setup(run.setup).get(key) for key in CODE.values()]
+
+
 def other_code(baseline: Iterable[Run], candidate: Iterable[Run]) -> str | None:
     """Say why the runs of a candidate are not those of a baseline, and what to do; None if their code is the same."""
     sides = [sorted({run.setup for run in runs}) for runs in (baseline, candidate)]

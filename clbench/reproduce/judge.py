@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from clbench.analysis.codes import latest
 from clbench.analysis.diagnosis import QUANTITIES
 from clbench.analysis.load import load
 from clbench.analysis.runs import Run
@@ -44,9 +45,9 @@ def findings(entry: Entry, folder: Path) -> list[Finding]:
 
 
 def runs_of(entry: Entry, folder: Path) -> Arms:
-    """The runs of each arm that has any."""
+    """The runs of each arm that has any; those of older code stay out."""
     found = {arm: folder / entry.name / arm for arm in entry.arms}
-    return {arm: load([place])[0] for arm, place in found.items() if place.is_dir()}
+    return {arm: latest(load([place])[0]) for arm, place in found.items() if place.is_dir()}
 
 
 def _number(entry: Entry, said: Published, arms: Arms) -> Finding:

@@ -174,7 +174,10 @@ def _provenance(run: Run, result: Result) -> dict[str, Any]:
         "warnings": result.warnings,
         "accuracy": "–" if (value := run.value("average_accuracy")) is None else f"{100 * value:.2f}",
         "created": result.created,
-        "software": ", ".join(f"{k} {environment[k]}" for k in ("clbench", "commit", "torch") if environment.get(k)),
+        "software": ", ".join(
+            [f"{k} {environment[k]}" for k in ("clbench", "commit", "torch") if environment.get(k)]
+            + [f"{unit}: {code}" for unit, code in result.code.items() if code.identity]
+        ),
         "machine": f"{place}, {threads} thread{'s' * (threads != 1)}" if threads else place,
         "data": f"{result.data.name} {result.data.fingerprint[:12]}"
         + {True: " (official)", False: " (not the official release)", None: ""}[result.data.official],
