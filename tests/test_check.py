@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from clbench.analysis.check import Check, Rules, check
-from clbench.analysis.noninferiority import drop
+from clbench.analysis.noninferiority import drops
 from clbench.analysis.runs import Run, run_of
 from clbench.render import checks
 from tests.bench.gate import failing

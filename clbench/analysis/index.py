@@ -22,12 +22,13 @@ from clbench.analysis.runs import Run, shared
 from clbench.store import SCHEMA_VERSION
 
 NAME = ".index.sqlite"
-FORMAT = 1
+FORMAT = 2
 PATIENCE = 5.0  # seconds for another process that is writing
 # Long texts that many runs share are kept once.
 TEXTS = ("scenario", "strategy", "setup", "kind", "environment")
-PLAIN = tuple(field.name for field in fields(Run) if field.name not in (*TEXTS, "path", "source", "metrics"))
-COLUMNS = ("file", "changed", "size", "left_out", *PLAIN, *TEXTS, "metrics")
+NOT_PLAIN = (*TEXTS, "path", "source", "metrics", "warnings")
+PLAIN = tuple(field.name for field in fields(Run) if field.name not in NOT_PLAIN)
+COLUMNS = ("file", "changed", "size", "left_out", *PLAIN, *TEXTS, "metrics", "warnings")
 
 Found = Run | str  # a run, or the sentence that says why a file is left out
 
@@ -40,7 +41,9 @@ def read(folder: Path, files: Iterable[Path], source: str) -> dict[Path, Found]:
     with suppress(sqlite3.Error, OSError), closing(_open(folder)) as base:
         texts = {number: shared(text) for number, text in base.execute("SELECT number, text FROM texts")}
         names: dict[str, str] = {}
-        for name, changed, size, left_out, *values in base.execute(f"SELECT {', '.join(COLUMNS)} FROM runs"):
+        for name, changed, size, left_out, *values, measured, said in base.execute(
+            f"SELECT {', '.join(COLUMNS)} FROM runs"
+        ):
             file = wanted.get(name)
             if file is None or _stamp(file) != (changed, size):
                 continue
@@ -48,11 +51,10 @@ def read(folder: Path, files: Iterable[Path], source: str) -> dict[Path, Found]:
                 found[file] = left_out
                 continue
             plain: dict[str, Any] = dict(zip(PLAIN, values, strict=False))
-            long: dict[str, Any] = {
-                key: texts[number] for key, number in zip(TEXTS, values[len(PLAIN) : -1], strict=True)
-            }
-            known = {names.setdefault(key, key): value for key, value in json.loads(values[-1]).items()}
-            found[file] = Run(path=file, source=shared(source), metrics=known, **plain, **long)
+            long: dict[str, Any] = {key: texts[number] for key, number in zip(TEXTS, values[len(PLAIN) :], strict=True)}
+            known = {names.setdefault(key, key): value for key, value in json.loads(measured).items()}
+            warnings = tuple(map(shared, json.loads(said)))
+            found[file] = Run(path=file, source=shared(source), metrics=known, warnings=warnings, **plain, **long)
     return found
 
 
@@ -76,7 +78,7 @@ def _row(folder: Path, file: Path, run: Found, numbers: dict[str, int], base: sq
             base.execute("INSERT INTO texts VALUES (?, ?)", (numbers[text], text))
     plain = [getattr(run, key) for key in PLAIN]
     long = [numbers[getattr(run, key)] for key in TEXTS]
-    return (*head, None, *plain, *long, json.dumps(run.metrics))
+    return (*head, None, *plain, *long, json.dumps(run.metrics), json.dumps(run.warnings))
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -19,6 +19,17 @@ class Pair:
     candidate: list[Run]
     changed: str = ""  # settings that differ, where no candidate has the baseline's
 
+    @property
+    def shared(self) -> list[tuple[Run, Run]]:
+        """The baseline's run and the candidate's, of each seed that both have."""
+        mine = {run.seed: run for run in self.candidate}
+        return [(run, mine[run.seed]) for run in self.baseline if run.seed in mine]
+
+    @property
+    def ended(self) -> list[tuple[Run, Run]]:
+        """Those of ``shared`` that diverged on neither side."""
+        return [(old, new) for old, new in self.shared if "diverged" not in (old.status, new.status)]
+
 
 def pairs(baseline: Iterable[Run], candidate: Iterable[Run]) -> list[Pair]:
     """Match cells by configuration; else by scenario and strategy, where only one on each side is left."""

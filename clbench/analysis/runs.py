@@ -13,6 +13,7 @@ from typing import Any
 from clbench import metrics, store
 from clbench.errors import UserError
 from clbench.store import Result, canonical
+from clbench.store.warnings import kind_of, spoilt
 
 # What two machines must share for their R to agree bit for bit.
 ENVIRONMENT = ("torch", "avalanche", "system", "device", "device_name", "threads", "precision", "memory_format")
@@ -23,7 +24,8 @@ class Run:
     """One Result, without its matrix. Texts that many runs share are shared in memory.
 
     ``setup`` is the canonical config without the seed; ``kind`` is what must be equal for two runs to be compared;
-    ``accuracy`` is a hash of R; ``source`` is the folder it was read from, where several stand side by side.
+    ``accuracy`` is a hash of R; ``source`` is the folder it was read from, where several stand side by side;
+    ``warnings`` are the Result's, '<kind>: <sentence>' each.
     """
 
     run_id: str
@@ -40,6 +42,12 @@ class Run:
     accuracy: str
     seconds: float
     metrics: dict[str, float | None]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def spoilt(self) -> bool:
+        """Whether its warnings keep its numbers from winning."""
+        return spoilt(map(kind_of, self.warnings))
 
     def value(self, column: str) -> float | None:
         """A metric's value, or the seconds of the whole run; None where it is not defined."""
@@ -64,6 +72,7 @@ def run_of(result: Result, path: Path | None = None, source: str = "") -> Run:
         accuracy=store.digest(result.accuracy),
         seconds=result.seconds,
         metrics={shared(name): found.value for name, found in result.metrics.items()},
+        warnings=tuple(map(shared, result.warnings)),
     )
 
 

@@ -66,7 +66,8 @@ def check(
 ) -> None:
     """Say whether Results are worse than a baseline, cell by cell: one configuration over its seeds.
 
-    Filters apply to both sides. A cell of the baseline that the candidate lacks, or whose runs diverged, fails.
+    Filters apply to both sides. What the baseline has and the candidate lacks fails too: a cell, a seed, a metric; and
+    so do more diverged seeds.
     Exit code 0: passed (or updated); 1: something is worse; 2: something to correct.
     """
     from clbench.analysis import check as analysis
