@@ -18,83 +18,17 @@ other seeds from being tested.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
 from statistics import fmean
-from typing import Literal
 
-from clbench.analysis.compare import better
-from clbench.analysis.findings import Finding, Verdict, findings, listed
+from clbench.analysis.decision import changes, decide
+from clbench.analysis.findings import Finding, findings, listed
 from clbench.analysis.labels import differences
-from clbench.analysis.noninferiority import Drop, Values, drops
 from clbench.analysis.pairs import Pair, pairs
 from clbench.analysis.runs import Run
-from clbench.analysis.significance import benjamini_hochberg
+from clbench.analysis.verdicts import DEFAULT_METRICS, FAILING, SEVERITY, CellCheck, Check, MetricCheck, Rules, Verdict
 
-Mode = Literal["statistical", "exact"]
-SEVERITY: list[Verdict] = ["failed", "missing", "not comparable", "worse", "unclear", "better", "same", "new"]
-FAILING = {"worse", "failed", "missing", "not comparable"}
-DEFAULT_METRICS = ("average_accuracy", "forgetting", "learning_accuracy")
-DEFAULT_MARGIN = 0.01
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What the gate asks.
-
-    statistical: a cell is worse if a metric is below the baseline by more than its margin, by one-sided tests that are
-    decided together, so that a faithful candidate fails with a probability of at most ``alpha``. ``strict``: cells that
-    are not shown to be within the margin fail too.
-    exact: R must be the same bit for bit.
-    Either: seeds that the candidate lacks, more diverged seeds and metrics that have become undefined fail.
-    """
-
-    mode: Mode = "statistical"
-    metrics: Sequence[str] = DEFAULT_METRICS
-    margins: Mapping[str, float] = field(default_factory=dict)
-    alpha: float = 0.05
-    strict: bool = False
-
-    def margin(self, metric: str) -> float:
-        """The margin of a metric, in its own unit: 0.01 is one point of accuracy."""
-        return self.margins.get(metric, DEFAULT_MARGIN)
-
-
-@dataclass(frozen=True)
-class MetricCheck:
-    """One metric of a cell; ``p`` is adjusted for all tests of the check (Benjamini and Hochberg)."""
-
-    metric: str
-    margin: float
-    verdict: Verdict
-    drop: Drop
-    p: float | None
-
-
-@dataclass(frozen=True)
-class CellCheck:
-    """One cell: its verdict, why, and its metrics. ``unchanged``: R is the same, bit for bit, in all shared seeds."""
-
-    scenario: str
-    label: str
-    verdict: Verdict
-    reason: str
-    fails: bool
-    metrics: list[MetricCheck] = field(default_factory=list)
-    unchanged: bool = False
-
-
-@dataclass(frozen=True)
-class Check:
-    """All cells of a check, the gravest first."""
-
-    rules: Rules
-    cells: list[CellCheck]
-
-    @property
-    def passed(self) -> bool:
-        """Whether no cell fails."""
-        return not any(cell.fails for cell in self.cells)
+__all__ = ["DEFAULT_METRICS", "CellCheck", "Check", "MetricCheck", "Rules", "check"]
 
 
 def check(baseline: Iterable[Run], candidate: Iterable[Run], rules: Rules) -> Check:
@@ -102,7 +36,7 @@ def check(baseline: Iterable[Run], candidate: Iterable[Run], rules: Rules) -> Ch
     matched = list(pairs(baseline, candidate))
     found = [_seen(pair, rules) for pair in matched]
     if rules.mode == "statistical":
-        found = _decided(_measured(matched, found, rules), rules)
+        found = decide(matched, found, rules)
     return Check(rules, sorted(found, key=lambda cell: (SEVERITY.index(cell.verdict), cell.scenario, cell.label)))
 
 
@@ -127,7 +61,7 @@ def _findings(pair: Pair, rules: Rules) -> list[Finding]:
     found = findings(pair, rules.metrics)
     if rules.mode == "exact":
         return [*found, *_exactly(pair, rules)]
-    if not any(one.verdict for one in found) and not any(_both(pair, metric) for metric in rules.metrics):
+    if not any(one.verdict for one in found) and not any(changes(pair, metric) for metric in rules.metrics):
         return [*found, Finding("not comparable", "none of the metrics is defined here on both sides")]
     return found
 
@@ -158,69 +92,5 @@ def _exactly(pair: Pair, rules: Rules) -> list[Finding]:
         what = f"{differences(places[0], places)}; now {differences(places[1], places)}"
         remark = f"{seeds}, and so does the environment ({what}): use --mode statistical"
         return [Finding("not comparable", remark)]
-    changes = _both(pair, rules.metrics[0]).values()
-    return [Finding("better" if changes and fmean(changes) > 0 else "worse", seeds)]
-
-
-def _both(pair: Pair, metric: str) -> dict[int, float]:
-    """Candidate minus baseline, positive being better, for each seed in which both define the metric."""
-    sign = 1.0 if better(metric) == "higher" else -1.0
-    values = {old.seed: (old.value(metric), new.value(metric)) for old, new in pair.ended}
-    return {seed: sign * (new - old) for seed, (old, new) in values.items() if old is not None and new is not None}
-
-
-def _measured(matched: Sequence[Pair], found: Sequence[CellCheck], rules: Rules) -> list[CellCheck]:
-    """The cells with their metrics, not yet decided; each metric over all cells together."""
-    metrics: list[list[MetricCheck]] = [[] for _ in matched]
-    able = [place for place, cell in enumerate(found) if cell.verdict not in ("new", "not comparable")]
-    for metric in rules.metrics:
-        margin = rules.margin(metric)
-        cells: dict[int, Values] = {place: known for place in able if (known := _both(matched[place], metric))}
-        for place, drop in zip(cells, drops(list(cells.values()), margin, rules.alpha), strict=True):
-            metrics[place].append(MetricCheck(metric, margin, "unclear", drop, None))
-    return [
-        replace(
-            cell, metrics=mine, unchanged=bool(mine) and all(old.accuracy == new.accuracy for old, new in pair.shared)
-        )
-        for cell, mine, pair in zip(found, metrics, matched, strict=True)
-    ]
-
-
-def _decided(found: Sequence[CellCheck], rules: Rules) -> list[CellCheck]:
-    """Decide all metrics of all cells that have changed together."""
-
-    def tested(cell: CellCheck, metric: MetricCheck) -> bool:
-        return metric.drop.p is not None and not (cell.unchanged and metric.drop.p == 1)
-
-    adjusted = iter(benjamini_hochberg([m.drop.p or 0.0 for cell in found for m in cell.metrics if tested(cell, m)]))
-    decided = []
-    for cell in found:
-        measured = [_with_verdict(m, next(adjusted) if tested(cell, m) else m.drop.p, rules) for m in cell.metrics]
-        if measured:
-            verdict = min([cell.verdict, *(m.verdict for m in measured)], key=SEVERITY.index)
-            fails = verdict in FAILING or (rules.strict and verdict == "unclear")
-            cell = replace(cell, verdict=verdict, metrics=measured, fails=fails, reason=_reason(cell, measured))
-        decided.append(cell)
-    return decided
-
-
-def _with_verdict(found: MetricCheck, p: float | None, rules: Rules) -> MetricCheck:
-    verdict: Verdict = "unclear"
-    if p is not None and p <= rules.alpha:
-        verdict = "worse"
-    elif found.drop.at_least is not None and found.drop.at_least > 0:
-        verdict = "better"
-    elif found.drop.at_least is not None and found.drop.at_least >= -found.margin:
-        verdict = "same"
-    return replace(found, verdict=verdict, p=p)
-
-
-def _reason(cell: CellCheck, measured: Sequence[MetricCheck]) -> str:
-    """What a person wants to know first."""
-    parts = [cell.reason] if cell.reason else []
-    if any(m.drop.at_least is None for m in measured):
-        parts.append("one seed cannot tell a change from luck: use two or more")
-    elif any(m.verdict == "unclear" for m in measured):
-        doubted = max(measured, key=lambda m: -(m.drop.at_least or 0.0) - m.margin)
-        parts.append(f"{-100 * (doubted.drop.at_least or 0.0):.1f} points worse in {doubted.metric} not ruled out")
-    return "; ".join(parts)
+    gained = changes(pair, rules.metrics[0]).values()
+    return [Finding("better" if gained and fmean(gained) > 0 else "worse", seeds)]

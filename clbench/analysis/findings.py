@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from clbench.analysis.pairs import Pair
+from clbench.analysis.verdicts import Verdict
 from clbench.store.warnings import KINDS, kind_of
-
-Verdict = Literal["worse", "failed", "missing", "not comparable", "unclear", "same", "better", "new"]
 
 
 class Finding(NamedTuple):

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clbench.analysis.moderated import Prior, independent_samples, moderated, prior
+from clbench.analysis.significance import benjamini_hochberg
 from clbench.analysis.statistics import ROUNDING, t_below, t_quantile, variance
 
 Values = Mapping[int, float]  # by seed
+WHOLE = 0.2  # share of alpha for the mean over cells
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,32 @@ def drops(cells: Sequence[Values], margin: float, alpha: float) -> list[Drop]:
     return [
         _drop(list(cell.values()), spread, pool, margin, alpha) for cell, spread in zip(cells, spreads, strict=True)
     ]
+
+
+def together(cells: Sequence[Values], margin: float, alpha: float) -> Drop | None:
+    """Judge the mean over cells: a drop of all of them that none shows by itself; None if there is no test.
+
+    Student's t-test on the mean of each seed that all cells share. Whatever the cells' correlations and spreads, seeds
+    are independent. Of fewer than two cells or seeds there is none.
+    """
+    if len(cells) < 2:
+        return None
+    seeds = set.intersection(*(set(cell) for cell in cells))
+    if len(seeds) < 2:
+        return None
+    return drops([{seed: statistics.fmean(cell[seed] for cell in cells) for seed in seeds}], margin, alpha)[0]
+
+
+def adjusted(ps: Sequence[float], whole: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Return the p-values of cells and of all cells ``together``, adjusted so that each may be held against alpha.
+
+    Benjamini and Hochberg's method each; where there is a ``whole``, it has a fifth of alpha and the cells the rest.
+    """
+    share = WHOLE if whole else 0.0
+    return (
+        [min(1.0, p / (1 - share)) for p in benjamini_hochberg(ps)],
+        [min(1.0, p / share) for p in benjamini_hochberg(whole)],
+    )
 
 
 def _drop(differences: Sequence[float], spread: float, pool: Prior, margin: float, alpha: float) -> Drop:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from xml.etree import ElementTree
 
-from clbench.analysis.check import Check, MetricCheck
+from clbench.analysis.verdicts import Check, MetricCheck
 from clbench.render.leaderboards import heading, p_value
 from clbench.render.tables import Table, markdown
 
@@ -44,9 +44,10 @@ def caption(check: Check, wide: bool = True) -> str:
     return (
         f"Mean change over seeds in {POINTS}"
         + (f", and its lower bound at {1 - rules.alpha:.0%} confidence. " if wide else ". ")
-        + f"Worse: below the baseline by more than {margins} (one-sided t-test, paired by seed, Holm's correction over "
-        f"all tests, {rules.alpha:.0%}). Unclear: neither that nor its contrary is shown"
-        + ("; --strict makes it fail." if rules.strict else ".")
+        + f"Worse: below the baseline by more than {margins} (one-sided t-tests paired by seed, variances moderated "
+        "over cells, Benjamini and Hochberg's method over all tests: without a drop, at most "
+        f"{rules.alpha:.0%} of checks fail). "
+        "Unclear: neither that nor its contrary is shown" + ("; --strict makes it fail." if rules.strict else ".")
     )
 
 
