@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from clbench import store
 from clbench.analysis.check import Check, Rules, check
 from clbench.analysis.noninferiority import drops
 from clbench.analysis.runs import Run, run_of
@@ -181,7 +183,7 @@ def without(metric: str, all_runs: Sequence[Run], seeds: Sequence[int]) -> list[
     return [replace(r, metrics={**r.metrics, metric: None}) if r.seed in seeds else r for r in all_runs]
 
 
-@pytest.mark.parametrize("rules", [Rules(), EXACT])
+@pytest.mark.parametrize("rules", [Rules(), Rules(strict=True), EXACT])
 def test_a_metric_that_has_vanished_is_missing(rules: Rules) -> None:
     cell = only(check(runs(BASE), without("forgetting", runs(BASE), range(5)), rules))
     assert (cell.verdict, cell.fails) == ("missing", True)
@@ -320,6 +322,21 @@ def test_the_simulation_decides_as_the_gate_does() -> None:
         verdicts.append(not check(before, after, Rules(metrics=["average_accuracy"], margins=HALF)).passed)
         assert verdicts[-1] == fails(differences, Setting(4, 3))
     assert 0 < sum(verdicts) < 30
+
+
+def test_baselines_of_older_schemas_are_checked() -> None:
+    old = [run_of(store.read(path)) for path in sorted((Path(__file__).parent / "golden").glob("result-v*.json"))]
+    assert len(old) >= 4
+    for run in old:
+        assert only(check([run], [run], Rules())).verdict == "same"
+        assert only(check([run], [run], EXACT)).verdict == "same"
+
+
+def test_narrow_tables_say_remarks_below() -> None:
+    found = check(runs(BASE), runs(BASE[:3]), Rules())
+    assert "remark" in checks.table(found).header
+    assert "remark" not in checks.table(found, wide=False).header
+    assert checks.remarks(found) == "ewc on split-digits: the candidate lacks seeds 3, 4"
 
 
 def test_junit_is_xml_whatever_the_names() -> None:

@@ -34,7 +34,7 @@ def _divergence(pair: Pair) -> list[Finding]:
     count = f"{len(now)} of {shared} seeds diverged, in the baseline {len(then)}"
     newly = sorted(set(now) - set(then))
     if len(now) > len(then):
-        return [Finding("failed", f"{count} (newly {listed(newly)})" if then else count)]
+        return [Finding("failed", f"{count} (newly {listed(newly)})")]
     if len(now) < len(then):
         return [Finding("better", f"fewer diverged: {count}")]
     if newly:

@@ -128,6 +128,8 @@ def _print(found: Check) -> None:
     console = for_tables()
     wide = console.width >= WIDE
     tables.print_table(checks.table(found, wide), console)
+    if not wide and (remarks := checks.remarks(found)):
+        console.print(remarks, markup=False, highlight=False)
     console.print(checks.caption(found, wide), style="dim", markup=False, highlight=False)
     console.print(checks.summary(found), style="bold green" if found.passed else "bold red", markup=False)
 

@@ -22,17 +22,31 @@ def summary(check: Check) -> str:
 
 
 def table(check: Check, wide: bool = True) -> Table:
-    """A row per cell, the gravest first; in statistical mode with each metric's change, if wide with its bound."""
+    """A row per cell, the gravest first; in statistical mode with each metric's change.
+
+    ``wide`` adds the change's bound and the remark; without it, ``remarks`` says what there is no room for.
+    """
     names = list(check.rules.metrics) if check.rules.mode == "statistical" else []
     rows = []
     for cell in check.cells:
         found = {one.metric: one for one in cell.metrics}
         changes = [_change(found[name], wide) if name in found else "–" for name in names]
         verdict = cell.verdict.upper() if cell.fails else cell.verdict
-        rows.append([verdict, cell.scenario, cell.label, *changes, cell.reason])
-    header = ["verdict", "scenario", "strategy", *(f"Δ {heading(name)}" for name in names), "remark"]
+        rows.append([verdict, cell.scenario, cell.label, *changes, *([cell.reason] if wide else [])])
+    header = [
+        "verdict",
+        "scenario",
+        "strategy",
+        *(f"Δ {heading(name)}" for name in names),
+        *(["remark"] if wide else []),
+    ]
     strong = frozenset((row, 0) for row, cell in enumerate(check.cells) if cell.fails)
     return Table("", header, rows, right=frozenset(range(3, 3 + len(names))), strong=strong)
+
+
+def remarks(check: Check) -> str:
+    """A line per cell that has something to be said of it."""
+    return "\n".join(f"{cell.label} on {cell.scenario}: {cell.reason}" for cell in check.cells if cell.reason)
 
 
 def caption(check: Check, wide: bool = True) -> str:
