@@ -227,6 +227,7 @@ def test_a_diverged_seed_never_hides_a_drop_of_the_rest(after: list[int]) -> Non
     assert cell.fails
     assert {one.metric: one.verdict for one in cell.metrics}["average_accuracy"] == "worse"
     assert cell.verdict == ("failed" if len(after) == 2 else "worse")
+    assert ("and worse in average_accuracy, learning_accuracy" in cell.reason) == (cell.verdict == "failed")
 
 
 def test_newly_collapsed_seeds_are_named() -> None:

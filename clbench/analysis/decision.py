@@ -87,6 +87,9 @@ def _with_verdict(found: MetricCheck, p: float | None, rules: Rules) -> MetricCh
 def _reason(cell: CellCheck, measured: Sequence[MetricCheck]) -> str:
     """What a person wants to know first."""
     parts = [cell.reason] if cell.reason else []
+    worse = [m.metric for m in measured if m.verdict == "worse"]
+    if worse and cell.verdict in FAILING:  # which the verdict does not say
+        parts.append(f"and worse in {', '.join(worse)}")
     if any(m.drop.at_least is None for m in measured):
         parts.append("one seed cannot tell a change from luck: use two or more")
     elif any(m.verdict == "unclear" for m in measured):
