@@ -74,7 +74,8 @@ def test_update_shows_the_difference_and_replaces_whole_cells(tmp_path: Path) ->
     put(mine, [0.5, 0.52], options={"lam": 2})
     done = clbench("check", "--baseline", base, mine, "--update")
     assert done.exit_code == 0, done.output
-    assert "WORSE" in done.stdout
+    assert "MISSING" in done.stdout
+    assert "lacks seed 2; and worse in average_accuracy" in " ".join(done.stdout.split())
     runs, left_out = load([base])
     assert left_out == []
     assert sorted((run.strategy, run.seed) for run in runs) == [

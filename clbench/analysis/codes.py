@@ -1,4 +1,4 @@
-"""Runs of the same settings and other code: told apart in labels, not comparable for the gate."""
+"""Runs of the same settings and other code: told apart in labels; of another version, not comparable for the gate."""
 
 from __future__ import annotations
 
@@ -58,21 +58,28 @@ def _codes(run: Run) -> list[Any]:
     return [flat_setup(run.setup).get(key) for key in CODE.values()]
 
 
-def other_code(baseline: Iterable[Run], candidate: Iterable[Run]) -> str | None:
-    """Say why the runs of a candidate are not those of a baseline, and what to do; None if their code is the same."""
+def other_version(baseline: Iterable[Run], candidate: Iterable[Run]) -> str | None:
+    """Say which unit of a candidate is of another version than its baseline's, and what to do; None if none is.
+
+    Another version is meant to give other numbers. Other code of the same version – a plugin that was edited – is what
+    the gate is asked about.
+    """
     sides = [sorted({run.setup for run in runs}) for runs in (baseline, candidate)]
     for section, key in CODE.items():
-        old, new = ({str(flat_setup(setup).get(key)) for setup in setups} for setups in sides)
-        if old == new:
-            continue
-        name = flat_setup(sides[0][0]).get(f"{section}.name")
-        both = old | new
-        was, now = (" and ".join(sorted(_told(code, both) for code in codes)) for codes in (old, new))
-        return (
-            f"baseline: {was} of {name}; candidate: {now}. Make the baseline anew with the candidate's code "
-            "(--update takes the candidate's own runs), or name one that was"
-        )
+        old, new = ({_version(str(flat_setup(setup).get(key))) for setup in setups} for setups in sides)
+        if old != new:
+            name = flat_setup(sides[0][0]).get(f"{section}.name")
+            was, now = (" and ".join(sorted(versions)) for versions in (old, new))
+            return (
+                f"baseline: {was} of {name}; candidate: {now}. Make the baseline anew with the candidate's code "
+                "(--update takes the candidate's own runs), or name one that was"
+            )
     return None
+
+
+def _version(code: str) -> str:
+    """What a unit's code says without its hash: 'version 1' where nothing is left."""
+    return re.sub(r"(, )?\bcode \w+", "", code) or "version 1"
 
 
 def _told(code: str, several: set[str]) -> str:

@@ -20,6 +20,18 @@ class Pair:
     baseline: list[Run]
     candidate: list[Run]
     changed: str = ""  # settings that differ, where no candidate has the baseline's
+    recoded: str = ""  # code that differs, likewise
+
+    @property
+    def shared(self) -> list[tuple[Run, Run]]:
+        """The baseline's run and the candidate's, of each seed that both have."""
+        mine = {run.seed: run for run in self.candidate}
+        return [(run, mine[run.seed]) for run in self.baseline if run.seed in mine]
+
+    @property
+    def ended(self) -> list[tuple[Run, Run]]:
+        """Those of ``shared`` that diverged on neither side."""
+        return [(old, new) for old, new in self.shared if "diverged" not in (old.status, new.status)]
 
 
 def pairs(baseline: Iterable[Run], candidate: Iterable[Run]) -> list[Pair]:
@@ -41,7 +53,7 @@ def pairs(baseline: Iterable[Run], candidate: Iterable[Run]) -> list[Pair]:
             names[setup],
             group,
             mine.get(matches.get(setup, ""), []),
-            _changes(setup, matches.get(setup, setup)),
+            *_changes(setup, matches.get(setup, setup)),
         )
         for setup, group in theirs.items()
     ]
@@ -85,7 +97,10 @@ def _same_method(one: Run, other: Run) -> bool:
     return (one.scenario, one.strategy) == (other.scenario, other.strategy)
 
 
-def _changes(old: str, new: str) -> str:
+def _changes(old: str, new: str) -> tuple[str, str]:
+    """Settings that differ, and code that does."""
     before, after = flat_setup(old), flat_setup(new)
     keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
-    return ", ".join(f"{key} {short(before.get(key, '–'))} → {short(after.get(key, '–'))}" for key in keys)
+    told = {key: f"{key} {short(before.get(key, '–'))} → {short(after.get(key, '–'))}" for key in keys}
+    recoded = [key for key in keys if key.startswith("code.")]
+    return ", ".join(told[key] for key in keys if key not in recoded), ", ".join(told[key] for key in recoded)

@@ -60,6 +60,20 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def benjamini_hochberg(ps: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number by the step-up method of Benjamini and Hochberg (1995).
+
+    Of those called true at level q, a share of q at most is expected to be false; and where nothing at all is true, one
+    is called so with a probability of q at most (Simes 1986), for independent or positively dependent tests.
+    """
+    adjusted = [0.0] * len(ps)
+    lowest = 1.0
+    for place, index in reversed(list(enumerate(sorted(range(len(ps)), key=lambda i: ps[i]), start=1))):
+        lowest = min(lowest, len(ps) / place * ps[index])
+        adjusted[index] = lowest
+    return adjusted
+
+
 def enough_seeds(comparisons: int, test: Test) -> int:
     """Return the least number of paired seeds with which a test can say p ≤ 0.05 after Holm's correction."""
     return 2 if test == "t" else math.ceil(1 - math.log2(ALPHA / max(comparisons, 1)))

@@ -66,7 +66,8 @@ def check(
 ) -> None:
     """Say whether Results are worse than a baseline, cell by cell: one configuration over its seeds.
 
-    Filters apply to both sides. A cell of the baseline that the candidate lacks, or whose runs diverged, fails.
+    Filters apply to both sides. What the baseline has and the candidate lacks fails too: a cell, a seed, a metric; and
+    so do more diverged seeds.
     Exit code 0: passed (or updated); 1: something is worse; 2: something to correct.
     """
     from clbench.analysis import check as analysis
@@ -127,6 +128,8 @@ def _print(found: Check) -> None:
     console = for_tables()
     wide = console.width >= WIDE
     tables.print_table(checks.table(found, wide), console)
+    if not wide and (remarks := checks.remarks(found)):
+        console.print(remarks, markup=False, highlight=False)
     console.print(checks.caption(found, wide), style="dim", markup=False, highlight=False)
     console.print(checks.summary(found), style="bold green" if found.passed else "bold red", markup=False)
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from xml.etree import ElementTree
 
-from clbench.analysis.check import Check, MetricCheck
+from clbench.analysis.verdicts import Check, MetricCheck
 from clbench.render.leaderboards import heading, p_value
 from clbench.render.tables import Table, markdown
 
@@ -22,17 +22,31 @@ def summary(check: Check) -> str:
 
 
 def table(check: Check, wide: bool = True) -> Table:
-    """A row per cell, the gravest first; in statistical mode with each metric's change, if wide with its bound."""
+    """A row per cell, the gravest first; in statistical mode with each metric's change.
+
+    ``wide`` adds the change's bound and the remark; without it, ``remarks`` says what there is no room for.
+    """
     names = list(check.rules.metrics) if check.rules.mode == "statistical" else []
     rows = []
     for cell in check.cells:
         found = {one.metric: one for one in cell.metrics}
         changes = [_change(found[name], wide) if name in found else "–" for name in names]
         verdict = cell.verdict.upper() if cell.fails else cell.verdict
-        rows.append([verdict, cell.scenario, cell.label, *changes, cell.reason])
-    header = ["verdict", "scenario", "strategy", *(f"Δ {heading(name)}" for name in names), "remark"]
+        rows.append([verdict, cell.scenario, cell.label, *changes, *([cell.reason] if wide else [])])
+    header = [
+        "verdict",
+        "scenario",
+        "strategy",
+        *(f"Δ {heading(name)}" for name in names),
+        *(["remark"] if wide else []),
+    ]
     strong = frozenset((row, 0) for row, cell in enumerate(check.cells) if cell.fails)
     return Table("", header, rows, right=frozenset(range(3, 3 + len(names))), strong=strong)
+
+
+def remarks(check: Check) -> str:
+    """A line per cell that has something to be said of it."""
+    return "\n".join(f"{cell.label} on {cell.scenario}: {cell.reason}" for cell in check.cells if cell.reason)
 
 
 def caption(check: Check, wide: bool = True) -> str:
@@ -44,9 +58,10 @@ def caption(check: Check, wide: bool = True) -> str:
     return (
         f"Mean change over seeds in {POINTS}"
         + (f", and its lower bound at {1 - rules.alpha:.0%} confidence. " if wide else ". ")
-        + f"Worse: below the baseline by more than {margins} (one-sided t-test, paired by seed, Holm's correction over "
-        f"all tests, {rules.alpha:.0%}). Unclear: neither that nor its contrary is shown"
-        + ("; --strict makes it fail." if rules.strict else ".")
+        + f"Worse: below the baseline by more than {margins} (one-sided t-tests paired by seed, variances moderated "
+        "over cells, Benjamini and Hochberg's method over all tests: without a drop, at most "
+        f"{rules.alpha:.0%} of checks fail). "
+        "Unclear: neither that nor its contrary is shown" + ("; --strict makes it fail." if rules.strict else ".")
     )
 
 
