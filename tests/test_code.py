@@ -99,6 +99,13 @@ def found() -> list[store.Result]:
     return [store.read(file) for file in files if ".sweeps" not in file.parts]
 
 
+@pytest.fixture
+def firsts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The units of these tests at version 1, whatever they are today."""
+    for kind, name in UNITS:
+        of_version(registry.REGISTRIES[kind], name, 1, monkeypatch)
+
+
 def of_version(kind: registry.Registry, name: str, version: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Raise a unit's version for a test."""
     monkeypatch.setitem(kind._declared, name, replace(kind.load(name), version=version))
@@ -106,10 +113,11 @@ def of_version(kind: registry.Registry, name: str, version: int, monkeypatch: py
 
 # What a run is.
 
+UNITS = [("strategy", "ewc"), ("strategy", "er"), ("scenario", "split"), ("model", "mlp")]
 
-@pytest.mark.parametrize(
-    ("kind", "name"), [("strategy", "ewc"), ("strategy", "er"), ("scenario", "split"), ("model", "mlp")]
-)
+
+@pytest.mark.usefixtures("firsts")
+@pytest.mark.parametrize(("kind", "name"), UNITS)
 def test_a_version_above_1_is_another_run(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: Any = SMALL | {"strategy": "ewc+er"}
     (before,) = resolve(asked)
@@ -291,6 +299,7 @@ def test_a_plugin_ends_in_py(anew: Callable[[], None]) -> None:
 # What is kept beside Results.
 
 
+@pytest.mark.usefixtures("firsts")
 def test_a_checkpoint_of_other_code_is_refused(tmp_path: Path) -> None:
     (mine,) = resolve({"strategy": "ewc"})
     theirs = mine.model_copy(update={"code": mine.code | {"strategy ewc": Code(version=2)}})
@@ -303,6 +312,7 @@ def test_a_checkpoint_of_other_code_is_refused(tmp_path: Path) -> None:
     assert isinstance(boundary, Moment)
 
 
+@pytest.mark.usefixtures("firsts")
 def test_a_study_of_other_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Tune.model_validate({"tasks": 2, "space": {"strategy.lam": [1.0, 2.0]}})
     seen: list[RunConfig] = []
