@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -217,16 +218,20 @@ def test_strategies_are_asked_and_a_composition_says_which_part() -> None:
     assert kinds(diverged) == ["unstable", "never fired"], "why it diverged may be among them"
 
 
+def after(steps: int) -> Callable[[], bool]:
+    """Say stop from so many steps on."""
+    count = itertools.count()
+    return lambda: next(count) >= steps
+
+
 def test_continued_runs_say_the_same(tmp_path: Path) -> None:
     short = {"until_train_accuracy": 1.0, "max_epochs": 1, "epochs": None}
     one = config(COUNTING, HUGE, short)
     whole = run(one, MACHINE)
     assert kinds(whole) == ["collapsed", "unstable", "never fired", "threshold missed"]
     for steps in (2, 7):
-        asked = iter(range(100))
-        keeping = Checkpoints(LocalFolder(tmp_path), 1e6, stopping=lambda a=asked, n=steps: next(a) >= n, resume=True)
         with pytest.raises(StoppedError):
-            run(one, MACHINE, None, keeping)
+            run(one, MACHINE, None, Checkpoints(LocalFolder(tmp_path), 1e6, stopping=after(steps), resume=True))
     found = run(one, MACHINE, None, Checkpoints(LocalFolder(tmp_path), 1e6, resume=True))
     assert found.environment["continued"] == 2
     assert found.warnings == whole.warnings
@@ -312,8 +317,8 @@ def test_every_form_shows_them(tmp_path: Path) -> None:
     as_json = json.loads(CliRunner().invoke(app, ["results", "list", "--results", str(tmp_path), "--json"]).stdout)
     (one,) = [row for row in as_json if row["warnings"]]
     assert one["warnings"] == ["collapsed: it is [b]at chance[/b]"]
-    one = CliRunner().invoke(app, ["results", "show", one["run"], "--results", str(tmp_path)])
-    assert "it is [b]at chance[/b]" in one.stdout
+    single = CliRunner().invoke(app, ["results", "show", one["run"], "--results", str(tmp_path)])
+    assert "it is [b]at chance[/b]" in single.stdout
     exported = CliRunner().invoke(app, ["results", "export", str(tmp_path / "x.csv"), "--results", str(tmp_path)])
     assert exported.exit_code == 0
     assert "collapsed: it is [b]at chance[/b]" in (tmp_path / "x.csv").read_text(encoding="utf-8")
