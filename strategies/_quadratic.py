@@ -50,7 +50,7 @@ class QuadraticPenalty(Anchored):
         """Compute λA and λAθ* once per stage; numbers are read back from the device here, where no step waits."""
         self.whole = list(torch._foreach_mul(importances, self.lam * self.factor))
         self.anchors = anchors
-        self.strengths = self.whole
+        self.strengths = [*self.whole]  # a list of its own: a checkpoint is put back in place
         self.pulls = list(torch._foreach_mul(self.strengths, anchors))
         self.rate = self.highest = 0.0
         largest = torch.stack([strength.abs().max() for strength in self.whole]).tolist()

@@ -88,6 +88,12 @@ OTHERS: dict[str, dict[str, Any]] = {
         "scenario": {"image_size": 16},
         "augment": "flip+crop",
     },
+    "parity": {"strategy": {"name": "si", "parity": True}, "optimizer": {"momentum": 0.9}},
+    "interpolation with parity": {"strategy": {"name": "rwalk-fixed", "parity": True}, "optimizer": {"momentum": 0.9}},
+    "clamped along a schedule": {
+        "strategy": {"name": "ewc", "lam": 5000.0, "clamp": True},
+        "optimizer": {"schedule": "cosine"},
+    },
     "batch norm": {"strategy": "rwalk", "model": {"norm": "batch"}},
     "until it is learnt": {
         "strategy": "er",
