@@ -1,82 +1,32 @@
-"""The quadratic family: a penalty that pulls weights to an anchor, and its explicit interpolation.
-
-Both protect the same weights (``_anchor.py``) with the same importances (``_importance.py``); they differ in when
-they pull.
-"""
+"""The quadratic family: a penalty that pulls weights to an anchor, and its explicit interpolation."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from clbench.errors import Remark
-from clbench.strategy import Learner, Protection, Strategy, Weights, gradients, layer_of, values
+from clbench.strategy import Learner, Protection, Weights, gradients, layer_of
 
-from ._anchor import TINY, Anchor, Scope, balance
+from ._anchor import TINY, Anchor, Scope
+from ._anchored import Anchored, by_name
 from ._importance import Importance
 
 WhenBothZero = Literal["freeze", "free"]
 
 
-class _Anchored(Strategy):
-    """What penalty and interpolation share: which weights, their importance, and the anchor."""
-
-    def __init__(self, importance: Importance, anchor: Anchor, scope: Scope) -> None:
-        super().__init__()
-        self.importance = importance
-        self.anchor = anchor
-        self.scope = scope
-        self.anchored = False
-
-    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Collect the weights of this stage and fit the anchor to them."""
-        named = self.scope.weights(learner.model)
-        self.names, self.weights = list(named), list(named.values())
-        self.anchored = bool(self.anchor.importance)
-        if self.anchored:
-            importances, anchors = self.anchor.fitting(self.names, values(self.weights))
-            if self.scope.balanced:
-                importances = balance(self.names, importances)
-            self.held = importances
-            self.pull(learner, importances, anchors)
-        self.importance.begin(learner, self.weights)
-
-    def pull(self, learner: Learner, importances: Weights, anchors: Weights) -> None:
-        """Prepare what each step of this stage needs of A and θ*."""
-        raise NotImplementedError
-
-    def before_training_epoch(self, learner: Learner, **kwargs: Any) -> None:
-        """Tell the importance."""
-        self.importance.epoch(learner, self.weights)
-
-    def after_forward(self, learner: Learner, **kwargs: Any) -> None:
-        """Let the importance see the logits."""
-        self.importance.forwarded(learner, self.weights)
-
-    def after_backward(self, learner: Learner, **kwargs: Any) -> None:
-        """Let the importance see the task's own gradient."""
-        self.importance.observe(learner, self.weights)
-
-    def after_update(self, learner: Learner, **kwargs: Any) -> None:
-        """Let the importance see the step."""
-        self.importance.stepped(learner, self.weights)
-
-    def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Measure the stage's importance and move the anchor."""
-        self.anchor.add(self.names, self.importance.finish(learner, self.weights), values(self.weights))
-
-
-class QuadraticPenalty(_Anchored):
+class QuadraticPenalty(Anchored):
     """Adds the gradient of (λ/2)·Σ_k A_k(θ_k − θ*_k)² to the task's gradient.
 
     Lubana et al. 2022 (CoLLAs), eq. 1. Added as a gradient rather than to the loss: the same step without a graph.
     ``clamp`` limits λA to 1/η, η being the learning rate of the step: a step of plain SGD then never passes the anchor.
     ``doubled`` leaves the ½ out, as that paper's code does. A run in which ηλA came to more than 1 under SGD says so.
     """
+
+    advice: ClassVar[str] = "Lower strategy.lam or the learning rate, or set strategy.clamp=true"
 
     def __init__(
         self,
@@ -100,7 +50,7 @@ class QuadraticPenalty(_Anchored):
         """Compute λA and λAθ* once per stage; numbers are read back from the device here, where no step waits."""
         self.whole = list(torch._foreach_mul(importances, self.lam * self.factor))
         self.anchors = anchors
-        self.strengths = self.whole
+        self.strengths = [*self.whole]  # a list of its own: a checkpoint is put back in place
         self.pulls = list(torch._foreach_mul(self.strengths, anchors))
         self.rate = self.highest = 0.0
         largest = torch.stack([strength.abs().max() for strength in self.whole]).tolist()
@@ -128,9 +78,8 @@ class QuadraticPenalty(_Anchored):
             self.pulls = list(torch._foreach_mul(self.strengths, self.anchors))
         elif isinstance(optimizer, torch.optim.SGD) and rate * self.stiffest > self.largest:
             if self.largest <= 1 < rate * self.stiffest:
-                warnings.warn(
-                    Remark(f"a penalty is {_unstable(rate * self.stiffest, self.stiff_layer)}."), stacklevel=2
-                )
+                said = self._unstable(rate * self.stiffest, self.stiff_layer)
+                warnings.warn(Remark(f"a penalty is {said}."), stacklevel=2)
             self.largest, self.layer = rate * self.stiffest, self.stiff_layer
 
     def _clamped(self, rate: float) -> Weights:
@@ -141,23 +90,22 @@ class QuadraticPenalty(_Anchored):
         if not self.anchored:
             return None
         strengths = self._clamped(self.highest) if self.clamp else self.whole
-        return Protection("penalty", _by_name(self.names, self.held), _by_name(self.names, strengths))
+        return Protection("penalty", by_name(self.names, self.held), by_name(self.names, strengths))
 
     def warnings(self) -> list[str]:
         """Say so if ηλA was above 1, or if nothing was held at all."""
         if self.acted is False and self.lam > 0:
             return ["never fired: every importance was 0, so that no weight was held"]
-        return [_unstable(self.largest, self.layer)] if self.largest > 1 else []
+        return [self._unstable(self.largest, self.layer)] if self.largest > 1 else []
+
+    def _unstable(self, share: float, layer: str) -> str:
+        return (
+            f"unstable: ηλA up to {share:.3g} (layer {layer}); above 1 a step passes the anchor, above 2 plain SGD "
+            f"diverges, with momentum 0.9 above 3.8. {self.advice}"
+        )
 
 
-def _unstable(share: float, layer: str) -> str:
-    return (
-        f"unstable: ηλA up to {share:.3g} (layer {layer}); above 1 a step passes the anchor, above 2 plain SGD "
-        "diverges, with momentum 0.9 above 3.8. Lower strategy.lam or the learning rate, or set strategy.clamp=true"
-    )
-
-
-class ExplicitInterpolation(_Anchored):
+class ExplicitInterpolation(Anchored):
     """First the optimiser's step on the task alone, then θ ← (1−R)θ + Rθ* with R = √A / (√α + √A).
 
     Lubana et al. 2022 (CoLLAs), section 6. α is the running importance of the current stage, from 0; there is no λ.
@@ -213,8 +161,4 @@ class ExplicitInterpolation(_Anchored):
         """Each weight's A, and R of the last step."""
         if not self.anchored:
             return None
-        return Protection("explicit", _by_name(self.names, self.held), _by_name(self.names, self.ratios))
-
-
-def _by_name(names: list[str], tensors: Weights) -> dict[str, Tensor]:
-    return dict(zip(names, tensors, strict=True))
+        return Protection("explicit", by_name(self.names, self.held), by_name(self.names, self.ratios))

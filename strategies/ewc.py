@@ -85,7 +85,8 @@ class OnlineFisher(RunningMean):
     def observe(self, learner: Learner, weights: Parameters) -> None:
         """Take this step's gradient in."""
         found = gradients(weights)
-        self.take(list(torch._foreach_mul(found, found)))
+        torch._foreach_mul_(self.running, 1 - self.rate)
+        torch._foreach_addcmul_(self.running, found, found, self.rate)  # without a temporary
 
 
 @strategy("ewc", version=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -30,6 +30,8 @@ class L2Attention(QuadraticPenalty):
     Smith et al. 2023 (arXiv:2203.17269), section 5. Heads are free. Made for a pretrained network (--pretrain):
     everything else stays as it is from the first task on. Refuses networks without attention.
     """
+
+    advice: ClassVar[str] = "Lower strategy.lam or the learning rate"
 
     def __init__(self, *, lam: NonNegative = 1.0) -> None:
         scope = _Attention(include_head=False, include_norm=True, balanced=False)

@@ -230,7 +230,7 @@ def test_schedules_end_near_zero(schedule: Any) -> None:
     rates = []
     for step in (0, 50, 99):
         FakeLearner.clock.train_exp_iterations = step
-        plugin.before_update(FakeLearner)
+        plugin.before_training_iteration(FakeLearner)
         rates.append(FakeLearner.optimizer.param_groups[0]["lr"])
     assert rates[0] == 0.5
     assert rates[1] == pytest.approx(0.25)
