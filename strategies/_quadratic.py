@@ -23,7 +23,8 @@ class QuadraticPenalty(Anchored):
 
     Lubana et al. 2022 (CoLLAs), eq. 1. Added as a gradient rather than to the loss: the same step without a graph.
     ``clamp`` limits λA to 1/η, η being the learning rate of the step: a step of plain SGD then never passes the anchor.
-    ``doubled`` leaves the ½ out, as that paper's code does. A run in which ηλA came to more than 1 under SGD says so.
+    ``doubled`` leaves the ½ out, as that paper's code does. A run in which ηλA came to more than 1 under SGD says so:
+    its steps passed the anchor, and beyond ``stable_up_to`` they swing ever further.
     """
 
     advice: ClassVar[str] = "Lower strategy.lam or the learning rate, or set strategy.clamp=true"
@@ -44,6 +45,7 @@ class QuadraticPenalty(Anchored):
         self.factor = 2.0 if doubled else 1.0
         self.acted: bool | None = None  # None: there was no stage to act in
         self.largest = 0.0  # ηλA of the run, under SGD
+        self.limit = math.inf  # what it may be
         self.layer = ""  # where that was
 
     def pull(self, learner: Learner, importances: Weights, anchors: Weights) -> None:
@@ -77,10 +79,11 @@ class QuadraticPenalty(Anchored):
             self.strengths = self._clamped(rate)
             self.pulls = list(torch._foreach_mul(self.strengths, self.anchors))
         elif isinstance(optimizer, torch.optim.SGD) and rate * self.stiffest > self.largest:
-            if self.largest <= 1 < rate * self.stiffest:
-                said = self._unstable(rate * self.stiffest, self.stiff_layer)
-                warnings.warn(Remark(f"a penalty is {said}."), stacklevel=2)
+            first = self.largest <= 1
             self.largest, self.layer = rate * self.stiffest, self.stiff_layer
+            self.limit = stable_up_to(optimizer.param_groups[0])
+            if first and self.largest > 1:
+                warnings.warn(Remark(f"a penalty is strong: {self._told()}."), stacklevel=2)
 
     def _clamped(self, rate: float) -> Weights:
         return list(torch._foreach_clamp_max(self.whole, 1 / rate if rate > 0 else math.inf))
@@ -96,13 +99,24 @@ class QuadraticPenalty(Anchored):
         """Say so if ηλA was above 1, or if nothing was held at all."""
         if self.acted is False and self.lam > 0:
             return ["never fired: every importance was 0, so that no weight was held"]
-        return [self._unstable(self.largest, self.layer)] if self.largest > 1 else []
+        if self.largest <= 1:
+            return []
+        return [f"{'unstable' if self.largest > self.limit else 'overshoot'}: {self._told()}"]
 
-    def _unstable(self, share: float, layer: str) -> str:
+    def _told(self) -> str:
         return (
-            f"unstable: ηλA up to {share:.3g} (layer {layer}); above 1 a step passes the anchor, above 2 plain SGD "
-            f"diverges, with momentum 0.9 above 3.8. {self.advice}"
+            f"ηλA up to {self.largest:.3g} (layer {self.layer}); above 1 a step passes the anchor, above "
+            f"{self.limit:.3g} such steps diverge. {self.advice}"
         )
+
+
+def stable_up_to(group: dict[str, Any]) -> float:
+    """Largest ηa with which SGD on (a/2)θ² does not diverge: 2(1+m) with momentum m, Nesterov's 2(1+m)/(1+2m).
+
+    Where the roots of θ_{t+1} = (1 + m − ηa)θ_t − mθ_{t−1} leave the unit circle.
+    """
+    momentum = float(group["momentum"])
+    return 2 * (1 + momentum) / (1 + 2 * momentum if group["nesterov"] else 1)
 
 
 class ExplicitInterpolation(Anchored):

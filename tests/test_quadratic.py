@@ -17,7 +17,7 @@ from clbench.errors import Remark, UserError
 from clbench.models.network import Classifier, build
 from clbench.strategies._anchor import Anchor, IncludeHead, Scope, balance
 from clbench.strategies._importance import Importance
-from clbench.strategies._quadratic import ExplicitInterpolation, QuadraticPenalty
+from clbench.strategies._quadratic import ExplicitInterpolation, QuadraticPenalty, stable_up_to
 from clbench.strategy import Weights
 from tests.helpers import FakeLearner, config, run_small
 
@@ -258,14 +258,30 @@ def penalty_of(strength: float, **options: Any) -> tuple[QuadraticPenalty, FakeL
 def test_a_penalty_that_passes_its_anchor_says_so_once() -> None:
     """ηλA = 2 when the rate is highest: a remark at that step, and one warning when the run is over."""
     strategy, learner = penalty_of(20.0)
-    for rate, expected in ((0.04, 0), (0.1, 1), (0.05, 0), (0.1, 0), (0.11, 0)):
+    for rate, expected in ((0.04, 0), (0.1, 1), (0.05, 0), (0.1, 0), (0.09, 0)):
         learner.optimizer.param_groups[0]["lr"] = rate
         with warnings.catch_warnings(record=True) as caught:
             strategy.before_update(learner)
         assert [warning.category for warning in caught] == [Remark] * expected
     (warning,) = strategy.warnings()
-    assert warning.startswith("unstable: ηλA up to 2.2 (layer ")
+    assert warning.startswith("overshoot: ηλA up to 2 (layer ")
     assert "strategy.clamp=true" in warning
+    learner.optimizer.param_groups[0]["lr"] = 0.11
+    strategy.before_update(learner)
+    assert strategy.warnings()[0].startswith("unstable: ηλA up to 2.2 (layer ")
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.5, False), (0.9, False), (0.5, True), (0.9, True)])
+def test_steps_diverge_where_the_warning_says(momentum: float, nesterov: bool) -> None:
+    """SGD itself on ½θ², at a learning rate just below the limit and just above."""
+    for share, stable in ((0.98, True), (1.02, False)):
+        weight = torch.nn.Parameter(torch.ones((), dtype=torch.float64))
+        optimizer = torch.optim.SGD([weight], 1.0, momentum, nesterov=nesterov)
+        optimizer.param_groups[0]["lr"] = share * stable_up_to(optimizer.param_groups[0])
+        for _ in range(1000):
+            weight.grad = weight.detach().clone()
+            optimizer.step()
+        assert (abs(float(weight.detach())) < 1) is stable
 
 
 def test_a_penalty_within_its_range_says_nothing() -> None:

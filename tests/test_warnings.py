@@ -397,5 +397,5 @@ class TestThroughTheCommandLine:
 
 
 def test_every_kind_says_what_it_means_and_what_to_do() -> None:
-    assert set(KINDS) == {"collapsed", "single class", "unstable", "never fired", "threshold missed"}
+    assert set(KINDS) == {"collapsed", "single class", "unstable", "overshoot", "never fired", "threshold missed"}
     assert all(kind.meaning and kind.advice for kind in KINDS.values())

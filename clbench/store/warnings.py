@@ -10,9 +10,10 @@ from dataclasses import dataclass
 class Kind:
     """A kind of warning: its meaning, what to do, and whether it ``spoils`` the numbers, which then must not win.
 
-    A network that learnt nothing forgets nothing and may be quick: it would stand on every Pareto front. What an
-    overshooting update leaves is an accident of the step size. A method that never fired is fine-tuning under another
-    name, and a stage that missed its threshold ended early: what they say is shown, but these are honest numbers.
+    A network that learnt nothing forgets nothing and may be quick: it would stand on every Pareto front. What a
+    diverging update leaves is an accident of the moment it stopped at. A step that goes too far and comes back trains,
+    a method that never fired is fine-tuning under another name, and a stage that missed its threshold ended early:
+    that is shown, but these are honest numbers.
     """
 
     meaning: str
@@ -27,7 +28,14 @@ KINDS = {
     "single class": Kind(
         "the same answer to every image", "Lower optimizer.lr, or the strategy's strength", spoils=True
     ),
-    "unstable": Kind("steps of the method overshot", "Lower the strategy's strength, or optimizer.lr", spoils=True),
+    "unstable": Kind(
+        "steps of the method diverge by themselves", "Lower the strategy's strength, or optimizer.lr", spoils=True
+    ),
+    "overshoot": Kind(
+        "steps of the method passed their aim and came back",
+        "Lower the strategy's strength, or optimizer.lr",
+        spoils=False,
+    ),
     "never fired": Kind(
         "the method never acted: numbers of a run without it",
         "'clbench describe strategy NAME' says which option decides when it acts",
