@@ -68,6 +68,5 @@ def test_a_schedule_runs_over_the_whole_budget(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(schedule, "before_update", noted)
     run_small("joint", FOUR, {"optimizer": {"schedule": "cosine"}})
     assert len(seen) == 20
-    assert seen == sorted(seen, reverse=True)
-    assert seen[4] > 0.9 * seen[0] * 0.9
+    assert seen[10] == pytest.approx(seen[0] / 2), "half of the way down a cosine"
     assert seen[-1] < 0.05 * seen[0]
