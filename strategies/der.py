@@ -11,7 +11,8 @@ from torch.nn import functional
 from clbench.registry import Count, NonNegative, strategy
 from clbench.strategy import Learner, Strategy
 
-from ._memory import Draws, Reservoir, batch_of
+from ._memory import Draws, batch_of
+from ._reservoir import Reservoir
 
 ABSENT = -1e9  # as the learner masks logits of classes that a run leaves out
 

@@ -10,7 +10,8 @@ from clbench.errors import UserError
 from clbench.registry import Count, strategy
 from clbench.strategy import Learner, Strategy
 
-from ._memory import Draws, Memory, Reservoir, Selection, memory_batch
+from ._memory import Draws, Memory, Selection, memory_batch
+from ._reservoir import Reservoir
 
 
 @strategy("er", version=2)

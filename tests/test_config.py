@@ -73,7 +73,7 @@ def test_composition_options_find_their_component() -> None:
     assert components(config.strategy)[0][1]["lam"] == 7
     assert components(config.strategy)[1] == (
         "er",
-        {"memory": 20, "batch": None, "selection": "reservoir", "per_class": None},
+        {"memory": 20, "batch": None, "selection": "reservoir", "per_class": None, "current": False},
     )
 
 
