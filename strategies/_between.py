@@ -9,8 +9,9 @@ from clbench.strategy import Learner, Strategy
 
 
 class BetweenStages(Strategy):
-    """Base of methods that act before each stage but the first, and say so when a run had no other."""
+    """Base of methods that act before each stage but the first, and say so, by name, when a run had no other."""
 
+    method = ""
     acted = 0
 
     @abstractmethod
@@ -27,4 +28,4 @@ class BetweenStages(Strategy):
         """Say so if there was one stage."""
         if self.acted:
             return []
-        return [f"never fired: {type(self).__name__} acts before each stage but the first, and the run had one stage"]
+        return [f"never fired: {self.method} acts before each stage but the first, and the run had one stage"]

@@ -31,7 +31,7 @@ def weight_layers(model: nn.Module, include_head: bool = True) -> list[nn.Linear
 def used_layers(learner: Learner, include_head: bool = True) -> list[nn.Linear | nn.Conv2d]:
     """Return those of ``weight_layers`` that the stage trains: of heads of their own, only those that its data use."""
     layers = weight_layers(learner.model, include_head)
-    classifier = learner.model.classifier
+    classifier = getattr(learner.model, "classifier", None)
     if not isinstance(classifier, nn.ModuleList):
         return layers
     used = set(learner.data.heads.unique().tolist())

@@ -36,6 +36,8 @@ class Distillation(LooksAtPasses):
     head has learnt so far.
     """
 
+    method = ""
+
     def __init__(self, mu: float | list[float]) -> None:
         super().__init__()
         self.strengths = mu if isinstance(mu, list) else [mu]
@@ -71,7 +73,7 @@ class Distillation(LooksAtPasses):
         """Say so if there never was a teacher."""
         if self.taught:
             return []
-        return [f"never fired: {type(self).__name__} distils what earlier stages learnt, and the run had one stage"]
+        return [f"never fired: {self.method} distils what earlier stages learnt, and the run had one stage"]
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Keep the network as the next stage's teacher, and what it has learnt."""

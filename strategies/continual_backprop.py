@@ -22,11 +22,9 @@ class Usefulness:
     map, the product mean|w_out|·mean|h − ĥ| is taken for each and averaged, as in the authors' code (ConvGnT).
     """
 
-    def __init__(self, units: int, device: torch.device) -> None:
-        self.utility = torch.zeros(units, device=device)
-        self.mean = torch.zeros(units, device=device)
-        self.uncorrected = torch.ones(units, device=device)  # η^age of each unit
-        self.age = torch.zeros(units, device=device)
+    def __init__(self, units: int, weight: Tensor) -> None:
+        self.utility, self.mean, self.age = (weight.new_zeros(units) for _ in range(3))
+        self.uncorrected = weight.new_ones(units)  # η^age of each unit
         self.due = 0.0  # units to replace, with the fraction left from earlier steps
         self.young: deque[tuple[int, int]] = deque()  # (step, count) of replacements, to know the old without asking
         self.steps = 0
@@ -36,6 +34,7 @@ class Usefulness:
         self.steps += 1
         self.age += 1
         self.uncorrected *= decay
+        h = h.to(self.mean.dtype)  # of less precision than weights, where the run is
         self.mean.lerp_(h.mean((0, 2)), 1 - decay)
         mean = self.mean / (1 - self.uncorrected)
         contribution = (h - mean.unsqueeze(1)).abs_().mean(0).mul_(reading(layer)).mean(1)
@@ -90,20 +89,22 @@ class ContinualBackprop(WatchesUnits):
         """Watch; utilities go on."""
         super().before_training_exp(learner)
         self.random = learner.random(f"continual backprop of stage {learner.stage}")
-        self.units = self.units or [Usefulness(layer.units, learner.device) for layer in self.layers]
+        self.units = self.units or [Usefulness(layer.units, layer.incoming.weight.detach()) for layer in self.layers]
 
     @torch.no_grad()
     def after_update(self, learner: Learner, **kwargs: Any) -> None:
-        """Watch, and replace whose turn it is."""
+        """Watch, and replace whose turn it is: all are chosen before any is replaced, as in the authors' code."""
+        chosen = []
         for layer, units, h in zip(self.layers, self.units, self.activity.outputs, strict=True):
             units.observe(layer, h, self.decay)
             count = units.turn(self.rate, self.maturity)
-            if count:
-                self.replaced += count
-                chosen = units.least(count, self.maturity)
-                give_to_readers(layer, torch.where(chosen, units.mean / (1 - units.uncorrected), 0.0))
-                replace_units(learner, layer, chosen, self.random, zero_bias=True)
-                units.begin_anew(chosen)
+            self.replaced += count
+            chosen.append(units.least(count, self.maturity) if count else None)
+        for layer, units, leaving in zip(self.layers, self.units, chosen, strict=True):
+            if leaving is not None:
+                give_to_readers(layer, torch.where(leaving, units.mean / (1 - units.uncorrected), 0.0))
+                replace_units(learner, layer, leaving, self.random, zero_bias=True)
+                units.begin_anew(leaving)
 
     def warnings(self) -> list[str]:
         """Say so if no unit was replaced."""

@@ -32,6 +32,8 @@ class Dash(BetweenStages):
     smaller rest).
     """
 
+    method = "dash"
+
     def __init__(
         self,
         *,

@@ -24,6 +24,8 @@ class Fire(BetweenStages):
     include_head: the classifier too, as there; of heads of their own those that the stage trains.
     """
 
+    method = "fire"
+
     def __init__(self, *, iterations: Count = 10, include_head: bool = True) -> None:
         super().__init__()
         self.iterations = iterations

@@ -49,7 +49,7 @@ class Jumpstart(LooksAtPasses):
         """Have the penalty's gradient added where the loss's arrives."""
         z = inputs[0]
         if self.looking and self.lam and z.requires_grad:
-            added, pulled = gradient(z.detach().float(), self.lam, self.rho)
+            added, pulled = gradient(z.detach().to(torch.promote_types(z.dtype, torch.float32)), self.lam, self.rho)
             self.pulled += pulled
             z.register_hook(lambda found: found + added.to(found.dtype))
 

@@ -39,8 +39,8 @@ class Orthogonal(Parseval):
         """Collect the layers and start the power iteration."""
         super().before_training_exp(learner)
         random = learner.random("power iteration")
-        sizes = [min(as_matrix(layer.weight).shape) for layer in self.layers]
-        self.directions = [torch.randn(size, generator=random).to(learner.device) for size in sizes]
+        weights = [layer.weight for layer in self.layers]
+        self.directions = [torch.randn(min(as_matrix(weight).shape), generator=random).to(weight) for weight in weights]
 
     @torch.no_grad()
     def before_update(self, learner: Learner, **kwargs: Any) -> None:

@@ -67,8 +67,8 @@ class SpectralReg(Strategy):
         """Collect the layers and start the power iteration."""
         random = learner.random("power iteration")
         self.layers = weight_layers(learner.model)
-        rows = [len(layer.weight) for layer in self.layers]
-        self.left = [torch.randn(count, generator=random).to(learner.device) for count in rows]
+        weights = [layer.weight for layer in self.layers]
+        self.left = [torch.randn(len(weight), generator=random).to(weight) for weight in weights]
 
     @torch.no_grad()
     def before_update(self, learner: Learner, **kwargs: Any) -> None:

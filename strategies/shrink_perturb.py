@@ -26,6 +26,8 @@ class ShrinkPerturb(BetweenStages):
     perturb 0.01. The optimiser's state is dropped.
     """
 
+    method = "shrink-perturb"
+
     def __init__(self, *, shrink: UnitInterval = 0.4, perturb: NonNegative = 0.1, noise: Noise = "fresh-init") -> None:
         super().__init__()
         self.shrink = shrink
@@ -62,4 +64,6 @@ def shrink_only(*, shrink: UnitInterval = 0.4) -> ShrinkPerturb:
 
     The control for shrink and perturb (Ash and Adams 2020, arXiv:1910.08475).
     """
-    return ShrinkPerturb(shrink=shrink, perturb=0.0)
+    made = ShrinkPerturb(shrink=shrink, perturb=0.0)
+    made.method = "shrink-only"
+    return made

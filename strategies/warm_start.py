@@ -27,6 +27,8 @@ class Cold(BetweenStages):
     it forgets everything.
     """
 
+    method = "cold"
+
     def act(self, learner: Learner) -> None:
         """Begin anew."""
         renew(learner, [learner.model], "cold start")
@@ -65,6 +67,8 @@ class ResetHead(BetweenStages):
     Nikishin et al. 2022 (arXiv:2205.07802), the smallest of their resets. All heads are drawn anew.
     """
 
+    method = "reset-head"
+
     def act(self, learner: Learner) -> None:
         """Draw the classifier anew."""
         renew(learner, [learner.model.classifier], "reset of the head")  # type: ignore[list-item]
@@ -77,6 +81,8 @@ class ResetLayers(BetweenStages):
     Nikishin et al. 2022 (arXiv:2205.07802); Zhou et al. 2022 (arXiv:2202.00155), later-layer forgetting.
     layers: how many linear and convolutional layers before the classifier; all of them, if there are fewer.
     """
+
+    method = "reset-layers"
 
     def __init__(self, *, layers: Count = 1) -> None:
         super().__init__()
