@@ -390,9 +390,12 @@ def ran(options: dict[str, Any], tasks: int = 5) -> list[Any]:
     """The parts of a small run's strategy, and whether it was fine-tuning bit for bit."""
     made: list[Any] = []
     declared = registry.strategy.load(options["name"])
-    registry.strategy._declared[options["name"]] = registry.Declared(
-        options["name"], lambda **given: made.append(declared.make(**given)) or made[-1], declared.attributes
-    )
+
+    def make(**given: Any) -> Any:
+        made.append(declared.make(**given))
+        return made[-1]
+
+    registry.strategy._declared[options["name"]] = registry.Declared(options["name"], make, declared.attributes)
     object.__setattr__(registry.strategy._declared[options["name"]], "schema", declared.schema)
     try:
         found, naive = on_digits(options, tasks), naive_on_digits(tasks)
