@@ -28,6 +28,17 @@ def weight_layers(model: nn.Module, include_head: bool = True) -> list[nn.Linear
     ]
 
 
+def used_layers(learner: Learner, include_head: bool = True) -> list[nn.Linear | nn.Conv2d]:
+    """Return those of ``weight_layers`` that the stage trains: of heads of their own, only those that its data use."""
+    layers = weight_layers(learner.model, include_head)
+    classifier = getattr(learner.model, "classifier", None)
+    if not isinstance(classifier, nn.ModuleList):
+        return layers
+    used = set(learner.data.heads.unique().tolist())
+    others = {id(part) for head, one in enumerate(classifier) if head not in used for part in one.modules()}
+    return [layer for layer in layers if id(layer) not in others]
+
+
 def unknown_layers(model: nn.Module) -> str:
     """Kinds of modules with weights that are neither linear nor convolutional nor a normalisation."""
     known = (nn.Linear, nn.Conv2d, *NORMS)

@@ -36,12 +36,15 @@ class Distillation(LooksAtPasses):
     head has learnt so far.
     """
 
+    method = ""
+
     def __init__(self, mu: float | list[float]) -> None:
         super().__init__()
         self.strengths = mu if isinstance(mu, list) else [mu]
         self.teacher: Any = None
         self.known: dict[int, Tensor] = {}
         self.mu = 0.0
+        self.taught = False
 
     @abstractmethod
     def distance(self, model: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:
@@ -49,6 +52,7 @@ class Distillation(LooksAtPasses):
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Watch the features that the network computes anyway."""
+        self.taught |= self.teacher is not None
         self.mu = self.strengths[min(learner.stage, len(self.strengths) - 1)] if self.teacher is not None else 0.0
         backbone: Any = learner.model.backbone
         self.hook = backbone.register_forward_hook(self._keep)
@@ -64,6 +68,12 @@ class Distillation(LooksAtPasses):
         with torch.no_grad():
             taught = self.teacher.backbone(learner.mbatch[0])
         learner.loss = learner.loss + self.mu * self.distance(learner.model, self.features.float(), taught)
+
+    def warnings(self) -> list[str]:
+        """Say so if there never was a teacher."""
+        if self.taught:
+            return []
+        return [f"never fired: {self.method} distils what earlier stages learnt, and the run had one stage"]
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Keep the network as the next stage's teacher, and what it has learnt."""

@@ -21,20 +21,27 @@ PASSED = (nn.MaxPool2d, nn.AvgPool2d, nn.Flatten, nn.Identity)
 
 @dataclass(frozen=True)
 class HiddenLayer:
-    """A layer of units: the layer that makes them, its normalisation, its activation, and the layers that read them.
+    """A layer of units: the layer that makes them, its normalisation, and the layers that read them.
 
-    One unit is a row of a linear layer or a map of a convolution; it feeds ``spread`` inputs of each reader.
+    One unit is a row of a linear layer or a map of a convolution; it feeds ``spread`` inputs of each reader. ``read``
+    is the module whose output they read: the pooling or flattening behind the activation, or the activation itself.
     """
 
     incoming: nn.Linear | nn.Conv2d
     norm: nn.Module | None
-    activation: nn.Module
+    read: nn.Module
     outgoing: list[nn.Linear | nn.Conv2d]
 
     @property
     def units(self) -> int:
         """How many there are."""
         return len(self.incoming.weight)
+
+    def by_unit(self, output: Tensor) -> Tensor:
+        """What readers read as [samples, units, inputs that a unit feeds]; places of a map are samples of its unit."""
+        if output.dim() == 2:
+            return output.reshape(len(output), self.units, -1)
+        return as_units(output).unsqueeze(2)
 
     def spread(self, values: Tensor) -> Tensor:
         """Repeat a value of each unit for every input of a reader that it feeds."""
@@ -60,6 +67,8 @@ def hidden_layers(model: nn.Module, method: str) -> list[HiddenLayer]:
         elif isinstance(module, ELEMENTWISE) and layer is not None:
             found.append((layer, norm, module))
             layer = None
+        elif isinstance(module, PASSED) and layer is None:
+            found[-1:] = [(*last[:2], module) for last in found[-1:]]
         elif not isinstance(module, PASSED):
             raise UserError(
                 f"strategy '{method}' replaces single units and does not know what a {type(module).__name__} does with "
@@ -70,18 +79,21 @@ def hidden_layers(model: nn.Module, method: str) -> list[HiddenLayer]:
 
 
 class Activity:
-    """Catches the outputs of hidden layers, as [samples, units], until it is off, in passes for which ``looking()``."""
+    """Catches what the readers of hidden layers read, as [samples, units, inputs that a unit feeds], until it is off.
+
+    Passes for which ``looking()`` is false are passed over.
+    """
 
     def __init__(self, layers: Sequence[HiddenLayer], looking: Callable[[], bool] = lambda: True) -> None:
         self.outputs: list[Tensor] = [torch.empty(0)] * len(layers)
         self._hooks = [
-            layer.activation.register_forward_hook(self._catch(i, looking)) for i, layer in enumerate(layers)
+            layer.read.register_forward_hook(self._catch(i, layer, looking)) for i, layer in enumerate(layers)
         ]
 
-    def _catch(self, index: int, looking: Callable[[], bool]):  # type: ignore[no-untyped-def]
+    def _catch(self, index: int, layer: HiddenLayer, looking: Callable[[], bool]):  # type: ignore[no-untyped-def]
         def catch(module: nn.Module, inputs: object, output: Tensor) -> None:
             if looking():
-                self.outputs[index] = as_units(output.detach())
+                self.outputs[index] = layer.by_unit(output.detach())
 
         return catch
 

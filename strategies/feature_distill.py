@@ -18,6 +18,8 @@ class FeatureDistillation(Distillation):
     mu: one number, or a list with one for each stage, whose last holds on.
     """
 
+    method = "feature-distill"
+
     def __init__(self, *, mu: Strength = 1.0) -> None:
         super().__init__(mu)
 

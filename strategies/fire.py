@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from clbench.registry import Count, strategy
-from clbench.strategy import Learner, Strategy
+from clbench.strategy import Learner
 
-from ._layers import forget_optimizer, weight_layers
+from ._between import BetweenStages
+from ._layers import forget_optimizer, used_layers
 
 
 @strategy("fire")
-class Fire(Strategy):
+class Fire(BetweenStages):
     """Orthogonalise: before each later stage every weight matrix becomes the orthogonal one nearest to it, rescaled.
 
     Newton–Schulz iteration X ← 1.5X − 0.5XXᵀX from W/‖W‖_F (Higham 1986, doi:10.1137/0907079), then scaled by
-    √(out/in); a convolution tap by tap, divided by the number of taps. Every layer but the classifier; the optimiser's
-    state is dropped.
+    √(out/in); a convolution tap by tap, divided by the number of taps, as the authors of FIRE do in their code. Every
+    linear and convolutional layer; the optimiser's state is dropped.
+    include_head: the classifier too, as there; of heads of their own those that the stage trains.
     """
 
-    def __init__(self, *, iterations: Count = 10) -> None:
+    method = "fire"
+
+    def __init__(self, *, iterations: Count = 10, include_head: bool = True) -> None:
         super().__init__()
         self.iterations = iterations
+        self.include_head = include_head
 
     @torch.no_grad()
-    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Orthogonalise, but not before the first stage."""
-        if learner.stage == 0:
-            return
-        for layer in weight_layers(learner.model, include_head=False):
+    def act(self, learner: Learner) -> None:
+        """Orthogonalise."""
+        for layer in used_layers(learner, self.include_head):
             weight = layer.weight
             out, inputs = weight.shape[:2]
             # [taps, out, in]; a linear layer has one tap

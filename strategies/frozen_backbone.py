@@ -18,6 +18,8 @@ class FrozenBackbone(Strategy):
     of normalisation layers are frozen too.
     """
 
+    held = False
+
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Freeze the backbone once."""
         for weight in named_weights(learner.model).values():
@@ -27,6 +29,15 @@ class FrozenBackbone(Strategy):
     def before_training_epoch(self, learner: Learner, **kwargs: Any) -> None:
         """Keep running statistics as they are."""
         if learner.stage > 0:
+            self.held = True
             backbone = learner.model.backbone
             assert isinstance(backbone, nn.Module)
             backbone.eval()
+
+    def warnings(self) -> list[str]:
+        """Say so if there was no stage to train with frozen features."""
+        return (
+            []
+            if self.held
+            else ["never fired: frozen-backbone freezes after the first stage, and the run had no other"]
+        )

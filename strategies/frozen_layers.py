@@ -28,6 +28,7 @@ class FrozenLayers(Strategy):
     def __init__(self, *, layers: Pattern = "even") -> None:
         super().__init__()
         self.layers = layers
+        self.frozen = 0
 
     def check(self, model: nn.Module) -> None:
         """Only networks that have the layers."""
@@ -37,6 +38,13 @@ class FrozenLayers(Strategy):
         """Freeze them, before any other part of a composition collects what it protects."""
         for layer in self._chosen(learner.model):
             layer.requires_grad_(False)
+            self.frozen += 1
+
+    def warnings(self) -> list[str]:
+        """Say so if there was nothing to freeze."""
+        if self.frozen:
+            return []
+        return [f"never fired: frozen-layers froze nothing, since the network has no layer that is '{self.layers}'"]
 
     def _chosen(self, model: nn.Module) -> list[nn.Module]:
         layers = weight_layers(model, include_head=False)

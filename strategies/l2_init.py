@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 
 from clbench.registry import NonNegative, strategy
-from clbench.strategy import Learner, Strategy, gradients, grown, named_weights
+from clbench.strategy import Learner, Strategy, grown, named_weights
 
 from ._layers import norm_parameters
 
 
-@strategy("l2-init")
+@strategy("l2-init", version=2)
 class L2Init(Strategy):
     """Regenerative regularisation: (λ/2)‖θ − θ_0‖² towards the initial weights keeps them able to learn.
 
     Kumar et al. 2023 (arXiv:2308.11958), with the ½ of our penalties; every weight but those of normalisation
-    layers. New rows of a growing classifier are pulled towards what they were when they came.
+    layers. Weights that a batch gives no gradient, such as other tasks' heads, are left alone. New rows of a growing
+    classifier are pulled towards what they were when they came.
     """
 
     def __init__(self, *, lam: NonNegative = 0.001) -> None:
@@ -32,12 +33,12 @@ class L2Init(Strategy):
         named = {n: w for n, w in named_weights(learner.model, include_head=True).items() if id(w) not in norms}
         for name, weight in named.items():
             self.initial[name] = grown(self.initial.get(name), weight.detach().clone())
-        self.weights = list(named.values())
-        self.anchors = [self.initial[name] for name in named]
+        self.held = [(weight, self.initial[name]) for name, weight in named.items()]
 
     @torch.no_grad()
     def before_update(self, learner: Learner, **kwargs: Any) -> None:
         """Add λ(θ − θ_0) to the gradient of weights that have one."""
-        found = gradients(self.weights)
-        torch._foreach_add_(found, self.weights, alpha=self.lam)  # type: ignore[arg-type]
-        torch._foreach_sub_(found, self.anchors, alpha=self.lam)
+        used = [(weight, anchor, weight.grad) for weight, anchor in self.held if weight.grad is not None]
+        weights, anchors, found = (list(part) for part in zip(*used, strict=True))
+        torch._foreach_add_(found, weights, alpha=self.lam)
+        torch._foreach_sub_(found, anchors, alpha=self.lam)

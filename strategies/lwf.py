@@ -25,6 +25,8 @@ class LearningWithoutForgetting(Distillation):
     mu: one number, or a list with one for each stage, whose last holds on.
     """
 
+    method = "lwf"
+
     def __init__(self, *, mu: Strength = 1.0, temperature: Positive = 2.0, loss: Loss = "softmax") -> None:
         super().__init__(mu)
         self.temperature = temperature

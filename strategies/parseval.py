@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from clbench.registry import Count, NonNegative, strategy
+from clbench.registry import Count, NonNegative, Positive, strategy
 from clbench.strategy import Learner, Strategy
 
 from ._layers import as_matrix, weight_layers
@@ -15,17 +15,20 @@ from ._layers import as_matrix, weight_layers
 
 @strategy("parseval")
 class Parseval(Strategy):
-    """Parseval regularisation: λ‖WWᵀ − I‖²_F for every layer but the classifier keeps its rows orthonormal.
+    """Parseval regularisation: λ‖WWᵀ − sI‖²_F for every layer but the classifier keeps its rows orthogonal.
 
-    Chung et al. 2024 (arXiv:2412.07224), after Cisse et al. 2017 (arXiv:1704.08847). Kernels of a convolution
-    are laid out as rows.
+    Chung et al. 2024 (arXiv:2412.07224), after Cisse et al. 2017 (arXiv:1704.08847), where s is 1. Kernels of a
+    convolution are laid out as rows. Their code scales λ with (64/width)², since it was chosen for 64 units: here λ is
+    what is given.
+    s: squared length of the rows; 2 in their code, the square of the gain √2 with which networks begin there.
     """
 
     include_head: ClassVar[bool] = False
 
-    def __init__(self, *, lam: NonNegative = 0.001) -> None:
+    def __init__(self, *, lam: NonNegative = 0.001, s: Positive = 2.0) -> None:
         super().__init__()
         self.lam = lam
+        self.s = s
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Collect the layers."""
@@ -33,17 +36,17 @@ class Parseval(Strategy):
 
     @torch.no_grad()
     def before_update(self, learner: Learner, **kwargs: Any) -> None:
-        """Add 4λ(WWᵀ − I)W to the gradient."""
+        """Add 4λ(WWᵀ − sI)W to the gradient."""
         for layer in self.layers:
             if layer.weight.grad is not None:
-                layer.weight.grad.add_(gradient(layer.weight, self.lam))
+                layer.weight.grad.add_(gradient(layer.weight, self.lam, self.s))
 
 
-def gradient(weight: Tensor, lam: float) -> Tensor:
-    """∇ λ‖WWᵀ − I‖²_F = 4λ(WWᵀ − I)W."""
+def gradient(weight: Tensor, lam: float, s: float) -> Tensor:
+    """∇ λ‖WWᵀ − sI‖²_F = 4λ(WWᵀ − sI)W."""
     rows = as_matrix(weight)
     gram = rows @ rows.T
-    gram.diagonal().sub_(1.0)
+    gram.diagonal().sub_(s)
     return (4 * lam * gram @ rows).view_as(weight)
 
 
@@ -64,8 +67,8 @@ class SpectralReg(Strategy):
         """Collect the layers and start the power iteration."""
         random = learner.random("power iteration")
         self.layers = weight_layers(learner.model)
-        rows = [len(layer.weight) for layer in self.layers]
-        self.left = [torch.randn(count, generator=random).to(learner.device) for count in rows]
+        weights = [layer.weight for layer in self.layers]
+        self.left = [torch.randn(len(weight), generator=random).to(weight) for weight in weights]
 
     @torch.no_grad()
     def before_update(self, learner: Learner, **kwargs: Any) -> None:

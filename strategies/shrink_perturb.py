@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
 
 from clbench.registry import NonNegative, UnitInterval, strategy
-from clbench.strategy import Learner, Strategy
+from clbench.strategy import Learner
 
+from ._between import BetweenStages
 from ._layers import NORMS, forget_optimizer, fresh_copy, weight_layers
 
 Noise = Literal["fresh-init", "gaussian"]
 
 
 @strategy("shrink-perturb")
-class ShrinkPerturb(Strategy):
+class ShrinkPerturb(BetweenStages):
     """Shrink and perturb: before each later stage θ ← s·θ + p·θ', θ' newly drawn.
 
-    Ash and Adams 2020 (arXiv:1910.08475). noise 'fresh-init': θ' is a new initialisation, on every parameter,
-    and statistics of normalisation layers start anew. 'gaussian': θ' ~ N(0, 1) on weights and biases of linear and
-    convolutional layers alone, the variant that DASH (arXiv:2410.23495) compares with, at shrink 0.3 and perturb
-    0.01. The optimiser's state is dropped.
+    Ash and Adams 2020 (arXiv:1910.08475). noise 'fresh-init': θ' is a new initialisation, on every parameter, heads of
+    other tasks too, and statistics of normalisation layers start anew. 'gaussian': θ' ~ N(0, 1) on weights and biases
+    of linear and convolutional layers alone, the variant that DASH (arXiv:2410.23495) compares with, at shrink 0.3 and
+    perturb 0.01. The optimiser's state is dropped.
     """
+
+    method = "shrink-perturb"
 
     def __init__(self, *, shrink: UnitInterval = 0.4, perturb: NonNegative = 0.1, noise: Noise = "fresh-init") -> None:
         super().__init__()
@@ -32,10 +35,8 @@ class ShrinkPerturb(Strategy):
         self.noise = noise
 
     @torch.no_grad()
-    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Shrink and perturb, but not before the first stage."""
-        if learner.stage == 0:
-            return
+    def act(self, learner: Learner) -> None:
+        """Shrink and perturb."""
         if self.noise == "fresh-init":
             self._towards(learner.model, fresh_copy(learner, "shrink-perturb"))
         else:
@@ -63,4 +64,6 @@ def shrink_only(*, shrink: UnitInterval = 0.4) -> ShrinkPerturb:
 
     The control for shrink and perturb (Ash and Adams 2020, arXiv:1910.08475).
     """
-    return ShrinkPerturb(shrink=shrink, perturb=0.0)
+    made = ShrinkPerturb(shrink=shrink, perturb=0.0)
+    made.method = "shrink-only"
+    return made

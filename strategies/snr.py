@@ -20,8 +20,8 @@ class Silence:
         self.silent, self.fired, self.age = (torch.zeros(units, device=device) for _ in range(3))
 
     def observe(self, h: Tensor) -> None:
-        """Take a step's activations [samples, units] in."""
-        fires = h.amax(0) > 0
+        """Take in what the readers read in a step, [samples, units, inputs that a unit feeds]."""
+        fires = h.amax((0, 2)) > 0
         self.age += 1
         self.silent += 1
         self.silent.masked_fill_(fires, 0.0)
@@ -62,12 +62,14 @@ class SelfNormalizedResets(WatchesUnits):
         self.least = least
         self.steps = 0
         self.units: list[Silence] = []
+        self.reset = torch.zeros(())
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Watch; histories go on."""
         super().before_training_exp(learner)
         self.random = learner.random(f"self-normalised resets of stage {learner.stage}")
         self.units = self.units or [Silence(layer.units, learner.device) for layer in self.layers]
+        self.reset = self.reset.to(learner.device)
 
     @torch.no_grad()
     def after_update(self, learner: Learner, **kwargs: Any) -> None:
@@ -79,3 +81,13 @@ class SelfNormalizedResets(WatchesUnits):
                 chosen = units.unusual(self.rate, self.least)
                 replace_units(learner, layer, chosen, self.random)
                 units.begin_anew(chosen)
+                self.reset += chosen.sum()
+
+    def warnings(self) -> list[str]:
+        """Say so if no unit was reset."""
+        if self.steps < self.every:
+            return [f"never fired: snr looks every {self.every} steps, and the run had {self.steps}"]
+        if not self.reset:
+            looks = self.steps // self.every
+            return [f"never fired: snr found no unit in {looks} looks whose silence was improbable; nothing was reset"]
+        return []

@@ -34,7 +34,8 @@ class SparseGroupLasso(Strategy):
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Collect the layers."""
-        self.layers = weight_layers(learner.model, include_head=False)
+        layers = weight_layers(learner.model, include_head=False)
+        self.layers = [layer for layer in layers if layer.weight.requires_grad]
 
     @torch.no_grad()
     def after_update(self, learner: Learner, **kwargs: Any) -> None:

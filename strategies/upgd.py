@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from clbench.registry import NonNegative, Share, strategy
 from clbench.strategy import Learner, Strategy, grown, named_weights
 
 POOL = 2**20
+Maximum = Literal["corrected", "uncorrected"]
 
 
 @strategy("upgd")
@@ -19,18 +20,23 @@ class Upgd(Strategy):
     """Perturbed gradient descent by utility: useful weights are held, useless ones moved by gradient and noise.
 
     Elsayed and Mahmood 2024 (arXiv:2404.00781), algorithm 1, weight-wise with global normalisation:
-    U ← βU + (1−β)(−gθ), g ← (g + σξ)(1 − sigmoid(U/max U)), ξ ~ N(0, 1); the correction of U for its start cancels. The
-    step is the optimiser's: the paper's is plain SGD. Heads that the batch does not use are left alone. Noise is cut
-    from a pool of a million draws at a new place each step, since drawing it each step would cost more than the step.
+    U ← βU + (1−β)(−gθ), Û = U/(1−βᵗ), g ← (g + σξ)(1 − sigmoid(Û/max Û)), ξ ~ N(0, 1). The step is the optimiser's: the
+    paper's is plain SGD. Heads that the batch does not use are left alone. Noise is cut from a pool of a million draws
+    at a new place each step, since drawing it each step would cost more than the step.
+    maximum: 'corrected' divides by max Û, as algorithm 1 has it, so that the correction cancels; 'uncorrected' divides
+    Û by max U, as the authors' code does: until t is some 1/(1−β) steps weights of positive utility are all but frozen,
+    and those of negative utility move at nearly twice the speed.
     """
 
     exclusive = "changes the optimiser's step"
 
-    def __init__(self, *, beta: Share = 0.999, noise: NonNegative = 0.001) -> None:
+    def __init__(self, *, beta: Share = 0.999, noise: NonNegative = 0.001, maximum: Maximum = "corrected") -> None:
         super().__init__()
         self.beta = beta
         self.noise = noise
+        self.maximum = maximum
         self.utility: dict[str, Tensor] = {}
+        self.steps: dict[str, int] = {}  # t of each weight, which counts from its first gradient
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Collect the weights; utilities go on, from 0 where a growing classifier has new rows."""
@@ -55,6 +61,10 @@ class Upgd(Strategy):
         highest = torch.stack([utility.max() for utility in utilities]).max().clamp_min(1e-30)
         # 1 − sigmoid(x) = sigmoid(−x)
         free = list(torch._foreach_mul(utilities, -1 / highest))
+        if self.maximum == "uncorrected":
+            for name, _ in used:
+                self.steps[name] = self.steps.get(name, 0) + 1
+            torch._foreach_div_(free, [1 - self.beta ** self.steps[name] for name, _ in used])
         torch._foreach_sigmoid_(free)
         if self.noise:
             torch._foreach_add_(found, [self._noise(weight) for weight in weights])

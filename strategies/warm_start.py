@@ -7,6 +7,7 @@ from typing import Any
 from clbench.registry import Count, strategy
 from clbench.strategy import Learner, Strategy
 
+from ._between import BetweenStages
 from ._layers import forget_optimizer, renew, weight_layers
 
 
@@ -19,18 +20,19 @@ class Warm(Strategy):
 
 
 @strategy("cold")
-class Cold(Strategy):
+class Cold(BetweenStages):
     """Cold start: every weight is drawn anew before each stage, and the optimiser begins anew.
 
     Ash and Adams 2020 (arXiv:1910.08475), section 2: what a warm start is compared with. Where old data are taken away,
     it forgets everything.
     """
 
-    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Begin anew, but not before the first stage, which has."""
-        if learner.stage > 0:
-            renew(learner, [learner.model], "cold start")
-            forget_optimizer(learner)
+    method = "cold"
+
+    def act(self, learner: Learner) -> None:
+        """Begin anew."""
+        renew(learner, [learner.model], "cold start")
+        forget_optimizer(learner)
 
 
 @strategy("warm-reset-optimizer")
@@ -41,38 +43,52 @@ class WarmResetOptimizer(Strategy):
     (Dohare et al. 2024, arXiv:2306.13812). Nothing to do where the run resets the optimiser at each task.
     """
 
+    forgot = False
+
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Forget the optimiser's state."""
+        self.forgot |= bool(learner.optimizer.state)
         forget_optimizer(learner)
+
+    def warnings(self) -> list[str]:
+        """Say so if there never was a state to forget."""
+        if self.forgot:
+            return []
+        return [
+            "never fired: warm-reset-optimizer found no state of the optimiser to forget; it differs from 'warm' where "
+            "there is momentum or Adam, and 'optimizer.reset' is never"
+        ]
 
 
 @strategy("reset-head")
-class ResetHead(Strategy):
+class ResetHead(BetweenStages):
     """Draw the classifier anew before each later stage; the features go on.
 
     Nikishin et al. 2022 (arXiv:2205.07802), the smallest of their resets. All heads are drawn anew.
     """
 
-    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Draw the classifier anew, but not before the first stage."""
-        if learner.stage > 0:
-            renew(learner, [learner.model.classifier], "reset of the head")  # type: ignore[list-item]
+    method = "reset-head"
+
+    def act(self, learner: Learner) -> None:
+        """Draw the classifier anew."""
+        renew(learner, [learner.model.classifier], "reset of the head")  # type: ignore[list-item]
 
 
 @strategy("reset-layers")
-class ResetLayers(Strategy):
+class ResetLayers(BetweenStages):
     """Draw the last layers and the classifier anew before each later stage; earlier layers go on.
 
     Nikishin et al. 2022 (arXiv:2205.07802); Zhou et al. 2022 (arXiv:2202.00155), later-layer forgetting.
     layers: how many linear and convolutional layers before the classifier; all of them, if there are fewer.
     """
 
+    method = "reset-layers"
+
     def __init__(self, *, layers: Count = 1) -> None:
         super().__init__()
         self.layers = layers
 
-    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Draw them anew, but not before the first stage."""
-        if learner.stage > 0:
-            last = weight_layers(learner.model, include_head=False)[-self.layers :]
-            renew(learner, [*last, learner.model.classifier], "reset of layers")  # type: ignore[list-item]
+    def act(self, learner: Learner) -> None:
+        """Draw them anew."""
+        last = weight_layers(learner.model, include_head=False)[-self.layers :]
+        renew(learner, [*last, learner.model.classifier], "reset of layers")  # type: ignore[list-item]

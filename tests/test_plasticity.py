@@ -206,11 +206,11 @@ def test_parseval_gradient_against_autograd() -> None:
     torch.manual_seed(2)
     weight = torch.randn(3, 2, 2, 2, requires_grad=True)
     rows = weight.flatten(1)
-    (0.7 * (rows @ rows.T - torch.eye(3)).square().sum()).backward()
+    (0.7 * (rows @ rows.T - 1.5 * torch.eye(3)).square().sum()).backward()
     assert weight.grad is not None
-    assert torch.allclose(parseval.gradient(weight.detach(), 0.7), weight.grad, atol=1e-4)
+    assert torch.allclose(parseval.gradient(weight.detach(), 0.7, 1.5), weight.grad, atol=1e-4)
     square, _ = torch.linalg.qr(torch.randn(4, 4))
-    assert float(parseval.gradient(square, 1.0).abs().max()) < 1e-5
+    assert float(parseval.gradient(square, 1.0, 1.0).abs().max()) < 1e-5
 
 
 def test_spectral_gradient_against_autograd() -> None:

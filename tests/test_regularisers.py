@@ -196,7 +196,7 @@ def reference(z: Tensor, rho: float) -> Tensor:
 def test_jumpstart_gradient_is_that_of_its_penalty(shape: tuple[int, ...]) -> None:
     z = (torch.randn(shape, dtype=torch.float64) * 0.8).requires_grad_()
     (expected,) = torch.autograd.grad(reference(z, 0.3), z)
-    torch.testing.assert_close(gradient(z.detach(), 2.0, 0.3), 2 * expected)
+    torch.testing.assert_close(gradient(z.detach(), 2.0, 0.3)[0], 2 * expected)
 
 
 def test_jumpstart_moves_dead_and_linear_units_and_no_healthy_one() -> None:
@@ -286,6 +286,7 @@ def test_random_labels_are_learnt_once_from_spoilt_copies() -> None:
     learner: Any = Learner(small(nn.Linear(16, 4)), images.float(), labels)
     learner.data.images = images
     method = RandomLabelPretrain(copies=3, zeroed=0.25, epochs=1)
+    assert method.warnings() == []
     spoilt = method._spoilt(learner.data, torch.Generator().manual_seed(0))
     assert len(spoilt) == 120
     assert set(spoilt.images.unique().tolist()) == {0, 200}
@@ -298,6 +299,19 @@ def test_random_labels_are_learnt_once_from_spoilt_copies() -> None:
         method.before_training_exp(learner)
         same = all(torch.equal(a, b) for a, b in zip(before, learner.model.parameters(), strict=True))
         assert same != moves
+    assert "threshold missed: random-label-pretrain fitted" in method.warnings()[0]
+
+
+def test_random_labels_are_learnt_until_they_are_fitted() -> None:
+    torch.manual_seed(0)
+    images = torch.randint(256, (12, 1, 4, 4), dtype=torch.uint8)
+    learner: Any = Learner(small(nn.Linear(16, 32), nn.ReLU()), images.float(), torch.arange(12) % 3)
+    learner.data.images, learner.data.scale = images, torch.full((1, 1, 1), 1 / 255)
+    method = RandomLabelPretrain(lr=0.5)
+    method.before_training_exp(learner)
+    assert method.accuracy == 1.0
+    assert 1 < method.took < 350
+    assert method.warnings() == []
 
 
 def test_upstream_data_must_be_named_and_fit() -> None:

@@ -55,10 +55,10 @@ CONSTANT_STRENGTH = ("l2", "random", "rwalk", "l2-init", "parseval", "spectral-r
 # Options under which two epochs of few samples are enough to see what the method does.
 SOON: dict[str, dict[str, Any]] = {
     "weight-clipping": {"zeta": 0.5},
-    "redo": {"every": 5, "threshold": 0.5},
+    "redo": {"threshold": 0.5},
     "continual-backprop": {"rate": 0.05, "maturity": 5},
     "snr": {"every": 5, "least": 1, "rate": 0.9},
-    "hare-tortoise": {"every": 5},
+    "hare-tortoise": {"momentum": 0.9},
     "frozen-layers": {"layers": "odd"},
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from clbench import registry
 from clbench.engine import optimizers
 from clbench.errors import UserError
 from clbench.models.network import MultiHeadNetwork, Network
+from clbench.store import Result
 from clbench.strategies._units import Activity, HiddenLayer, drawn_anew, hidden_layers, replace_units
 from clbench.strategies.continual_backprop import Usefulness, give_to_readers
 from clbench.strategies.hare_tortoise import HareTortoise
@@ -69,18 +71,20 @@ def test_networks_they_do_not_know_are_refused_by_name(strategy: str, model: dic
         run_small(strategy, {"model": model})
 
 
-def test_activity_counts_every_place_of_a_map_as_a_sample() -> None:
-    model = cnn()
+def test_activity_is_what_the_next_layer_reads() -> None:
+    model: Any = cnn()
     layers = hidden_layers(model, "test")
     activity = Activity(layers)
     x = torch.randn(6, 1, 4, 4)
     model(x)
     activity.off()
-    maps = model.backbone[:3]  # type: ignore[index]
-    assert activity.outputs[0].shape == (6 * 16, 3)
+    read = model.backbone[:5](x)
+    torch.testing.assert_close(activity.outputs[0].flatten(1), read)
+    assert activity.outputs[0].shape == (6, 3, 4)  # what the linear layer reads: four places of each map, after pooling
     model(2 * x)
-    assert activity.outputs[1].shape == (6, 5), "off: the second pass was not caught"
-    assert maps is not None
+    assert activity.outputs[1].shape == (6, 5, 1), "off: the second pass was not caught"
+    maps = HiddenLayer(model.backbone[0], None, model.backbone[3], [nn.Conv2d(3, 2, 1)])
+    assert maps.by_unit(torch.randn(6, 3, 2, 2)).shape == (24, 3, 1), "places that a convolution reads are samples"
 
 
 def test_only_the_batchs_own_pass_is_watched() -> None:
@@ -94,7 +98,7 @@ def test_only_the_batchs_own_pass_is_watched() -> None:
     model(torch.randn(6, 1, 4, 4))
     method.pass_ends(fake)
     model(torch.randn(9, 1, 4, 4))
-    assert [len(outputs) for outputs in method.activity.outputs] == [6 * 16, 6]
+    assert [len(outputs) for outputs in method.activity.outputs] == [6, 6]
     method.after_training_exp(fake)
 
 
@@ -132,8 +136,8 @@ def test_drawn_anew_is_pytorchs_own_initialisation() -> None:
 
 def test_redo_scores_and_recycles_dormant_units() -> None:
     outputs = torch.tensor([[0.0, 1.0, 2.0], [0.0, 1.0, 4.0]])
-    assert torch.allclose(scores(outputs), torch.tensor([0.0, 0.75, 2.25]))
-    assert torch.equal(scores(torch.zeros(2, 3)), torch.zeros(3))
+    assert torch.allclose(scores(outputs.unsqueeze(2)), torch.tensor([0.0, 0.75, 2.25]))
+    assert torch.equal(scores(torch.zeros(2, 3, 1)), torch.zeros(3))
     model: Any = mlp()
     with torch.no_grad():
         for layer in (model.backbone[1], model.backbone[3]):
@@ -154,12 +158,12 @@ def test_redo_scores_and_recycles_dormant_units() -> None:
 def test_usefulness_is_the_running_utility_written_out() -> None:
     model: Any = mlp()
     layer = hidden_layers(model, "test")[0]
-    units = Usefulness(3, torch.device("cpu"))
+    units = Usefulness(3, torch.zeros(()))
     utility, mean = torch.zeros(3), torch.zeros(3)
     for t in range(1, 6):
         h = torch.rand(7, 3)
         with torch.no_grad():
-            units.observe(layer, h, 0.9)
+            units.observe(layer, h.unsqueeze(2), 0.9)
         mean = 0.9 * mean + 0.1 * h.mean(0)
         corrected = mean / (1 - 0.9**t)
         reads = model.backbone[3].weight.abs().mean(0) / model.backbone[1].weight.abs().mean(1)
@@ -173,7 +177,7 @@ def test_usefulness_is_the_running_utility_written_out() -> None:
 
 
 def test_replacement_keeps_its_rate_among_the_mature() -> None:
-    units = Usefulness(100, torch.device("cpu"))
+    units = Usefulness(100, torch.zeros(()))
     replaced = 0
     for _ in range(300):
         units.steps += 1
@@ -206,7 +210,7 @@ def test_snr_resets_only_improbable_silence() -> None:
     silence = Silence(3, torch.device("cpu"))
     for t in range(1000):
         # unit 0 fires always, unit 1 every tenth step, unit 2 always but for the last 200 steps
-        silence.observe(torch.tensor([[1.0, float(t % 10 == 0), float(t < 800)]]))
+        silence.observe(torch.tensor([[[1.0], [float(t % 10 == 0)], [float(t < 800)]]]))
     assert silence.silent.tolist() == [0.0, 9.0, 200.0]
     assert silence.unusual(0.01, least=1).tolist() == [False, False, True]
     assert silence.unusual(0.01, least=500).tolist() == [False, False, False]
@@ -353,3 +357,119 @@ def test_cold_start_is_a_fresh_network_with_fresh_statistics() -> None:
 
 def tensor_range(values: Tensor) -> float:
     return float(values.detach().abs().max())
+
+
+# What each says of a run of 30 steps in which it could not act.
+IDLE: list[tuple[dict[str, Any], str]] = [
+    ({"name": "redo", "every": 1000}, "never fired: redo looked at no unit, since the run had fewer than 1000 steps"),
+    ({"name": "snr", "every": 100}, "never fired: snr looks every 100 steps, and the run had 30"),
+    ({"name": "snr", "every": 10, "rate": 0}, "never fired: snr found no unit in 3 looks"),
+    ({"name": "continual-backprop", "rate": 1e-4}, "never fired: continual-backprop replaced no unit"),
+    ({"name": "hare-tortoise", "every": 1000}, "never fired: hare-tortoise sets the hare back every 1000 steps"),
+    ({"name": "weight-clipping", "zeta": 100}, "never fired: weight-clipping met no weight beyond ±100/√fan_in"),
+    ({"name": "frozen-layers", "layers": "even"}, "never fired: frozen-layers froze nothing"),
+    ({"name": "warm-reset-optimizer"}, "never fired: warm-reset-optimizer found no state"),
+]
+BETWEEN = ["cold", "dash", "fire", "reset-head", "reset-layers", "shrink-only", "shrink-perturb"]
+LATER = [*BETWEEN, "lwf", "feature-distill", "frozen-backbone"]
+
+
+def on_digits(strategy: Any, tasks: int) -> Result:
+    """Six steps a task."""
+    stream = {"scenario": {"name": "split-digits", "tasks": tasks, "samples_per_task": 48}}
+    return run_small(strategy, stream, {"batch_size": 16})
+
+
+@cache
+def naive_on_digits(tasks: int) -> Result:
+    """Fine-tuning, run once."""
+    return on_digits("naive", tasks)
+
+
+def ran(options: dict[str, Any], tasks: int = 5) -> list[Any]:
+    """The parts of a small run's strategy, and whether it was fine-tuning bit for bit."""
+    made: list[Any] = []
+    declared = registry.strategy.load(options["name"])
+
+    def make(**given: Any) -> Any:
+        made.append(declared.make(**given))
+        return made[-1]
+
+    registry.strategy._declared[options["name"]] = registry.Declared(options["name"], make, declared.attributes)
+    object.__setattr__(registry.strategy._declared[options["name"]], "schema", declared.schema)
+    try:
+        found, naive = on_digits(options, tasks), naive_on_digits(tasks)
+    finally:
+        registry.strategy._declared[options["name"]] = declared
+    same = found.diagnostics["training_loss"] == naive.diagnostics["training_loss"]
+    return [made[0], same and found.accuracy == naive.accuracy]
+
+
+@pytest.mark.parametrize(("options", "said"), IDLE)
+def test_what_never_acted_is_naive_and_says_so(options: dict[str, Any], said: str) -> None:
+    method, naive = ran(options)
+    assert naive
+    (warning,) = method.warnings()
+    assert warning.startswith(said)
+
+
+@pytest.mark.parametrize("strategy", LATER)
+def test_what_acts_between_stages_says_so_of_one_stage(strategy: str) -> None:
+    method, naive = ran({"name": strategy}, tasks=1)
+    assert naive
+    (warning,) = method.warnings()
+    assert warning.startswith(f"never fired: {strategy} ")
+    method, naive = ran({"name": strategy}, tasks=2)
+    assert not naive
+    assert method.warnings() == []
+
+
+@pytest.mark.parametrize("strategy", ["redo", "hare-tortoise", "jumpstart", "l2-init", "upgd", "random-label-pretrain"])
+def test_defaults_act_on_short_stages(strategy: str) -> None:
+    """Six steps a stage are enough for each of them to look, and to say so where there was nothing to do."""
+    method, naive = ran({"name": strategy})
+    assert naive == any(warning.startswith("never fired") for warning in method.warnings())
+
+
+def test_redo_that_finds_no_dormant_unit_says_so() -> None:
+    model: Any = mlp()
+    with torch.no_grad():
+        for layer in (model.backbone[1], model.backbone[3]):
+            layer.bias.fill_(5.0)  # all units fire
+    fake = learner(model)
+    fake.stage_steps = 8
+    method = ReDo(looks=2)
+    method.before_training_exp(fake)
+    for _ in range(8):
+        method.after_update(fake)
+    assert method.warnings() == ["never fired: redo found no unit below its threshold 0.025 in 2 looks"]
+
+
+def test_jumpstart_without_anything_to_pull_says_so() -> None:
+    model: Any = mlp()
+    fake = learner(model)
+    method: Any = registry.strategy.load("jumpstart").make()
+    method.before_training_exp(fake)
+    assert method.warnings()[0].startswith("never fired: jumpstart")
+    method.pass_begins(fake)
+    model(torch.zeros(2, 1, 2, 2)).sum().backward()
+    assert method.warnings() == []
+    method.after_training_exp(fake)
+
+
+def test_half_precision_goes_through_hooks() -> None:
+    """Under autocast units' outputs have fewer digits than weights."""
+    for name in ("jumpstart", "continual-backprop", "redo", "snr"):
+        model: Any = cnn()
+        fake = learner(model)
+        fake.stage_steps, fake.is_training = 1, True
+        method: Any = registry.strategy.load(name).make()
+        method.before_training_exp(fake)
+        method.pass_begins(fake)
+        with torch.autocast("cpu", torch.bfloat16):
+            output = model(fake.data.images)
+        method.pass_ends(fake)
+        nn.functional.cross_entropy(output.float(), fake.data.labels).backward()
+        fake.optimizer.step()
+        method.after_update(fake)
+        method.after_training_exp(fake)

@@ -145,8 +145,9 @@ class ScheduleLearningRate(SupervisedPlugin):
 class AdaptiveGradientClipping(SupervisedPlugin):
     """Clip each unit's gradient g to ‖g‖ ≤ τ·max(‖w‖, 10⁻³), w being the unit's weights (agc is τ).
 
-    Brock et al. 2021 (arXiv:2102.06171), eq. 3. Units are a weight's first dimension; biases and gains are clipped one
-    by one. The classifier is left alone, as the paper recommends. It comes after all strategies, penalties included.
+    Brock et al. 2021 (arXiv:2102.06171), eq. 3. Units are a weight's first dimension; a bias, or a gain, is one unit as
+    a whole, as in the authors' code. The classifier is left alone, as the paper recommends. It comes after all
+    strategies, penalties included.
     """
 
     def __init__(self, tau: float) -> None:
@@ -169,6 +170,7 @@ class AdaptiveGradientClipping(SupervisedPlugin):
 
 
 def _unit_norms(tensor: torch.Tensor) -> torch.Tensor:
-    """Norm of each unit's weights, in a shape that multiplies the tensor."""
-    rest = list(range(1, tensor.dim()))
-    return torch.linalg.vector_norm(tensor, dim=rest, keepdim=True) if rest else tensor.abs()
+    """Norm of each unit's weights, in a shape that multiplies the tensor; what is a vector at heart is one unit."""
+    dims = None if tensor.squeeze().dim() <= 1 else list(range(1, tensor.dim()))
+    norms: torch.Tensor = torch.linalg.vector_norm(tensor, dim=dims, keepdim=True)
+    return norms

@@ -45,6 +45,11 @@ LATER: Mapping[str, Mapping[str, Later]] = {
         "l2-fixed": _SCOPE,
         "random": _PENALTY,
         "random-fixed": _SCOPE,
+        "upgd": {"maximum": "corrected"},
+        "parseval": {"s": 1.0},
+        "orthogonal": {"form": "frobenius"},
+        "fire": {"include_head": False},
+        "hare-tortoise": {"epochs": 10},
         "er": {"selection": "reservoir", "per_class": None},
     },
 }
