@@ -30,17 +30,15 @@ SEEDS = [100, 101]
 HARM = 0.01  # a default may cost so much accuracy, against fine-tuning, in no setting
 COST = 0.02  # the same for regularisers of training, whose point is not accuracy
 
-_MNIST = {"scenario.samples_per_task": 5000}
-_CIFAR = {"scenario.samples_per_task": 1000, "model.width": 8}
-# Name → what is run: digits, MNIST and CIFAR-10, split and permuted, all three kinds.
+# Scenario → what its recipe is changed by: digits, MNIST and CIFAR-10, split and permuted, all three kinds.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "split-digits": {"scenario": "split-digits"},
-    "domain": {"scenario": "split-digits", "scenario.incremental": "domain"},
-    "class": {"scenario": "split-digits", "scenario.incremental": "class"},
-    "permuted-digits": {"scenario": "permuted-digits"},
-    "split-mnist": {"scenario": "split-mnist", "scenario.incremental": "domain"} | _MNIST,
-    "permuted-mnist": {"scenario": "permuted-mnist", "scenario.tasks": 5} | _MNIST | {"batch_size": 32},
-    "split-cifar10": {"scenario": "split-cifar10"} | _CIFAR,
+    "split-digits": {},
+    "split-domain-digits": {},
+    "split-class-digits": {},
+    "permuted-digits": {},
+    "split-domain-mnist": {"scenario.samples_per_task": 5000},
+    "permuted-mnist": {"scenario.tasks": 5, "scenario.samples_per_task": 5000, "batch_size": 32},
+    "split-cifar10": {"scenario.samples_per_task": 1000, "model.width": 8},
 }
 
 
@@ -106,7 +104,7 @@ def points(chosen: Sequence[str]) -> list[dict[str, Any]]:
     tried: list[dict[str, Any]] = [{"strategy": "naive"}]
     tried += [{"strategy": n, f"strategy.{grids[n].option}": value} for n in chosen for value in grids[n].values]
     held_out = {"evaluate": "validation", "scenario.validation": 0.2}
-    return [setting | held_out | one for setting in SETTINGS.values() for one in tried]
+    return [{"scenario": name} | changes | held_out | one for name, changes in SETTINGS.items() for one in tried]
 
 
 def scores(runs: Sequence[Run], chosen: Sequence[str]) -> Scores:
@@ -114,10 +112,9 @@ def scores(runs: Sequence[Run], chosen: Sequence[str]) -> Scores:
     accuracy: dict[tuple[str, float, str, int], float] = {}
     for run in runs:
         flat = flat_setup(run.setup)
-        setting = _setting(run.scenario, flat)
         grid = (METHODS | REGULARISERS).get(run.strategy)
         strength = float(flat[f"strategy.{grid.option}"]) if grid else 0.0
-        accuracy[run.strategy, strength, setting, run.seed] = run.metrics.get("average_accuracy") or 0.0
+        accuracy[run.strategy, strength, run.scenario, run.seed] = run.metrics.get("average_accuracy") or 0.0
     found: dict[str, dict[float, dict[str, float]]] = {}
     for name in chosen:
         for strength in (METHODS | REGULARISERS)[name].values:
@@ -129,11 +126,6 @@ def scores(runs: Sequence[Run], chosen: Sequence[str]) -> Scores:
                 for setting in SETTINGS
             }
     return found
-
-
-def _setting(scenario: str, flat: Mapping[str, Any]) -> str:
-    kind = flat.get("scenario.incremental")
-    return str(kind) if scenario == "split-digits" and kind != "task" else scenario
 
 
 def chosen_strength(by_strength: Mapping[float, Mapping[str, float]], regulariser: bool) -> float:
