@@ -31,7 +31,7 @@ class GDumb(Strategy):
     arXiv:1608.03983), after a first epoch at a tenth. A schedule of the optimiser's, if the run has one, replaces it.
     memory: how many samples it holds. epochs: 256 in the paper, 128 in its code for MNIST; a power of two ends a cycle.
     cutmix: share of steps whose batch is mixed with itself (Yun et al. 2019, arXiv:1905.04899); in the paper .5, for
-    digits 0.
+    MNIST 0.
     """
 
     exclusive = "trains on its memory alone"
