@@ -21,6 +21,7 @@ from clbench.registry import Count, Declared, Positive, UnitInterval, scenario_p
 # How long a stage lasts: exactly one of these is given.
 LENGTHS = ("epochs", "steps", "until_train_accuracy")
 MAX_EPOCHS = 100  # where no recipe says after how many epochs a stage gives up
+AGC_VERSION = 2  # of optimisers that clip each unit's gradient: since 2 a bias vector is one unit
 
 
 class RunConfig(BaseModel):
@@ -81,10 +82,10 @@ class RunConfig(BaseModel):
 
     def check_code(self) -> None:
         """Raise UserError if a unit is not what it was when this run was planned, or its file has changed since."""
-        for unit, now in _code(self.strategy, self.scenario, self.model).items():
+        for unit, now in _code(self.strategy, self.scenario, self.model, self.optimizer).items():
             then = self.code.get(unit, store.Code())
             kind, _, name = unit.partition(" ")
-            origin = registry.REGISTRIES[kind].load(name).origin
+            origin = registry.REGISTRIES[kind].load(name).origin if kind in registry.REGISTRIES else None
             if then.identity == now.identity and not (origin and origin.changed):
                 continue
             where = f" ({origin.file})" if origin else ""
@@ -138,14 +139,14 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
         "optimizer": _optimizer_section(merged["optimizer"]),
         "pretrain": _pretrain_section(merged.get("pretrain")),
     }
-    resolved["code"] = _code(resolved["strategy"], resolved["scenario"], resolved["model"])
+    resolved["code"] = _code(*(resolved[section] for section in ("strategy", "scenario", "model", "optimizer")))
     try:
         return [RunConfig.model_validate(resolved | {"seed": seed}) for seed in seeds]
     except ValidationError as error:
         raise _user_error("", error, known) from None
 
 
-def _code(strategy: Section, scenario: Section, model: Section) -> dict[str, store.Code]:
+def _code(strategy: Section, scenario: Section, model: Section, optimizer: Section) -> dict[str, store.Code]:
     """What the units of a run are, as they are loaded."""
     family, _ = scenario_parts(scenario["name"])
     units = [("strategy", part) for part in store.parts(strategy["name"])]
@@ -155,6 +156,8 @@ def _code(strategy: Section, scenario: Section, model: Section) -> dict[str, sto
         origin = unit.origin
         source, sha256 = (origin.source, origin.sha256) if origin else (None, None)
         found[f"{kind} {name}"] = store.Code(version=unit.version, source=source, sha256=sha256)
+    if optimizer.get("agc") is not None:
+        found[f"optimizer {optimizer['name']}"] = store.Code(version=AGC_VERSION)
     return found
 
 

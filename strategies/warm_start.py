@@ -11,7 +11,7 @@ from ._between import BetweenStages
 from ._layers import forget_optimizer, renew, weight_layers
 
 
-@strategy("warm")
+@strategy("warm", same_as="naive")
 class Warm(Strategy):
     """Warm start: each stage goes on from the last one's weights and, if the run keeps it, optimiser state.
 

@@ -430,6 +430,21 @@ def test_a_baseline_of_another_version_is_not_comparable(mode: Any) -> None:
     assert "baseline: version 1 of rwalk; candidate: version 2. Make" in cell.reason
 
 
+def test_clipping_by_units_has_a_version_of_its_own() -> None:
+    """Bias vectors became one unit of adaptive gradient clipping: runs without it are what they were."""
+    plain, clipped = (resolve(SMALL, {"strategy": "naive", "optimizer": {"agc": agc}})[0] for agc in (None, 0.01))
+    assert "optimizer sgd" not in plain.code
+    assert clipped.code["optimizer sgd"] == Code(version=2)
+    clipped.check_code()
+    settings = {"settings": {"optimizer": {"name": "sgd", "lr": 0.05, "agc": 0.01}}}
+    old = runs("naive", **settings)
+    new = runs("naive", {"optimizer sgd": Code(version=2)}, day=2, **settings)
+    (board,) = leaderboards(old + new + runs("ewc"))
+    names = {entry.label.partition(" (")[0] for entry in board.entries}
+    assert names == {"naive, version 1 of sgd", "naive", "ewc"}
+    assert check(old, new, Rules()).cells[0].verdict == "not comparable"
+
+
 @pytest.mark.parametrize("mode", ["statistical", "exact"])
 def test_a_plugin_that_was_edited_is_compared_and_the_edit_is_said(mode: Any) -> None:
     found = check(runs("shrink", plugin("a")), runs("shrink", plugin("b")), Rules(mode=mode))

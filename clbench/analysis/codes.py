@@ -9,7 +9,11 @@ from typing import Any
 
 from clbench.analysis.runs import Run, flat_setup
 
-CODE = {"strategy": "code.strategy", "model": "code.model"}  # section → its code, as keys of a setup
+CODE = {
+    "strategy": "code.strategy",
+    "model": "code.model",
+    "optimizer": "code.optimizer",
+}  # section → its code, as keys of a setup
 
 
 def marks(setups: Sequence[Mapping[str, Any]], created: Sequence[str]) -> list[str]:
@@ -21,7 +25,8 @@ def marks(setups: Sequence[Mapping[str, Any]], created: Sequence[str]) -> list[s
     for section, key in CODE.items():
         users: dict[Any, list[int]] = defaultdict(list)
         for place, setup in enumerate(setups):
-            users[setup.get(f"{section}.name")].append(place)
+            if key in setup:
+                users[setup.get(f"{section}.name")].append(place)
         for name, places in users.items():
             codes = {place: str(setups[place].get(key)) for place in places}
             newest = max(places, key=lambda place: _age(codes[place], created[place]))
@@ -66,8 +71,9 @@ def other_version(baseline: Iterable[Run], candidate: Iterable[Run]) -> str | No
     """
     sides = [sorted({run.setup for run in runs}) for runs in (baseline, candidate)]
     for section, key in CODE.items():
-        old, new = ({_version(str(flat_setup(setup).get(key))) for setup in setups} for setups in sides)
-        if old != new:
+        flats = [[flat_setup(setup) for setup in setups] for setups in sides]
+        old, new = ({_version(str(flat[key])) for flat in side if key in flat} for side in flats)
+        if old and new and old != new:
             name = flat_setup(sides[0][0]).get(f"{section}.name")
             was, now = (" and ".join(sorted(versions)) for versions in (old, new))
             return (

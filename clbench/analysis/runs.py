@@ -126,9 +126,11 @@ def _setup(result: Result) -> dict[str, Any]:
     config = {key: value for key, value in result.config.items() if key != "seed"}
     strategies = store.parts(result.strategy)
     model = result.config.get("model", {}).get("name")
-    return config | {
-        "code": {"strategy": _code(result, "strategy", strategies), "model": _code(result, "model", [model])}
-    }
+    code = {"strategy": _code(result, "strategy", strategies), "model": _code(result, "model", [model])}
+    optimizer = result.config.get("optimizer", {})
+    if optimizer.get("agc") is not None:  # what else an optimiser does has no version
+        code["optimizer"] = _code(result, "optimizer", [optimizer["name"]])
+    return config | {"code": code}
 
 
 def _code(result: Result, kind: str, names: Sequence[str]) -> str:
