@@ -436,7 +436,7 @@ def test_clipping_by_units_has_a_version_of_its_own() -> None:
     assert "optimizer sgd" not in plain.code
     assert clipped.code["optimizer sgd"] == Code(version=2)
     clipped.check_code()
-    settings = {"settings": {"optimizer": {"name": "sgd", "lr": 0.05, "agc": 0.01}}}
+    settings: dict[str, Any] = {"settings": {"optimizer": {"name": "sgd", "lr": 0.05, "agc": 0.01}}}
     old = runs("naive", **settings)
     new = runs("naive", {"optimizer sgd": Code(version=2)}, day=2, **settings)
     (board,) = leaderboards(old + new + runs("ewc"))
