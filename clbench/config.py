@@ -149,13 +149,13 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
 def _code(strategy: Section, scenario: Section, model: Section, optimizer: Section) -> dict[str, store.Code]:
     """What the units of a run are, as they are loaded."""
     family, _ = scenario_parts(scenario["name"])
-    units = [("strategy", part) for part in store.parts(strategy["name"])]
+    units = [("strategy", name, options) for name, options in components(strategy)]
     found: dict[str, store.Code] = {}
-    for kind, name in [*units, ("scenario", family), ("model", model["name"])]:
+    for kind, name, options in [*units, ("scenario", family, scenario), ("model", model["name"], model)]:
         unit = registry.REGISTRIES[kind].load(name)
         origin = unit.origin
         source, sha256 = (origin.source, origin.sha256) if origin else (None, None)
-        found[f"{kind} {name}"] = store.Code(version=unit.version, source=source, sha256=sha256)
+        found[f"{kind} {name}"] = store.Code(version=unit.version_with(options), source=source, sha256=sha256)
     if optimizer.get("agc") is not None:
         found[f"optimizer {optimizer['name']}"] = store.Code(version=AGC_VERSION)
     return found

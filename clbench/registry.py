@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -46,6 +46,12 @@ class Declared:
     attributes: dict[str, Any] = field(default_factory=dict)
     keyword_only: bool = True
     version: int = 1
+    concerns: Sequence[str] | None = None
+
+    def version_with(self, options: Mapping[str, Any]) -> int:
+        """The version that a run with these options has: 1 if this version concerns none of those that are on."""
+        concerned = self.concerns is None or any(options.get(option) for option in self.concerns)
+        return self.version if concerned else 1
 
     @property
     def origin(self) -> Origin | None:
@@ -67,11 +73,15 @@ class Registry:
         self._declared: dict[str, Declared] = {}
         self._plugin_files: list[Path] = []
 
-    def __call__(self, name: str, *, version: int = 1, **attributes: Any) -> Callable[[Unit], Unit]:
+    def __call__(
+        self, name: str, *, version: int = 1, concerns: Sequence[str] | None = None, **attributes: Any
+    ) -> Callable[[Unit], Unit]:
         """Declare a unit: ``@strategy("ewc", version=2)``. Both must be literals, since they are read from the text.
 
         The version, above 1, is part of a run's identity. It is raised when the unit's numbers at unchanged options
-        change, so that old Results stay apart from new ones.
+        change, so that old Results stay apart from new ones. ``concerns``: the options that must be on for that; runs
+        with none of them give the numbers that they gave before, and keep their identity. Empty where only a
+        default has changed, which the options of a run tell.
         """
 
         def declare(unit: Unit) -> Unit:
@@ -81,7 +91,7 @@ class Registry:
                     f"{self.kind} '{name}' is declared twice, in {known.make.__module__} and {unit.__module__}. "
                     "Rename one of them."
                 )
-            self._declared[name] = Declared(name, unit, attributes, version=version)
+            self._declared[name] = Declared(name, unit, attributes, version=version, concerns=concerns)
             return unit
 
         return declare

@@ -58,7 +58,7 @@ ONE_HEAD_RECIPES = RECIPES | {
 }
 
 
-@scenario("split", version=2, recipes=RECIPES)
+@scenario("split", version=2, concerns=(), recipes=RECIPES)
 def split(
     data: Dataset,
     seed: int,

@@ -89,7 +89,7 @@ class OnlineFisher(RunningMean):
         torch._foreach_addcmul_(self.running, found, found, self.rate)  # without a temporary
 
 
-@strategy("ewc", version=2)
+@strategy("ewc", version=2, concerns=("parity", "clamp"))
 def ewc(
     *,
     lam: NonNegative = 10.0,
@@ -121,7 +121,7 @@ def ewc(
     return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("ewc-online", version=2)
+@strategy("ewc-online", version=2, concerns=("clamp",))
 def ewc_online(
     *,
     lam: NonNegative = 10.0,
@@ -142,7 +142,7 @@ def ewc_online(
     return QuadraticPenalty(Fisher(fisher, fisher_samples), Anchor("online", gamma), lam, scope, clamp=clamp)
 
 
-@strategy("ewc-fixed", version=2)
+@strategy("ewc-fixed", version=2, concerns=("parity", "include_head"))
 def ewc_fixed(
     *,
     form: Form = "online",

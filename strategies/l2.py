@@ -31,7 +31,7 @@ def _uniform(parity: bool) -> Uniform:
     return Uniform(0.5 if parity else 1.0)
 
 
-@strategy("l2", version=2)
+@strategy("l2", version=2, concerns=("parity", "clamp"))
 def l2(
     *,
     lam: NonNegative = 0.1,
@@ -53,7 +53,7 @@ def l2(
     return QuadraticPenalty(_uniform(parity), anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("l2-fixed", version=2)
+@strategy("l2-fixed", version=2, concerns=("parity", "include_head"))
 def l2_fixed(
     *,
     accumulate: Accumulate = "mean",

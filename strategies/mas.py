@@ -44,7 +44,7 @@ class OnlineSensitivity(RunningMean):
         self.take(list(torch._foreach_abs(found)))
 
 
-@strategy("mas", version=2)
+@strategy("mas", version=2, concerns=("parity", "clamp"))
 def mas(
     *,
     lam: NonNegative = 0.01,
@@ -72,7 +72,7 @@ def mas(
     return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("mas-fixed", version=2)
+@strategy("mas-fixed", version=2, concerns=("parity", "include_head"))
 def mas_fixed(
     *,
     form: Form = "online",

@@ -46,7 +46,7 @@ class SynapticIntelligence(PathIntegral):
         return list(importance)
 
 
-@strategy("si", version=2)
+@strategy("si", version=2, concerns=("parity", "clamp"))
 def si(
     *,
     lam: NonNegative = 0.1,
@@ -81,7 +81,7 @@ def si(
     return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("si-fixed", version=2)
+@strategy("si-fixed", version=2, concerns=("parity", "include_head"))
 def si_fixed(
     *,
     xi: Positive = 0.1,

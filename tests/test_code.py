@@ -108,7 +108,7 @@ def firsts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def of_version(kind: registry.Registry, name: str, version: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Raise a unit's version for a test."""
-    monkeypatch.setitem(kind._declared, name, replace(kind.load(name), version=version))
+    monkeypatch.setitem(kind._declared, name, replace(kind.load(name), version=version, concerns=None))
 
 
 # What a run is.
@@ -428,6 +428,15 @@ def test_a_baseline_of_another_version_is_not_comparable(mode: Any) -> None:
     assert not found.passed
     assert cell.verdict == "not comparable"
     assert "baseline: version 1 of rwalk; candidate: version 2. Make" in cell.reason
+
+
+def test_a_version_that_concerns_an_option_leaves_other_runs_as_they_were() -> None:
+    """ewc's second version is about parity and clamp, split's about a default: runs without are what they were."""
+    codes = [resolve(SMALL, {"strategy": {"name": "ewc"} | options})[0].code for options in ({}, {"clamp": True})]
+    assert [code["strategy ewc"].version for code in codes] == [1, 2]
+    assert {code["scenario split"].version for code in codes} == {1}
+    declared = registry.Declared("x", print, version=3, concerns=())
+    assert declared.version_with({"parity": True}) == 1
 
 
 def test_clipping_by_units_has_a_version_of_its_own() -> None:
