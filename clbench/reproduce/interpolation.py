@@ -40,9 +40,10 @@ def _cells() -> dict[str, dict[str, Any]]:
         for variant, options in VARIANTS.items():
             optimizer = {"lr": eta} | ({"momentum": 0.9} if variant == "signed" else {})
             for lam in LAMS:
-                strategy = {"name": "si", "lam": lam} | options
+                strategy = {"name": "si", "lam": lam, "include_head": False} | options
                 arms[f"{variant}, λ {lam:g}, η {eta:g}"] = {"strategy": strategy, "optimizer": optimizer}
-        arms[f"explicit, η {eta:g}"] = {"strategy": "si-fixed", "optimizer": {"lr": eta}}
+        explicit = {"name": "si-fixed", "include_head": False}
+        arms[f"explicit, η {eta:g}"] = {"strategy": explicit, "optimizer": {"lr": eta}}
     return arms
 
 
