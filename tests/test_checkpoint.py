@@ -100,7 +100,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "the stage's own in memory": {"strategy": {"name": "er", "current": True}},
     "mixed": {"strategy": {"name": "gdumb", "epochs": 3, "cutmix": 0.5}, "augment": "crop"},
     "memory, sharpness-aware": {"strategy": "a-gem+der++", "optimizer": {"name": "sam"}},
-    "parity": {"strategy": {"name": "si", "parity": True}, "optimizer": {"momentum": 0.9}},
+    "parity": {"strategy": {"name": "si", "parity": True, "lam": 1e-6}, "optimizer": {"momentum": 0.9}},
     "interpolation with parity": {"strategy": {"name": "rwalk-fixed", "parity": True}, "optimizer": {"momentum": 0.9}},
     "clamped along a schedule": {
         "strategy": {"name": "ewc", "lam": 5000.0, "clamp": True},

@@ -87,7 +87,7 @@ def test_feature_distillation_is_the_mean_squared_difference() -> None:
 
 
 def test_distilled_features_forget_less() -> None:
-    layer = CLASS | {"logits": "current"}
+    layer = {"scenario": CLASS["scenario"] | {"class_order": "fixed"}, "logits": "current"}
     naive, held = run_small("naive", layer, MORE), run_small({"name": "feature-distill", "mu": 10.0}, layer, MORE)
     assert (held.metrics["forgetting"].value or 0) < 0.5 * (naive.metrics["forgetting"].value or 0)
 

@@ -228,7 +228,7 @@ def test_continued_runs_say_the_same(tmp_path: Path) -> None:
     short = {"until_train_accuracy": 1.0, "max_epochs": 1, "epochs": None}
     one = config(COUNTING, HUGE, short)
     whole = run(one, MACHINE)
-    assert kinds(whole) == ["collapsed", "unstable", "never fired", "threshold missed"]
+    assert {"collapsed", "unstable", "never fired", "threshold missed"} <= set(kinds(whole))
     for steps in (2, 7):
         with pytest.raises(StoppedError):
             run(one, MACHINE, None, Checkpoints(LocalFolder(tmp_path), 1e6, stopping=after(steps), resume=True))

@@ -15,7 +15,6 @@ from clbench.avalanche import SupervisedPlugin
 from clbench.config import RunConfig, resolve
 from clbench.data.sources import DataPlace
 from clbench.engine import run as engine
-from clbench.engine.assemble import plugins_of
 from clbench.engine.run import Machine
 from clbench.engine.within import WithinWatch
 from clbench.store import Result
@@ -97,7 +96,8 @@ class Spy(SupervisedPlugin):
 
 def test_curves_are_those_of_the_network_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     spy = Spy()
-    monkeypatch.setattr(engine, "plugins_of", lambda config: [*plugins_of(config), spy])
+    around = engine._Watches.around
+    monkeypatch.setattr(engine._Watches, "around", lambda self, plugins: around(self, [*plugins, spy]))
     result = run_small("ewc", TINY, OFTEN, {"model": {"norm": "batch"}})
     curves = result.diagnostics["accuracy_within"]
     assert curves[0] == [], "there are no old tasks in the first stage"

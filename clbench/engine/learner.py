@@ -164,10 +164,11 @@ class ResidentLearner(SupervisedTemplate):
     def logits(self, x: Tensor, heads: Tensor | int, parameters: dict[str, Tensor] | None = None) -> Tensor:
         """Logits as they are trained on: float32, with the classes that this run leaves out masked.
 
-        ``parameters`` stand in for the model's own, for ``torch.func``.
+        ``parameters`` stand in for the model's own, for ``torch.func``; gradients of single samples are then whole
+        float32, since autocast and vmap do not agree on attention.
         """
         arithmetic = self.arithmetic
-        half = arithmetic.precision == "bf16"
+        half = arithmetic.precision == "bf16" and parameters is None
         if arithmetic.memory_format is torch.channels_last and parameters is None:  # torch.func knows no such format
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(arithmetic.device.type, torch.bfloat16) if half else nullcontext():

@@ -37,10 +37,10 @@ def _to_4(content: Content) -> Content:
 
 
 def _to_5(content: Content) -> Content:
-    """Version 4 warned of nothing and knew no versions of strategies: each was its first."""
+    """Version 4 warned of nothing and knew no versions of strategies: each was its first. Keys have come since."""
     names = parts(str(content["config"]["strategy"]["name"]))
     code = {f"strategy {name}": {"version": 1} for name in names}
-    return content | {"schema_version": 5, "warnings": [], "code": code}
+    return content | {"schema_version": 5, "config": completed(content["config"]), "warnings": [], "code": code}
 
 
 STEPS: dict[int, Callable[[Content], Content]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5}

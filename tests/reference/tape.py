@@ -14,7 +14,6 @@ from clbench import store
 from clbench.config import RunConfig
 from clbench.data.sources import DataPlace
 from clbench.engine import run as engine
-from clbench.engine.assemble import plugins_of
 from clbench.strategy import Strategy
 
 Named = dict[str, Tensor]
@@ -83,7 +82,8 @@ def record(config: RunConfig) -> tuple[Tape, store.Result]:
     """Run a config in float64 on the real engine."""
     tape = Tape()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "plugins_of", lambda config: [Recorder(tape), *plugins_of(config)])
+        around = engine._Watches.around
+        patch.setattr(engine._Watches, "around", lambda self, plugins: [Recorder(tape), *around(self, plugins)])
         # The learner hands logits on as float32.
         patch.setattr(torch.Tensor, "float", lambda one: one if one.dtype == torch.float64 else one.to(torch.float32))
         return tape, engine.run(config, engine.Machine(DataPlace.default(None)))
