@@ -83,7 +83,7 @@ class QuadraticPenalty(Anchored):
             self.largest, self.layer = rate * self.stiffest, self.stiff_layer
             self.limit = stable_up_to(optimizer.param_groups[0])
             if first and self.largest > 1:
-                warnings.warn(Remark(f"a penalty is strong: {self._told()}."), stacklevel=2)
+                warnings.warn(Remark(f"a penalty is strong: {self._told()}. {self.advice}."), stacklevel=2)
 
     def _clamped(self, rate: float) -> Weights:
         return list(torch._foreach_clamp_max(self.whole, 1 / rate if rate > 0 else math.inf))
@@ -106,7 +106,7 @@ class QuadraticPenalty(Anchored):
     def _told(self) -> str:
         return (
             f"ηλA up to {self.largest:.3g} (layer {self.layer}); above 1 a step passes the anchor, above "
-            f"{self.limit:.3g} such steps diverge. {self.advice}"
+            f"{self.limit:.3g} such steps diverge"
         )
 
 

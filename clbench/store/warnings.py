@@ -29,11 +29,13 @@ KINDS = {
         "the same answer to every image", "Lower optimizer.lr, or the strategy's strength", spoils=True
     ),
     "unstable": Kind(
-        "steps of the method diverge by themselves", "Lower the strategy's strength, or optimizer.lr", spoils=True
+        "steps of the method diverge by themselves",
+        "Lower the strategy's strength or optimizer.lr; penalties have strategy.clamp=true",
+        spoils=True,
     ),
     "overshoot": Kind(
         "steps of the method passed their aim and came back",
-        "Lower the strategy's strength, or optimizer.lr",
+        "Lower the strategy's strength or optimizer.lr; penalties have strategy.clamp=true",
         spoils=False,
     ),
     "never fired": Kind(
