@@ -142,7 +142,7 @@ def ewc_online(
     return QuadraticPenalty(Fisher(fisher, fisher_samples), Anchor("online", gamma), lam, scope, clamp=clamp)
 
 
-@strategy("ewc-fixed", version=2, concerns=("parity", "include_head"))
+@strategy("ewc-fixed", version=2, concerns=("parity",))
 def ewc_fixed(
     *,
     form: Form = "online",

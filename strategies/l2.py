@@ -53,7 +53,7 @@ def l2(
     return QuadraticPenalty(_uniform(parity), anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("l2-fixed", version=2, concerns=("parity", "include_head"))
+@strategy("l2-fixed", version=2, concerns=("parity",))
 def l2_fixed(
     *,
     accumulate: Accumulate = "mean",

@@ -72,7 +72,7 @@ def mas(
     return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("mas-fixed", version=2, concerns=("parity", "include_head"))
+@strategy("mas-fixed", version=2, concerns=("parity",))
 def mas_fixed(
     *,
     form: Form = "online",

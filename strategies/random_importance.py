@@ -65,7 +65,7 @@ def random(
     return QuadraticPenalty(Random(), anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("random-fixed", version=2, concerns=("parity", "include_head"))
+@strategy("random-fixed", version=2, concerns=("parity",))
 def random_fixed(
     *,
     accumulate: Accumulate = "mean",

@@ -81,7 +81,7 @@ def si(
     return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("si-fixed", version=2, concerns=("parity", "include_head"))
+@strategy("si-fixed", version=2, concerns=("parity",))
 def si_fixed(
     *,
     xi: Positive = 0.1,

@@ -95,6 +95,8 @@ def strategy_of(stream: str, base: str, method: str, recipe: Options) -> Options
     if base == "ewc-fixed":
         own = {key: value for key, value in own.items() if key == "include_head"}
     own.pop("name", None)
+    if base != "naive":
+        own = {"include_head": False} | own  # heads of their own; where one is shared the recipe says so
     if not method:
         return {"name": base} | own
     name, options = CONTROLS.get(method, (method, METHODS.get(method, {})))
