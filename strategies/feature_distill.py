@@ -20,7 +20,7 @@ class FeatureDistillation(Distillation):
 
     method = "feature-distill"
 
-    def __init__(self, *, mu: Strength = 1.0) -> None:
+    def __init__(self, *, mu: Strength = 3.0) -> None:
         super().__init__(mu)
 
     def distance(self, model: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:

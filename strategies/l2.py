@@ -34,7 +34,7 @@ def _uniform(parity: bool) -> Uniform:
 @strategy("l2", version=2, concerns=("parity", "clamp"))
 def l2(
     *,
-    lam: NonNegative = 0.1,
+    lam: NonNegative = 0.03,
     accumulate: Accumulate = "mean",
     clamp: bool = False,
     balanced: bool = False,

@@ -47,7 +47,7 @@ class OnlineSensitivity(RunningMean):
 @strategy("mas", version=2, concerns=("parity", "clamp"))
 def mas(
     *,
-    lam: NonNegative = 0.01,
+    lam: NonNegative = 0.03,
     form: Form = "batch",
     samples: Count | None = None,
     rate: UnitInterval = 0.8,

@@ -25,7 +25,7 @@ class Parseval(Strategy):
 
     include_head: ClassVar[bool] = False
 
-    def __init__(self, *, lam: NonNegative = 0.001, s: Positive = 2.0) -> None:
+    def __init__(self, *, lam: NonNegative = 0.0001, s: Positive = 2.0) -> None:
         super().__init__()
         self.lam = lam
         self.s = s
@@ -58,7 +58,7 @@ class SpectralReg(Strategy):
     there. Every linear and convolutional layer; the bias term of the paper is left out.
     """
 
-    def __init__(self, *, lam: NonNegative = 0.001, k: Count = 2) -> None:
+    def __init__(self, *, lam: NonNegative = 0.0003, k: Count = 2) -> None:
         super().__init__()
         self.lam = lam
         self.k = k

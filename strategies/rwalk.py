@@ -121,7 +121,7 @@ def _measured(
 @strategy("rwalk", version=2)
 def rwalk(
     *,
-    lam: NonNegative = 1.0,
+    lam: NonNegative = 3.0,
     rate: UnitInterval = 0.9,
     interval: Count = 10,
     epsilon: Positive = 1e-3,

@@ -49,7 +49,7 @@ class SynapticIntelligence(PathIntegral):
 @strategy("si", version=2, concerns=("parity", "clamp"))
 def si(
     *,
-    lam: NonNegative = 0.1,
+    lam: NonNegative = 1.0,
     xi: Positive = 0.1,
     signed: bool = False,
     accumulate: Accumulate = "sum",
