@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from clbench.errors import UserError
 
@@ -43,6 +45,11 @@ class Listed:
     module: str | None  # None: a single file given with --plugin
     arguments: ast.arguments | None
     version: int = 1
+    concerns: Sequence[str] | None = None
+
+    def version_with(self, options: Mapping[str, Any]) -> int:
+        """The version that a run with these options has."""
+        return version_with(self.version, self.concerns, options)
 
     @property
     def summary(self) -> str:
@@ -64,18 +71,22 @@ def scan(file: Path, kind: str, module: str | None) -> list[Listed]:
         for decorator in node.decorator_list:
             match decorator:
                 case ast.Call(func=ast.Name(id=called), args=[ast.Constant(value=str(name)), *_]) if called == kind:
-                    doc, version = ast.get_docstring(node) or "", _version(decorator)
-                    units.append(Listed(name, doc, file, module, _arguments(node), version))
+                    doc, said = ast.get_docstring(node) or "", _said(decorator)
+                    version, concerns = said.get("version", 1), said.get("concerns")
+                    units.append(Listed(name, doc, file, module, _arguments(node), version, concerns))
     return units
 
 
-def _version(decorator: ast.Call) -> int:
-    """The version that a decorator gives; 1 where it says nothing."""
-    for keyword in decorator.keywords:
-        match keyword:
-            case ast.keyword(arg="version", value=ast.Constant(value=int(version))):
-                return version
-    return 1
+def version_with(version: int, concerns: Sequence[str] | None, options: Mapping[str, Any]) -> int:
+    """The version of a unit with these options: 1 if its version concerns none of those that are on."""
+    return version if concerns is None or any(options.get(option) for option in concerns) else 1
+
+
+def _said(decorator: ast.Call) -> dict[str, Any]:
+    """What a decorator says of the unit's version, as far as it is literal."""
+    found = {str(keyword.arg): keyword.value for keyword in decorator.keywords}
+    literal = {name: value for name, value in found.items() if isinstance(value, ast.Constant | ast.Tuple)}
+    return {name: ast.literal_eval(literal[name]) for name in ("version", "concerns") if name in literal}
 
 
 def options_of_function(file: Path, function: str) -> list[Option]:

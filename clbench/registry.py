@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from clbench.catalogue import Listed, scan
+from clbench.catalogue import Listed, scan, version_with
 from clbench.errors import UserError, did_you_mean
 from clbench.origins import OWN, Origin, origin_of, run_file, told
 
@@ -49,9 +49,8 @@ class Declared:
     concerns: Sequence[str] | None = None
 
     def version_with(self, options: Mapping[str, Any]) -> int:
-        """The version that a run with these options has: 1 if this version concerns none of those that are on."""
-        concerned = self.concerns is None or any(options.get(option) for option in self.concerns)
-        return self.version if concerned else 1
+        """The version that a run with these options has."""
+        return version_with(self.version, self.concerns, options)
 
     @property
     def origin(self) -> Origin | None:

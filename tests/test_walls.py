@@ -23,7 +23,7 @@ ALLOWED = {
     },
     "clbench.store": {"store", "errors"},
     "clbench.reproduce": {
-        "reproduce", "config", "layers", "data", "engine", "store", "analysis", "metrics", "errors", "",
+        "reproduce", "config", "layers", "registry", "data", "engine", "store", "analysis", "metrics", "errors", "",
     },
     "clbench.diagnostics": {"diagnostics", "data", "strategy", "avalanche", "models", "per_sample"},
     "clbench.engine": {

@@ -31,6 +31,8 @@ def _row(finding: Finding, wide: bool) -> list[str]:
         arm, published, ours = said.arm, f"{100 * said.value:.1f} ± {100 * said.tolerance:.1f}", _percent(finding.ours)
     else:
         arm, published, ours = f"{said.better} over {said.worse}", "better", _percent(finding.ours, sign=True)
+    if finding.older:
+        arm += " (older version)"
     if finding.diverged:
         ours = f"{ours} ({finding.diverged} diverged)".strip()
     control = "" if finding.control is None else f"{100 * finding.control.mean:.1f}"
@@ -53,7 +55,8 @@ def caption() -> str:
         "Per cent, mean and 95 % interval over n seeds; for a claim the difference in pairs of seeds, positive if it "
         "is as claimed. within: no further from the published number than its tolerance (published spread, or "
         "rounding, one seed, a figure read off) and our interval together. holds, fails: the interval leaves 0 out. "
-        "control: fine-tuning in the same set-up. min: minutes on two cores."
+        "control: fine-tuning in the same set-up. min: minutes on two cores. older version: made before the strategy's "
+        "numbers changed; run again, it is of today's."
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from clbench import registry
 from clbench.analysis.codes import latest
 from clbench.analysis.diagnosis import QUANTITIES
 from clbench.analysis.load import load
@@ -14,7 +17,7 @@ from clbench.analysis.runs import Run
 from clbench.analysis.statistics import Estimate, estimate
 from clbench.metrics import METRICS
 from clbench.reproduce.entry import Claim, Entry, Published
-from clbench.store import read
+from clbench.store import parts, read
 
 Verdict = Literal["within", "outside", "holds", "fails", "open", "not run"]
 
@@ -23,7 +26,8 @@ Verdict = Literal["within", "outside", "holds", "fails", "open", "not run"]
 class Finding:
     """A published number or claim, and ours: a mean over seeds, or of differences of seeds in pairs (better − worse).
 
-    ``diverged``: how many seeds of the arms concerned diverged; they are in no mean.
+    ``diverged``: how many seeds of the arms concerned diverged; they are in no mean. ``older``: runs of these arms are
+    of an earlier version of their strategy than today's.
     """
 
     entry: Entry
@@ -32,6 +36,7 @@ class Finding:
     diverged: int
     verdict: Verdict
     control: Estimate | None = None
+    older: bool = False
 
 
 Arms = dict[str, list[Run]]
@@ -40,8 +45,24 @@ Arms = dict[str, list[Run]]
 def findings(entry: Entry, folder: Path) -> list[Finding]:
     """Judge an entry by the Results that a folder has of it."""
     arms = runs_of(entry, folder)
-    numbers = [_number(entry, said, arms) for said in entry.published]
-    return numbers + [_order(entry, claim, arms) for claim in entry.claims]
+    older = {arm for arm, runs in arms.items() if any(map(of_older_version, runs))}
+    numbers = [replace(_number(entry, said, arms), older=said.arm in older) for said in entry.published]
+    orders = [
+        replace(_order(entry, claim, arms), older=bool({claim.better, claim.worse} & older)) for claim in entry.claims
+    ]
+    return numbers + orders
+
+
+def of_older_version(run: Run) -> bool:
+    """Whether a run's strategy, with the run's options, has a higher version today; read from the source text."""
+    setup = json.loads(run.setup)
+    section, names = setup["strategy"], parts(run.strategy)
+    for name, then in zip(names, setup["code"]["strategy"].split("; "), strict=True):
+        unit = registry.strategy.listed.get(name)
+        version = int(found[1]) if (found := re.search(r"version (\d+)", then)) else 1
+        if unit is not None and version < unit.version_with(section if len(names) == 1 else section[name]):
+            return True
+    return False
 
 
 def runs_of(entry: Entry, folder: Path) -> Arms:

@@ -31,6 +31,7 @@ SMALL_CNN: Options = {"name": "lenet", "width": 8, "units": 64, "norm": "batch"}
 SGD: Options = {"name": "sgd", "lr": 0.01, "momentum": 0.9, "reset": "never"}
 # As Shin et al. compare with it: θ ← 0.3θ + N(0, 0.01²).
 PERTURBED: Options = {"name": "shrink-perturb", "shrink": 0.3, "perturb": 0.01, "noise": "gaussian"}
+FIRE: Options = {"name": "fire", "include_head": False}  # the authors' code takes the classifier too
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ STUDIES = {
             {"name": "shrink-only", "shrink": 0.3},
             {"name": "dash", "floor": 0.05, "batch_size": 500},
             {"name": "dash", "floor": 0.3, "batch_size": 500},
-            {"name": "fire"},
+            FIRE,
         ],
         {
             "scenario": {"name": "warm-start-cifar10", "tasks": 10, "chunk_size": 500},
@@ -104,7 +105,7 @@ STUDIES = {
             PERTURBED,
             {"name": "dash", "floor": 0.05, "batch_size": 500},
             {"name": "dash", "batch_size": 500},
-            {"name": "fire"},
+            FIRE,
         ],
         {
             "scenario": {"name": "random-label-cifar10", "tasks": 2, "images": 500, "last_task": "true"},
