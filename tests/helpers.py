@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from clbench import metrics, store
@@ -15,6 +17,7 @@ from clbench.data.sources import DataPlace
 from clbench.data.tensors import TaskData
 from clbench.engine.run import Machine, metric_values, run
 
+SIZES = (48, 12, 30, 6, 24, 18)  # training images of each class of ``uneven``
 SMALL: dict[str, Any] = {
     "scenario": {"name": "split-digits", "tasks": 5, "samples_per_task": 48},
     "model": {"name": "mlp", "widths": [12]},
@@ -30,6 +33,18 @@ def config(strategy: Any, *layers: dict[str, Any], seed: int = 0) -> RunConfig:
 def run_small(strategy: Any, *layers: dict[str, Any], seed: int = 0, root: Path | None = None) -> store.Result:
     """Run it."""
     return run(config(strategy, *layers, seed=seed), Machine(DataPlace.default(root)))
+
+
+def uneven(root: Path) -> Path:
+    """Write six digits as a folder ``uneven`` of images, with classes of very different sizes; return its parent."""
+    images, labels = load_digits(return_X_y=True)
+    for label, count in enumerate(SIZES):
+        own = images[labels == label][: count + 12].reshape(-1, 8, 8)
+        for index, image in enumerate(own):
+            folder = root / "uneven" / ("train" if index < count else "test") / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((image * 15.9).astype("uint8")).save(folder / f"{index}.png")
+    return root
 
 
 def known(row: Sequence[float | None]) -> list[float]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from clbench.config import RunConfig, resolve
+from tests.helpers import uneven
 from tests.reference.quadratic import Method, Replay
 from tests.reference.tape import Tape, record
 
@@ -17,6 +19,12 @@ SHARED: dict[str, Any] = {"scenario": {"name": "split-digits", "incremental": "d
 GROWING: dict[str, Any] = {
     "scenario": {"name": "split-digits", "incremental": "class"} | HEADS["scenario"],
     "model": {"classifier": "growing"},
+}
+POOLED: dict[str, Any] = {
+    "scenario": {"name": "split-uneven", "tasks": 3},
+    "model": {"name": "lenet", "width": 2, "units": 4},
+    "precision": "fp32",
+    "epochs": 2,
 }
 PLAIN = {"lr": 0.05}
 MOMENTUM = {"lr": 0.02, "momentum": 0.9}
@@ -31,9 +39,11 @@ def setting(network: dict[str, Any], optimizer: dict[str, Any], strategy: dict[s
     return resolve(base, network, {"optimizer": optimizer, "strategy": strategy})[0]
 
 
-def compare(network: dict[str, Any], optimizer: dict[str, Any], strategy: dict[str, Any]) -> tuple[Tape, Replay]:
+def compare(
+    network: dict[str, Any], optimizer: dict[str, Any], strategy: dict[str, Any], root: Path | None = None
+) -> tuple[Tape, Replay]:
     """Weights after each step are the reference's to 1e-9; return both."""
-    tape, result = record(setting(network, optimizer, strategy))
+    tape, result = record(setting(network, optimizer, strategy), root)
     assert result.status == "ok"
     importance, _, variant = strategy["name"].partition("-")
     fixed = variant == "fixed"
@@ -66,6 +76,17 @@ def test_interpolations(name: str, parity: bool, network: dict[str, Any]) -> Non
     assert moved_apart(tape, fine_tuned(network is HEADS)), "it holds"
     start, end = tape.stages[1].start, tape.stages[1].weights[-1]
     assert not torch.equal(start["backbone.1.weight"], end["backbone.1.weight"]), "and does not freeze"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return uneven(tmp_path_factory.mktemp("data"))
+
+
+@pytest.mark.parametrize("name", sorted([*STRONG, *(f"{name}-fixed" for name in STRONG)]))
+def test_where_layers_pool_and_classes_are_unequal(name: str, root: Path) -> None:
+    lam = {} if name.endswith("fixed") else {"lam": STRONG[name] / 4}
+    compare(POOLED, MOMENTUM, {"name": name} | lam, root)
 
 
 @cache

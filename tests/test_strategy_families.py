@@ -6,13 +6,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from PIL import Image
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from clbench import registry
@@ -22,9 +19,9 @@ from clbench.engine.learner import ResidentLearner
 from clbench.engine.run import Machine, run
 from clbench.store import Result
 from clbench.store.warnings import kinds_of
+from tests.helpers import uneven
 from tests.test_strategy_contract import NEEDS, QUICK, STRATEGIES, course
 
-SIZES = (48, 12, 30, 6, 24, 18)  # training images of each class: some tasks are easy to answer with one class
 HARD: dict[str, Any] = {
     "scenario": {"name": "split-uneven", "tasks": 3},
     "model": {"name": "lenet", "width": 3, "units": 10},
@@ -61,18 +58,6 @@ DRAWS_IN_EACH_PASS = {"physics-aware": "every pass through a device has noise of
 def place(tmp_path_factory: pytest.TempPathFactory) -> DataPlace:
     """Six digits as a folder of images, with classes of very different sizes."""
     return DataPlace.default(uneven(tmp_path_factory.mktemp("data")))
-
-
-def uneven(root: Path) -> Path:
-    """Write the folder ``uneven`` and return its parent."""
-    images, labels = load_digits(return_X_y=True)
-    for label, count in enumerate(SIZES):
-        own = images[labels == label][: count + 12].reshape(-1, 8, 8)
-        for index, image in enumerate(own):
-            folder = root / "uneven" / ("train" if index < count else "test") / str(label)
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray((image * 15.9).astype("uint8")).save(folder / f"{index}.png")
-    return root
 
 
 def hard(name: str, place: DataPlace, *layers: dict[str, Any]) -> Result:

@@ -42,8 +42,15 @@ class Method:
 
 
 def logits(weights: Named, x: Tensor, head: int | None) -> Tensor:
-    """A network with one hidden layer."""
-    hidden = functional.linear(x.flatten(1), weights["backbone.1.weight"], weights["backbone.1.bias"]).relu()
+    """A network with one hidden layer, or with two convolutions, each pooled, and one hidden layer behind them."""
+    layers = sorted({int(name.split(".")[1]) for name in weights if name.startswith("backbone")})
+    hidden = x
+    for layer in layers:
+        weight, bias = weights[f"backbone.{layer}.weight"], weights[f"backbone.{layer}.bias"]
+        if weight.dim() == 4:
+            hidden = functional.max_pool2d(functional.conv2d(hidden, weight, bias, padding=2).relu(), 2, ceil_mode=True)
+        else:
+            hidden = functional.linear(hidden.flatten(1), weight, bias).relu()
     prefix = next(
         p for p in (f"classifier.{head}.", "classifier.classifier.", "classifier.") if p + "weight" in weights
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ def named(learner: Any) -> Named:
     return {name: weight.detach().clone() for name, weight in learner.model.named_parameters()}
 
 
-def record(config: RunConfig) -> tuple[Tape, store.Result]:
+def record(config: RunConfig, root: Path | None = None) -> tuple[Tape, store.Result]:
     """Run a config in float64 on the real engine."""
     tape = Tape()
     with pytest.MonkeyPatch.context() as patch:
@@ -86,4 +87,4 @@ def record(config: RunConfig) -> tuple[Tape, store.Result]:
         patch.setattr(engine._Watches, "around", lambda self, plugins: [Recorder(tape), *around(self, plugins)])
         # The learner hands logits on as float32.
         patch.setattr(torch.Tensor, "float", lambda one: one if one.dtype == torch.float64 else one.to(torch.float32))
-        return tape, engine.run(config, engine.Machine(DataPlace.default(None)))
+        return tape, engine.run(config, engine.Machine(DataPlace.default(root)))
