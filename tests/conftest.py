@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from clbench.data import cache
+from clbench.data.sources import DataPlace
 from tests.real_data import prepared
 
 
@@ -23,6 +25,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("CLBENCH_OFFLINE", "1")
         patch.delenv("CLBENCH_DATA", raising=False)
         yield
+
+
+@pytest.fixture(scope="module")
+def digits() -> cache.Dataset:
+    """The bundled digits."""
+    return cache.load("digits", DataPlace.default())
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from clbench import metrics, store
+from clbench import metrics, registry, store
 from clbench.config import RunConfig, resolve
+from clbench.data import cache
 from clbench.data.sources import DataPlace
+from clbench.data.streams import Stream
 from clbench.data.tensors import TaskData
 from clbench.engine.run import Machine, metric_values, run
 
@@ -99,6 +101,12 @@ def make_result(
         warnings=list(warnings),
         environment={},
     )
+
+
+def make_stream(family: str, data: cache.Dataset, seed: int = 0, **options: Any) -> Stream:
+    """The stream that a scenario family makes of a dataset."""
+    stream: Stream = registry.scenario.load(family).make(data, seed, **options)
+    return stream
 
 
 def task_data(images: Tensor, labels: Tensor, head: int | None = 0) -> TaskData:

@@ -12,25 +12,15 @@ from clbench.analysis.compare import leaderboards
 from clbench.analysis.runs import run_of
 from clbench.config import resolve
 from clbench.data import cache
-from clbench.data.sources import DataPlace
-from clbench.data.streams import Rotation, Stream
+from clbench.data.streams import Rotation
 from clbench.layers import shipped_recipe
 from clbench.sweep.space import Tune
 from clbench.sweep.tune import configs, in_one_order
 from tests.helpers import make_result, run_small
+from tests.helpers import make_stream as make
 from tests.test_tune import SHIPPED
 
 FAMILIES = sorted(registry.scenario.listed)
-
-
-@pytest.fixture(scope="module")
-def digits() -> cache.Dataset:
-    return cache.load("digits", DataPlace.default())
-
-
-def make(family: str, data: cache.Dataset, seed: int = 0, **options: Any) -> Stream:
-    stream: Stream = registry.scenario.load(family).make(data, seed, **options)
-    return stream
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -410,6 +410,19 @@ def test_redo_before_pooling() -> None:
     assert method.warnings() == []
 
 
+def watched(plain: Plain, values: Callable[[Tensor], list[Any]]) -> list[Any]:
+    """A list that has, after each pass of the network, what ``values`` finds of its inputs."""
+    read: list[Any] = []
+    whole = plain.model.forward
+
+    def forward(x: Tensor, head: int) -> Any:
+        read[:] = values(x)
+        return whole(x, head)
+
+    plain.model.forward = forward
+    return read
+
+
 def test_self_normalised_resets_before_pooling() -> None:
     rate, every, least = 0.3, 4, 2
 
@@ -417,14 +430,7 @@ def test_self_normalised_resets_before_pooling() -> None:
         replacing = Replacing(plain, units(plain))
         past = [[{"silent": 0, "fired": 0, "age": 0} for _ in range(n)] for n in (3, 4, 5)]
         steps = 0
-        read: list[list[Tensor]] = []
-        whole = plain.model.forward
-
-        def watched(x: Tensor, head: int) -> Any:
-            read[:] = [layer.values(x) for layer in replacing.layers]
-            return whole(x, head)
-
-        plain.model.forward = watched
+        read = watched(plain, lambda x: [layer.values(x) for layer in replacing.layers])
 
         def begin(number: int, stage: Stage) -> None:
             replacing.random = seeded(f"self-normalised resets of stage {number}")
@@ -472,14 +478,7 @@ def test_continual_backprop_before_pooling() -> None:
         counts = (3, 4, 5)
         mean, utility, age = ([[0.0] * n for n in counts] for _ in range(3))
         due, replaced = [0.0] * 3, 0
-        read: list[Tensor] = []
-        whole = plain.model.forward
-
-        def watched(x: Tensor, head: int) -> Any:
-            read[:] = [layer.read(x) for layer in replacing.layers]
-            return whole(x, head)
-
-        plain.model.forward = watched
+        read = watched(plain, lambda x: [layer.read(x) for layer in replacing.layers])
 
         def begin(number: int, stage: Stage) -> None:
             replacing.random = seeded(f"continual backprop of stage {number}")

@@ -17,24 +17,15 @@ from clbench.config import resolve
 from clbench.data import cache
 from clbench.data.augment import PADDING, Augment
 from clbench.data.benchmark import make_benchmark
-from clbench.data.sources import SOURCES, DataPlace
-from clbench.data.streams import Permutation, Rotation, Stream, stretch, with_common_options
+from clbench.data.sources import SOURCES
+from clbench.data.streams import Permutation, Rotation, stretch, with_common_options
 from clbench.data.tensors import BatchLoader, ResidentStream, TaskData, changed
 from clbench.errors import UserError
+from tests.helpers import make_stream as make
 from tests.helpers import task_data
 
 FAMILIES = sorted(registry.scenario.listed)
 KINDS = ["task", "class", "domain"]
-
-
-@pytest.fixture(scope="module")
-def digits() -> cache.Dataset:
-    return cache.load("digits", DataPlace.default())
-
-
-def make(family: str, data: cache.Dataset, seed: int = 0, **options: Any) -> Stream:
-    stream: Stream = registry.scenario.load(family).make(data, seed, **options)
-    return stream
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -104,13 +104,11 @@ def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], pa
     def evaluation(task: int) -> Callable[[], TaskData]:
         return lambda: resident.evaluation(task, part)
 
-    earlier = [{task for stage in stages[:index] for task in stage} for index in range(len(stages))]
-    train = [
-        ResidentExperience(
-            index, stage, training(stage), classes, [heads[task] for task in stage], len({*stage} - earlier[index])
-        )
-        for index, stage in enumerate(stages)
-    ]
+    train, seen = [], set[int]()
+    for index, stage in enumerate(stages):
+        own, fresh = [heads[task] for task in stage], len({*stage} - seen)
+        train.append(ResidentExperience(index, stage, training(stage), classes, own, fresh))
+        seen |= {*stage}
     test = [
         ResidentExperience(task, [task], evaluation(task), classes, [heads[task]]) for task in resident.stream.tested
     ]

@@ -106,8 +106,12 @@ class BatchLoader:
 
     def sizes(self) -> list[int]:
         """How many samples each batch of an epoch has."""
+        return [end - start for start, end in self._bounds()]
+
+    def _bounds(self) -> list[tuple[int, int]]:
+        """Where each batch begins and ends."""
         starts = self._starts()
-        return [end - start for start, end in zip(starts, [*starts[1:], len(self.data)], strict=True)]
+        return list(zip(starts, [*starts[1:], len(self.data)], strict=True))
 
     def _starts(self) -> range:
         """Where batches begin. A last batch of one would stop batch normalisation, so it joins the one before."""
@@ -116,18 +120,17 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         data = self.data
-        starts = self._starts()
-        ends = [*starts[1:], len(data)]
+        bounds = self._bounds()
         if self.shuffle is None:
-            for part in map(slice, starts, ends):
+            for part in (slice(*bound) for bound in bounds):
                 yield [data.inputs(data.images[part]), data.labels[part], data.heads[part]]
             return
         self.order = torch.randperm(len(data), generator=self.shuffle).to(data.labels.device)
         self.position = 0
-        while self.position < len(starts):
+        while self.position < len(bounds):
             if self.between is not None:
                 self.between()
-            index = self.order[starts[self.position] : ends[self.position]]
+            index = self.order[slice(*bounds[self.position])]
             self.position += 1
             self.rows = index
             images = data.images.index_select(0, index)
