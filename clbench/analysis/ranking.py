@@ -25,6 +25,11 @@ class Ranking:
     groups: list[list[str]]
     p: float
 
+    @property
+    def tells(self) -> bool:
+        """Whether any two methods are told apart."""
+        return self.p <= ALPHA and not any(len(group) == len(self.ranks) for group in self.groups)
+
 
 def ranking(boards: Sequence[Leaderboard]) -> Ranking | None:
     """Rank the methods that are in every board (Demšar 2006, JMLR 7); None with fewer than two of either.

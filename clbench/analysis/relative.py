@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
-from clbench.analysis.runs import Run
-from clbench.store import canonical
+from clbench.analysis.runs import Run, beside_strategy
 
 Values = dict[str, float | None]
 
@@ -77,11 +74,4 @@ def _completed(run: Run, references: dict[tuple[object, ...], Values]) -> Run:
 
 
 def _place(run: Run) -> tuple[object, ...]:
-    return run.source, run.seed, run.kind, _without_strategy(run.setup)
-
-
-@lru_cache(maxsize=4096)
-def _without_strategy(setup: str) -> str:
-    content = json.loads(setup)
-    content["code"].pop("strategy")
-    return canonical({key: value for key, value in content.items() if key != "strategy"})
+    return run.source, run.seed, run.kind, beside_strategy(run.setup)

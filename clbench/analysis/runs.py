@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,6 +50,15 @@ class Run:
     def spoilt(self) -> bool:
         """Whether its warnings keep its numbers from winning."""
         return spoilt(map(kind_of, self.warnings))
+
+    @property
+    def role(self) -> Any:
+        """Stand-in."""
+        bounds, controls = (
+            ("joint", "cumulative", "cold"),
+            ("naive", "warm", "frozen-backbone", "random", "random-fixed"),
+        )
+        return "bound" if self.strategy in bounds else "control" if self.strategy in controls else "method"
 
     def value(self, column: str) -> float | None:
         """A metric's value, or the seconds of the whole run; None where it is not defined."""
@@ -115,6 +125,28 @@ def short(value: Any) -> str:
 def flat_setup(setup: str) -> dict[str, Any]:
     """Return a canonical config as dotted keys."""
     return store.flat(json.loads(setup))
+
+
+@lru_cache(maxsize=4096)
+def beside_strategy(setup: str) -> str:
+    """Return a canonical config without its strategy and the strategy's code."""
+    content = json.loads(setup)
+    content["code"].pop("strategy", None)
+    return canonical({key: value for key, value in content.items() if key != "strategy"})
+
+
+def cells(runs: Iterable[Run]) -> dict[tuple[str, str], list[Run]]:
+    """Group runs by configuration and source; in order of seeds."""
+    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: run.seed):
+        groups[run.setup, run.source].append(run)
+    return groups
+
+
+def by_seed(runs: Iterable[Run], column: str) -> dict[int, float]:
+    """Return a column's value of each seed; empty if a run has none."""
+    values = {run.seed: run.value(column) for run in runs}
+    return {seed: value for seed, value in values.items() if value is not None} if None not in values.values() else {}
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

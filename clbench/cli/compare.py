@@ -23,6 +23,8 @@ clbench compare
 
 clbench compare results/baseline mine --scenario 'permuted-*'
 
+clbench compare --against ewc            (or a row's label, or a folder: yours against theirs)
+
 clbench compare --metric forgetting --metric average_accuracy --format csv > table.csv
 
 clbench compare --by strategy.lam --where optimizer.name=sgd --test wilcoxon
@@ -51,9 +53,11 @@ class Interval(str, Enum):
 
 
 class Test(str, Enum):
-    """Tests against the best."""
+    """Tests of differences."""
 
+    moderated = "moderated"
     permutation = "permutation"
+    max_t = "max-t"
     wilcoxon = "wilcoxon"
     t = "t"
 
@@ -85,8 +89,18 @@ Where = Annotated[
 Columns = Annotated[
     list[str] | None, typer.Option(help="Column, repeatable; the first one ranks. See 'clbench list metrics'.")
 ]
-IntervalKind = Annotated[Interval, typer.Option(help="Student's t, or bootstrap.")]
-TestKind = Annotated[Test, typer.Option(help="Test against the best, paired by seed.")]
+IntervalKind = Annotated[Interval, typer.Option(help="Student's t, or bootstrap (ten seeds or more).")]
+TestKind = Annotated[
+    Test,
+    typer.Option(
+        help="Test of differences, paired by seed: moderated t, sign flips (permutation; max-t: all rows at once), …"
+    ),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(metavar="ROW", help="Compare with this row, strategy or folder. \\[default: fine-tuning]"),
+]
+Margin = Annotated[float, typer.Option(min=0, help="Differences below so many points are none for practical purposes.")]
 
 
 def compare(
@@ -100,15 +114,19 @@ def compare(
         str | None, typer.Option(metavar="KEY", help="A leaderboard for each value of a key: model, strategy.lam, …")
     ] = None,
     interval: IntervalKind = Interval.t,
-    test: TestKind = Test.permutation,
+    test: TestKind = Test.moderated,
+    against: Reference = None,
+    margin: Margin = 1.0,
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.terminal,
     plot: Annotated[Path | None, typer.Option(help="Draw a picture instead: a .pdf, .svg or .png file.")] = None,
     picture: Annotated[Picture, typer.Option(help="What --plot draws.")] = Picture.leaderboard,
 ) -> None:
-    """Rank strategies per scenario: mean and 95 % interval over seeds, and whether the seeds suffice to tell.
+    """Say per scenario which methods are better than a reference, and which may be the best, as far as seeds can tell.
 
-    Results that must not be compared (other data, scenario options or versions) get leaderboards of their own that say
-    what differs. With several scenarios, mean ranks follow. Damaged or foreign files are named and left out.
+    Each row: mean and 95 % interval over seeds, its difference to the reference, and better, worse, equal or open.
+    Bounds (joint, cumulative, cold) and controls (naive, frozen-backbone, random) are no rivals. Results that must not
+    be compared (other data, scenario options or versions) get leaderboards of their own that say what differs. With
+    several scenarios, what holds over them follows. Damaged or foreign files are named and left out.
     """
     from clbench.analysis import compare as analysis
     from clbench.analysis.codes import remark
@@ -121,14 +139,15 @@ def compare(
     older = remark(runs)
     if older is not None:
         note(older)
-    boards = analysis.leaderboards(runs, analysis.Method(columns, interval.value, test.value, by))
+    method = analysis.Method(columns, interval.value, test.value, by, against, margin / 100)
+    boards = analysis.leaderboards(runs, method)
     found = ranking(boards)
     if plot is not None:
         _draw(plot, picture.value, boards, found, runs)
     elif form is Format.terminal:
         _print(boards, found)
     else:
-        from clbench.render.leaderboards import as_text
+        from clbench.render.formats import as_text
 
         sys.stdout.write(as_text(boards, found, form.value))
 
@@ -169,13 +188,20 @@ def load_chosen(
 
 
 def _print(boards: Sequence[Leaderboard], found: Ranking | None) -> None:
+    from clbench.analysis.compare import better
+    from clbench.analysis.overall import across
     from clbench.render import leaderboards, tables
 
     console = for_tables()
     for board in boards:
-        tables.print_table(leaderboards.leaderboard(board, wide=console.width >= WIDE), console)
+        tables.print_table(leaderboards.leaderboard(board), console)
     console.print(leaderboards.caption(boards), style="dim", markup=False, highlight=False)
-    if found is not None:
+    column = boards[0].metrics[0]
+    together = across(boards, better(column) == "lower")
+    if together is not None:
+        console.print()
+        tables.print_table(leaderboards.overall(together, column), console)
+    if found is not None and found.tells:
         console.print()
         tables.print_table(leaderboards.ranks(found), console)
         console.print(leaderboards.ranks_caption(found), style="dim", markup=False, highlight=False)

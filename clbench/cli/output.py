@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+UNWRAPPED = 10_000
 
 
 def for_people() -> Console:
@@ -17,10 +20,15 @@ def for_people() -> Console:
 
 
 def for_tables() -> Console:
-    """Return a console for a table that was asked for: stdout in any case, wide enough if it is no terminal."""
+    """Return a console for a table that was asked for: stdout in any case; no terminal is as wide as $COLUMNS says, or
+    as any table.
+    """
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=160)
+    if sys.stdout.isatty():
+        return Console()
+    columns = os.environ.get("COLUMNS", "")
+    return Console(width=int(columns) if columns.isdigit() and int(columns) > 0 else UNWRAPPED)
 
 
 def complain(message: str) -> None:

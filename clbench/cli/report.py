@@ -11,7 +11,9 @@ from clbench.cli.compare import (
     Columns,
     Interval,
     IntervalKind,
+    Margin,
     Paths,
+    Reference,
     Scenarios,
     Strategies,
     Test,
@@ -36,7 +38,9 @@ def report(
     where: Where = None,
     metric: Columns = None,
     interval: IntervalKind = Interval.t,
-    test: TestKind = Test.permutation,
+    test: TestKind = Test.moderated,
+    against: Reference = None,
+    margin: Margin = 1.0,
 ) -> None:
     """Write leaderboards, pictures, cost and the provenance of every number as one HTML file without network."""
     from clbench.analysis.compare import Method, check_metrics, leaderboards
@@ -48,7 +52,7 @@ def report(
     columns = check_metrics(metric or ())
     left_out: list[str] = []
     runs = load_chosen(paths or [Path("results")], scenario, strategy, where, left_out=left_out)
-    boards = leaderboards(runs, Method(columns, interval.value, test.value))
+    boards = leaderboards(runs, Method(columns, interval.value, test.value, None, against, margin / 100))
     with for_people().status("making the report") as status:
         page = build(boards, ranking(boards), runs, left_out, lambda doing: status.update(f"report: {doing}"))
     try:

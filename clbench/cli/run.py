@@ -241,7 +241,7 @@ def _summary(results: list[Result], paths: list[str]) -> None:
         tables.print_table(tables.accuracy_matrix(results[0]), console)
     boards = leaderboards(map(run_of, results))
     for board in boards:
-        tables.print_table(boards_as.leaderboard(board, wide=False), console)
+        tables.print_table(boards_as.leaderboard(board), console)
     console.print(boards_as.caption(boards), style="dim", markup=False, highlight=False)
     _warn(results)
     for path in paths:

@@ -1,32 +1,35 @@
-"""Leaderboards and rankings as tables, CSV and JSON."""
+"""Leaderboards and rankings as tables."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
 
-from clbench.analysis.compare import Entry, Leaderboard, better
+from clbench.analysis.answers import Against
+from clbench.analysis.boards import Entry, Leaderboard
+from clbench.analysis.compare import better
+from clbench.analysis.overall import AcrossBoards
 from clbench.analysis.ranking import Ranking
-from clbench.analysis.significance import enough_seeds
 from clbench.analysis.statistics import Estimate, Interval
 from clbench.metrics import METRICS
-from clbench.render.tables import Table, html, latex, markdown
+from clbench.render.conclusions import Unit, conclusion
+from clbench.render.tables import Table
 from clbench.store.warnings import KINDS, kinds_of, spoilt
 
-MARKS = {"best": "", "level": " ≈", "worse": "", "unclear": " ?", None: ""}
+MAY_BE_BEST = "★"
 FRONT_MARK = "◆"
 WARNED = "†"
+FEWER = "‡"
 SHOWN_WARNED = 6
+SHOWN_NAMES = 3
 TESTS = {
-    "permutation": "permutation test",
-    "wilcoxon": "Wilcoxon's test",
-    "t": "t-test",
+    "moderated": "t-tests paired by seed, variances moderated over all rows",
+    "permutation": "permutation tests paired by seed",
+    "max-t": "sign flips of whole seeds, the largest t of all rows counted",
+    "wilcoxon": "Wilcoxon's tests paired by seed",
+    "t": "t-tests paired by seed",
 }
 INTERVALS = {"t": "Student's t", "bootstrap": "bootstrap, BCa"}
+BLOCKS = {"method": "methods", "bound": "bounds", "control": "controls"}
 HEADINGS = {
     "average_accuracy": "accuracy",
     "learning_accuracy": "learning",
@@ -68,21 +71,92 @@ def _fixed(value: float, digits: int = 1) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
-def leaderboard(board: Leaderboard, wide: bool = True) -> Table:
-    """A leaderboard as a table; the best entry stands out. ``wide``: with difference to the best, p and effect."""
-    header = ["#", "strategy", "n", *(heading(metric) for metric in board.metrics)]
-    rows = [_cells(entry, board) for entry in board.entries]
-    if wide:
-        header += ["Δ to best", "p", "effect", "seeds needed"]
-        rows = [row + _against_best(entry, board) for row, entry in zip(rows, board.entries, strict=True)]
+def leaderboard(board: Leaderboard) -> Table:
+    """A leaderboard as a table: how each row stands to the reference first, then its other columns."""
+    first, *others = board.metrics
+    ways = any(entry.way is not None for entry in board.entries)
+    header = ["#", "strategy", "n", heading(first)]
+    header += [f"Δ {board.reference}", ""] if board.reference else []
+    header += ["of the way"] if ways else []
+    kept = len(header)
+    header += [heading(metric) for metric in others]
+    rows = []
+    for entry in board.entries:
+        cells = [_place(entry), names_of(entry), f"{len(entry.seeds)}{FEWER if entry.lacks else ''}"]
+        cells += [_value(entry, first, board)]
+        cells += [difference(entry.against, first), state_of(entry)] if board.reference else []
+        cells += [way(entry)] if ways else []
+        rows.append([*cells, *(_value(entry, metric, board) for metric in others)])
+    told = 5 if board.reference else -1
     return Table(
         board.title,
         header,
         rows,
-        right=frozenset({2, *range(3, len(header))}),
-        strong=frozenset((row, column) for row, e in enumerate(board.entries) if e.rank == 1 for column in (1, 3)),
-        note=warned(board),
+        right=frozenset({2, *range(3, len(header))} - {told}),
+        strong=frozenset((row, 1) for row, entry in enumerate(board.entries) if entry.may_be_best),
+        note=" ".join(part for part in (warned(board), fewer(board)) if part),
+        intro=answer(board),
+        blocks=blocks(board),
+        kept=kept,
     )
+
+
+def answer(board: Leaderboard) -> str:
+    """What follows from a board, in sentences."""
+    column = board.metrics[0]
+    factor = shown_factor(column)
+    unit = Unit(factor, "points" if factor == 100 else heading(column))
+    return conclusion(board, unit, better(column) == "lower")
+
+
+def blocks(board: Leaderboard) -> dict[int, str]:
+    """Titles of methods, bounds and controls, where there is more than one of the three."""
+    begins: dict[str, int] = {}
+    for row, entry in enumerate(board.entries):
+        begins.setdefault(entry.role, row)
+    return {row: BLOCKS[role] for role, row in begins.items()} if len(begins) > 1 else {}
+
+
+def names_of(entry: Entry) -> str:
+    """A row's label, and those of other strategies whose runs are the same."""
+    more = len(entry.also) - SHOWN_NAMES
+    also = [*entry.also[:SHOWN_NAMES], *([f"{more} more"] if more > 0 else [])]
+    return f"{entry.label} = {', '.join(also)}" if also else entry.label
+
+
+def state_of(entry: Entry) -> str:
+    """How a row stands to the reference, in a word; the reference itself says so."""
+    return entry.state or "–"
+
+
+def way(entry: Entry) -> str:
+    """How much of the way from fine-tuning to the bound a row covers."""
+    if entry.way is None:
+        return "–"
+    share = round(100 * entry.way)
+    return f"{share} %" if share >= 0 else "< 0"
+
+
+def difference(found: Against | None, column: str) -> str:
+    """A difference to the reference with its interval: '+5.1 ± 2.0'."""
+    if found is None:
+        return "–"
+    factor = shown_factor(column)
+    mean = signed(found.difference * factor)
+    return mean if found.half_width is None else f"{mean} ± {found.half_width * factor:.1f}"
+
+
+def signed(value: float) -> str:
+    """A number with its sign: '+5.1', '−0.3', '0.0'."""
+    text = f"{value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
+
+
+def fewer(board: Leaderboard) -> str:
+    """What the mark of rows with fewer seeds means."""
+    if not any(entry.lacks for entry in board.entries):
+        return ""
+    return f"{FEWER} fewer seeds than other rows: differences are over the seeds that two rows share."
 
 
 def warned(board: Leaderboard) -> str:
@@ -102,28 +176,16 @@ def warned(board: Leaderboard) -> str:
     return f"{WARNED} seeds with warnings – {'; '.join(parts)}.{told}"
 
 
-def _cells(entry: Entry, board: Leaderboard) -> list[str]:
-    rank = "" if entry.rank is None else f"{entry.rank}{MARKS[entry.verdict]}{FRONT_MARK if entry.front else ''}"
-    mark = WARNED if entry.warnings else ""
+def _place(entry: Entry) -> str:
+    rank = "" if entry.rank is None else str(entry.rank)
+    return f"{rank}{MAY_BE_BEST if entry.may_be_best else ''}{FRONT_MARK if entry.front else ''}"
+
+
+def _value(entry: Entry, metric: str, board: Leaderboard) -> str:
     if entry.diverged:
-        words = f"{mark}diverged {entry.diverged}/{len(entry.seeds)}"
-        return [rank, entry.label, str(len(entry.seeds)), words, *("–" for _ in board.metrics[1:])]
-    numbers = [(metric, number(entry.estimates[metric], metric, board.interval)) for metric in board.metrics]
-    marked = [text if metric == "seconds" or text == "–" else mark + text for metric, text in numbers]
-    return [rank, entry.label, str(len(entry.seeds)), *marked]
-
-
-def _against_best(entry: Entry, board: Leaderboard) -> list[str]:
-    found = entry.against_best
-    if found is None:
-        return ["–"] * 4
-    factor = shown_factor(board.metrics[0])
-    return [
-        _fixed(found.difference * factor),
-        "–" if entry.p is None else p_value(entry.p),
-        "–" if found.effect is None else _fixed(found.effect),
-        "–" if entry.seeds_needed is None or entry.verdict == "worse" else f"{entry.seeds_needed:,}",
-    ]
+        return f"{entry.diverged}/{len(entry.seeds)} diverged" if metric == board.metrics[0] else "–"
+    text = number(entry.estimates[metric], metric, board.interval)
+    return text if not entry.warnings or metric == "seconds" or text == "–" else WARNED + text
 
 
 def p_value(p: float) -> str:
@@ -134,8 +196,28 @@ def p_value(p: float) -> str:
 def caption(boards: Sequence[Leaderboard]) -> str:
     """What the numbers and marks of leaderboards mean."""
     interval, test = boards[0].interval, boards[0].test
-    verdicts = {entry.verdict for board in boards for entry in board.entries}
+    entries = [entry for board in boards for entry in board.entries]
     sentences = [f"Per cent, mean and 95 % interval over n seeds ({INTERVALS[interval]}); seconds: the whole run."]
+    if any(entry.against for entry in entries):
+        intervals = (
+            "intervals are as wide as Holm's correction asks"
+            if test in ("moderated", "t")
+            else "intervals are Student's, each by itself"
+        )
+        sentences.append(
+            f"Δ: difference to the reference ({TESTS[test]}; {intervals}). better, worse: p ≤ 5 % after correction; "
+            "equal: smaller than the margin with a probability of 95 %; open: the seeds cannot tell."
+        )
+    if any(entry.may_be_best for entry in entries):
+        sentences.append(
+            f"{MAY_BE_BEST} may be the best: the true best is one of these with a probability of 95 % (Hsu)."
+        )
+    if any(entry.way is not None for entry in entries):
+        sentences.append(
+            "of the way: from fine-tuning to the bound, which has more than a method may have (all data at once)."
+        )
+    if any(entry.front for entry in entries):
+        sentences.append(f"{FRONT_MARK} on the Pareto front of accuracy, forgetting and seconds.")
     if any("final_test_accuracy" in board.metrics for board in boards):
         sentences.append(
             "final, all stages: accuracy on the one test set after the last stage, and the mean over stages; gap: how "
@@ -146,26 +228,7 @@ def caption(boards: Sequence[Leaderboard]) -> str:
             "first−last: forgetting since each task was learnt; online: right answers before a batch is trained on; "
             "trend: its rise over the stream."
         )
-    if "level" in verdicts:
-        sentences.append(
-            f"≈ : not significantly worse than the best ({TESTS[test]}, paired by seed, Holm's correction, 5 %)."
-        )
-    if "unclear" in verdicts:
-        sentences.append(f"? : {_too_few(boards)}")
-    if any(entry.front for board in boards for entry in board.entries):
-        sentences.append(f"{FRONT_MARK} : on the Pareto front of accuracy, forgetting and seconds.")
     return " ".join(sentences)
-
-
-def _too_few(boards: Sequence[Leaderboard]) -> str:
-    """Say what seeds are missing."""
-    test = boards[0].test
-    rivals = max(sum(entry.rank is not None for entry in board.entries) for board in boards) - 1
-    least = enough_seeds(rivals, test)
-    return (
-        f"not enough seeds to tell: with {rivals} rival{'s' * (rivals > 1)} the {TESTS[test]} needs {least} or more"
-        + ("; --test t needs fewer." if test != "t" and least > 2 else ".")
-    )
 
 
 def ranks(found: Ranking) -> Table:
@@ -187,58 +250,15 @@ def ranks_caption(found: Ranking) -> str:
     )
 
 
-def as_text(boards: Sequence[Leaderboard], found: Ranking | None, form: str) -> str:
-    """All leaderboards and the ranking in 'markdown', 'latex', 'html', 'csv' or 'json'."""
-    match form:
-        case "csv":
-            return _csv(boards)
-        case "json":
-            return _json(boards, found)
-    render: Callable[[Table], str] = {"markdown": markdown, "latex": latex, "html": html}[form]
-    lines: Callable[[str], str] = {
-        "markdown": lambda text: f"{text}\n",
-        "latex": lambda text: f"% {text}\n",
-        "html": lambda text: f"<p>{text}</p>\n",
-    }[form]
-    parts = ["% needs \\usepackage{amssymb,booktabs}\n"] if form == "latex" else []
-    parts += [render(leaderboard(board)) for board in boards]
-    parts.append(lines(caption(boards)))
-    if found is not None:
-        parts += [render(ranks(found)), lines(ranks_caption(found))]
-    return "\n".join(parts)
-
-
-def _csv(boards: Sequence[Leaderboard]) -> str:
-    """One line per entry and metric, with unrounded numbers."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["scenario", "setting", "rank", "strategy", "source", "seeds", "diverged", "metric", "better", "mean", "low_95"]
-        + ["high_95", "verdict", "difference_to_best", "p_holm", "effect", "seeds_needed", "pareto_front", "warnings"]
+def overall(found: AcrossBoards, column: str) -> Table:
+    """Over several boards: mean difference to the reference and probability of improvement."""
+    rows = [
+        [row.label, difference(row.against, column), row.against.stand, f"{100 * row.improvement:.0f} %"]
+        for row in found.rows
+    ]
+    header = ["strategy", f"Δ {found.reference}", "", "better in"]
+    intro = (
+        f"Over {len(found.boards)} leaderboards, each counting once; better in: the share of seeds in which a method "
+        f"is ahead of {found.reference}. What holds on average need not hold on one of them."
     )
-    for board in boards:
-        for entry in board.entries:
-            warnings = "; ".join(f"{kind} {len(seeds)}" for kind, seeds in entry.warnings.items())
-            for place, metric in enumerate(board.metrics):
-                one = entry.estimates[metric]
-                numbers = [None, None, None] if one is None else [one.mean, one.low, one.high]
-                found = entry.against_best if place == 0 else None
-                told: list[Any] = [entry.verdict, found and found.difference, entry.p, found and found.effect]
-                told = told if place == 0 else [None] * 4
-                told += [entry.seeds_needed if place == 0 else None, int(entry.front), warnings]
-                writer.writerow(
-                    [board.scenario, board.setting, entry.rank, entry.label, entry.source, len(entry.seeds)]
-                    + [entry.diverged, metric, better(metric), *numbers, *told]
-                )
-    return out.getvalue()
-
-
-def _json(boards: Sequence[Leaderboard], found: Ranking | None) -> str:
-    """Everything that is known, unrounded."""
-    made = [asdict(board) for board in boards]
-    for board in made:
-        board["kind"] = json.loads(board["kind"])
-        for entry in board["entries"]:
-            entry["config"] = json.loads(entry.pop("setup"))
-    content = {"leaderboards": made, "ranking": asdict(found) if found else None}
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return Table(f"{', '.join(found.boards)} together", header, rows, right=frozenset({1, 3}), intro=intro, kept=4)

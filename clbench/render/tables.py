@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import html as escaping
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Table:
     """Cells of text. ``right`` are the columns of numbers; ``strong`` the (row, column) cells that stand out; ``note``
-    stands below.
+    stands below, ``intro`` above; ``blocks``: titles of blocks of rows, by the row that they begin with; ``kept``: how
+    many columns stay in a terminal that is too narrow for all.
     """
 
     title: str
@@ -25,6 +26,35 @@ class Table:
     right: frozenset[int] = frozenset()
     strong: frozenset[tuple[int, int]] = frozenset()
     note: str = ""
+    intro: str = ""
+    blocks: Mapping[int, str] = field(default_factory=dict)
+    kept: int = 2
+
+
+def fitted(table: Table, width: int) -> Table:
+    """A table without those of its last columns that a terminal has no room for; the first ``kept`` stay.
+
+    What is left out is said in the note. Texts may wrap between words; numbers never do.
+    """
+
+    def needs(column: int) -> int:
+        cells = [table.header[column], *(row[column] for row in table.rows)]
+        if column in table.right:
+            return max(map(len, cells))
+        return max(len(word) for cell in cells for word in cell.split() or [""])
+
+    count = len(table.header)
+    while count > table.kept and sum(needs(column) + 1 for column in range(count)) > width:
+        count -= 1
+    if count == len(table.header):
+        return table
+    left_out = f"Not shown at this width: {', '.join(table.header[count:])}."
+    return replace(
+        table,
+        header=table.header[:count],
+        rows=[row[:count] for row in table.rows],
+        note=f"{table.note} {left_out}".strip(),
+    )
 
 
 def print_table(table: Table, console: Console) -> None:
@@ -34,14 +64,18 @@ def print_table(table: Table, console: Console) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    table = fitted(table, console.width)
     title = escape(table.title) if table.title else None
     rich = RichTable(
         title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )
     for column, name in enumerate(table.header):
         number = column in table.right
-        rich.add_column(escape(name), justify="right" if number else "left", no_wrap=False, overflow="fold")
+        rich.add_column(escape(name), justify="right" if number else "left", no_wrap=number, overflow="fold")
     for row, cells in enumerate(table.rows):
+        if row in table.blocks:
+            rich.add_section()
+            rich.add_row("", Text(table.blocks[row], style="italic dim"))
         texts = [
             Text(
                 cell.replace(" ", "\u00a0") if column in table.right else cell,
@@ -50,6 +84,10 @@ def print_table(table: Table, console: Console) -> None:
             for column, cell in enumerate(cells)
         ]
         rich.add_row(*texts)
+    if table.intro:
+        console.print(rich.title or "", style="bold", highlight=False)
+        console.print(table.intro, markup=False, highlight=False)
+        rich.title = None
     console.print(rich)
     if table.note:
         console.print(table.note, style="yellow", markup=False, highlight=False)
@@ -63,9 +101,12 @@ def markdown(table: Table) -> str:
         return f"**{text}**" if strong and text else text
 
     lines = [f"### {cell(table.title)}", ""] if table.title else []
+    lines += [cell(table.intro), ""] if table.intro else []
     lines.append("| " + " | ".join(map(cell, table.header)) + " |")
     lines.append("|" + "|".join("---:" if c in table.right else "---" for c in range(len(table.header))) + "|")
     for index, row in enumerate(table.rows):
+        if index in table.blocks:
+            lines.append(f"| | *{cell(table.blocks[index])}* |" + " |" * (len(table.header) - 2))
         cells = [cell(text, (index, column) in table.strong) for column, text in enumerate(row)]
         lines.append("| " + " | ".join(cells) + " |")
     if table.note:
@@ -77,7 +118,8 @@ LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "≈": r"$\approx$", "Δ": r"$\Delta$", "λ": r"$\lambda$", "≤": r"$\le$", "×": r"$\times$",
-    "–": "--", "·": r"$\cdot$", "◆": r"$\blacklozenge$", "†": r"$\dagger$", "\n": " ",
+    "–": "--", "−": "$-$", "·": r"$\cdot$", "◆": r"$\blacklozenge$", "★": r"$\bigstar$", "†": r"$\dagger$",
+    "‡": r"$\ddagger$", "≥": r"$\ge$", "\n": " ",
 }  # fmt: skip
 
 
@@ -90,7 +132,8 @@ def latex(table: Table) -> str:
 
     columns = "".join("r" if column in table.right else "l" for column in range(len(table.header)))
     lines = [r"\begin{table}", r"\centering"]
-    lines += [rf"\caption{{{cell(table.title)}}}"] if table.title else []
+    caption = ". ".join(part for part in (table.title, table.intro) if part)
+    lines += [rf"\caption{{{cell(caption)}}}"] if caption else []
     lines += [
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
@@ -98,6 +141,9 @@ def latex(table: Table) -> str:
         r"\midrule",
     ]
     for index, row in enumerate(table.rows):
+        if index in table.blocks:
+            title = rf"\multicolumn{{{len(table.header)}}}{{l}}{{\textit{{{cell(table.blocks[index])}}}}}"
+            lines += [*([r"\midrule"] if index else []), rf"{title} \\"]
         lines.append(" & ".join(cell(t, (index, c) in table.strong) for c, t in enumerate(row)) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\smallskip{{\footnotesize {cell(table.note)}}}"] if table.note else []
@@ -115,9 +161,13 @@ def html(table: Table) -> str:
 
     lines = ["<table>"]
     lines += [f"<caption>{escaping.escape(table.title)}</caption>"] if table.title else []
+    lines = [f"<p>{escaping.escape(table.intro)}</p>", *lines] if table.intro else lines
     lines.append("<thead><tr>" + "".join(cell("th", c, t) for c, t in enumerate(table.header)) + "</tr></thead>")
     lines.append("<tbody>")
     for index, row in enumerate(table.rows):
+        if index in table.blocks:
+            title = escaping.escape(table.blocks[index])
+            lines.append(f'<tr><th scope="rowgroup" colspan="{len(table.header)}">{title}</th></tr>')
         cells = "".join(cell("td", c, t, (index, c) in table.strong) for c, t in enumerate(row))
         lines.append(f"<tr>{cells}</tr>")
     lines += ["</tbody>", "</table>"]

@@ -16,7 +16,7 @@ from clbench.analysis.compare import leaderboards
 from clbench.analysis.load import load
 from clbench.analysis.ranking import ranking
 from clbench.cli.run import run
-from clbench.render.leaderboards import as_text
+from clbench.render.formats import as_text
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "baseline"
 LEFT_OUT = {"l2-attention", "co-finetuning"}  # the recipes' networks have no attention, and digits no upstream dataset

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.analysis.compare import by_seed, cells
 from clbench.analysis.load import load
 from clbench.analysis.noninferiority import Drop, adjusted, drops, together
+from clbench.analysis.runs import by_seed, cells
 from clbench.analysis.statistics import stdev
 from clbench.analysis.verdicts import DEFAULT_MARGIN
 

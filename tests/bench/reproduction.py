@@ -20,7 +20,7 @@ from clbench.analysis.compare import WARM_START_METRICS, Method, leaderboards
 from clbench.analysis.load import load
 from clbench.config import RunConfig, resolve
 from clbench.data.sources import DataPlace
-from clbench.render.leaderboards import as_text
+from clbench.render.formats import as_text
 from clbench.render.plots import Scene, draw
 from clbench.reproduce.running import Job, missing, run_all
 from tests.real_data import prepared

@@ -21,8 +21,8 @@ def leaderboard(axes: Axes, board: Leaderboard) -> None:
     metric = board.metrics[0]
     entries = [entry for entry in board.entries if entry.estimates[metric] is not None]
     for place, entry in enumerate(entries):
-        told = entry.verdict != "unclear" and not entry.spoilt
-        colour = GREY if entry.verdict == "worse" or entry.spoilt else BLUE
+        told = entry.may_be_best is not None
+        colour = BLUE if entry.may_be_best else GREY
         _cross(axes, entry, metric, None, place, colour, filled=told)
     axes.set_yticks(range(len(entries)), [shortened(entry.label) for entry in entries])
     axes.set_ylim(len(entries) - 0.5, -0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -94,20 +95,17 @@ def _in_words(board: Leaderboard) -> str:
 
 
 def _sortable(table: Table, board: Leaderboard) -> dict[str, Any]:
-    """Cells with the unrounded values that columns are sorted by."""
+    """Cells with the unrounded values that columns are sorted by: the number that a text begins with, else the text."""
     rows = []
     for entry, cells in zip(board.entries, table.rows, strict=True):
-        found = entry.against_best
-        keys: list[Any] = [entry.rank, entry.label, len(entry.seeds)]
-        keys += [one.mean if (one := entry.estimates[metric]) else None for metric in board.metrics]
-        keys += [found and found.difference, entry.p, found and found.effect, entry.seeds_needed]
-        rows.append(
-            {
-                "verdict": entry.verdict or ("spoilt" if entry.spoilt else "diverged"),
-                "cells": list(zip(cells, keys, strict=True)),
-            }
-        )
+        keys = [_key(text) for text in cells]
+        rows.append({"verdict": entry.state or entry.role, "cells": list(zip(cells, keys, strict=True))})
     return {"header": table.header, "right": table.right, "rows": rows, "note": table.note}
+
+
+def _key(text: str) -> float | str | None:
+    found = re.match(r"[^\d\w]*?([+−-]?\d+(\.\d+)?)", text)
+    return float(found[1].replace("−", "-")) if found else None if text in ("", "–") else text
 
 
 def _cost(entries: Sequence[Entry], groups: Sequence[list[Result]]) -> list[list[str]]:

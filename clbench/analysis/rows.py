@@ -1,0 +1,108 @@
+"""Runs of one configuration over their seeds: the rows that a board is made of, before anything is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from clbench.analysis.boards import Entry, Method
+from clbench.analysis.labels import labels
+from clbench.analysis.pareto import FRONT
+from clbench.analysis.runs import Run, by_seed, cells
+from clbench.analysis.statistics import Estimate, estimate
+from clbench.errors import UserError
+from clbench.store.warnings import kind_of, kinds_of
+
+# The stability–plasticity plane, by the first of the two forgettings that is known.
+PLANE = ("learning_accuracy", "forgetting", "forgetting_first_last")
+BOOTSTRAPPED = 10  # seeds; of fewer a nominal 95 % interval covers far less (METHODS: 69 % at three, 91 % at ten)
+ROLES = ("control", "bound", "method")
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry that nothing has been said of yet, with its first column's values by seed (none if one diverged)."""
+
+    entry: Entry
+    values: Mapping[int, float]
+
+    @property
+    def mean(self) -> float:
+        """The mean over its seeds."""
+        return fmean(self.values.values())
+
+
+def of_one_group(runs: Sequence[Run], method: Method) -> list[Row]:
+    """The rows of runs that may be compared; strategies whose runs are the same, bit for bit, are one row.
+
+    Raises UserError for bootstrap intervals of few seeds.
+    """
+    groups = cells(runs)
+    created = [max(run.created for run in group) for group in groups.values()]
+    names = labels([setup for setup, _ in groups], [source for _, source in groups], created)
+    seeds = {run.seed for run in runs}
+    rows: dict[object, Row] = {}
+    for label, group in zip(names, groups.values(), strict=True):
+        mine = _row(label, group, method, seeds)
+        key = _same(group, rows)
+        rows[key] = _merged(rows[key], mine) if key in rows else mine
+    return list(rows.values())
+
+
+def score(row: Row, rows: Sequence[Row]) -> float:
+    """A row's mean as if it had all seeds, so that lucky seeds give no better place.
+
+    What its own seeds are above the others is read off the rows that have all.
+    """
+    if not row.entry.lacks:
+        return row.mean
+    whole = [one for one in rows if one.values and not one.entry.lacks and row.values.keys() <= one.values.keys()]
+    luck = [fmean(one.values[seed] for seed in row.values) - one.mean for one in whole]
+    return row.mean - (fmean(luck) if luck else 0.0)
+
+
+def _same(group: Sequence[Run], rows: Mapping[object, Row]) -> object:
+    """What tells a row from others: its runs' R of all seeds; its configuration, where that is another's of the same
+    strategy (settings that change nothing are worth seeing), and where a seed diverged.
+    """
+    first = group[0]
+    key = (first.source, tuple((run.seed, run.accuracy) for run in group))
+    taken = rows.get(key)
+    if any(run.status != "ok" for run in group) or (taken is not None and taken.entry.strategy == first.strategy):
+        return first.setup, first.source
+    return key
+
+
+def _merged(one: Row, other: Row) -> Row:
+    """Two names of the same runs; the control's stands first, else the first by its letters.
+
+    What its warnings say of the second stands behind its name: 'never fired' is no fault of the first.
+    """
+    first, second = sorted((one, other), key=lambda row: (ROLES.index(row.entry.role), row.entry.label))
+    kinds = f" ({', '.join(second.entry.warnings)})" if second.entry.warnings else ""
+    also = sorted([*first.entry.also, f"{second.entry.label}{kinds}", *second.entry.also])
+    return replace(first, entry=replace(first.entry, also=also))
+
+
+def _row(label: str, group: Sequence[Run], method: Method, seeds: set[int]) -> Row:
+    diverged = sum(run.status == "diverged" for run in group)
+    if method.interval == "bootstrap" and len(group) < BOOTSTRAPPED:
+        raise UserError(
+            f"--interval bootstrap: '{label}' has {len(group)} seeds, and below {BOOTSTRAPPED} a bootstrap interval "
+            "covers far less than it says. Leave it at Student's t, or run more seeds."
+        )
+    estimates: dict[str, Estimate | None] = {}
+    for column in dict.fromkeys((*method.columns, *FRONT, *PLANE, "seconds")):
+        values = by_seed(group, column)
+        estimates[column] = estimate(list(values.values()), method.interval) if values and not diverged else None
+    first, mine = group[0], [run.seed for run in group]
+    entry = Entry(label, first.strategy, first.role, first.setup, first.source, mine, diverged, estimates, _told(group))
+    return Row(replace(entry, lacks=sorted(seeds - {*mine})), {} if diverged else by_seed(group, method.columns[0]))
+
+
+def _told(group: Sequence[Run]) -> dict[str, list[int]]:
+    """The seeds with warnings of each kind, the gravest kind first."""
+    kinds = {run.seed: {*map(kind_of, run.warnings)} for run in group}
+    every = kinds_of(warning for run in group for warning in run.warnings)
+    return {kind: [seed for seed, found in kinds.items() if kind in found] for kind in every}
