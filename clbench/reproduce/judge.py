@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 from clbench import registry
+from clbench.analysis.apart import NO_POOL, apart
 from clbench.analysis.codes import latest
 from clbench.analysis.diagnosis import QUANTITIES
 from clbench.analysis.load import load
 from clbench.analysis.runs import Run
+from clbench.analysis.significance import ALPHA
 from clbench.analysis.statistics import Estimate, estimate
 from clbench.metrics import METRICS
 from clbench.reproduce.entry import Claim, Entry, Published
@@ -93,18 +95,20 @@ def _order(entry: Entry, claim: Claim, arms: Arms) -> Finding:
     )
     lost = [sum(run.status != "ok" for run in arms.get(arm, [])) for arm in (claim.better, claim.worse)]
     sign = -1 if claim.metric in METRICS and METRICS[claim.metric].better == "lower" else 1
-    pairs = [(one[seed], other[seed]) for seed in one if seed in other]
-    differences = [sign * (a - b) for a, b in pairs if a is not None and b is not None]
-    if not pairs:
+    shared = one.keys() & other.keys()
+    if not shared:
         return Finding(entry, claim, None, 0, "not run")
     if lost[0] != lost[1]:  # whoever diverges has lost, whatever the other seeds say
         return Finding(entry, claim, None, sum(lost), "holds" if lost[1] > lost[0] else "fails")
-    if not differences:
+    mine, theirs = ({s: sign * v for s, v in arm.items() if s in shared and v is not None} for arm in (one, other))
+    if not mine.keys() & theirs.keys():
         return Finding(entry, claim, None, sum(lost), "open")
-    ours = estimate(differences)
-    if ours.low is None or ours.high is None or ours.low <= 0 <= ours.high:
+    found = apart(mine, theirs, NO_POOL)  # a claim is of two arms: the same test as on a board of two rows
+    low, high = found.interval(ALPHA) or (None, None)
+    ours = Estimate(found.mean, low, high, found.n)
+    if low is None or high is None or low <= 0 <= high:
         return Finding(entry, claim, ours, sum(lost), "open")
-    return Finding(entry, claim, ours, sum(lost), "holds" if ours.low > 0 else "fails")
+    return Finding(entry, claim, ours, sum(lost), "holds" if low > 0 else "fails")
 
 
 def _value(run: Run, name: str) -> float | None:
