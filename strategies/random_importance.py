@@ -45,7 +45,7 @@ class Random(Importance):
         return [torch.rand(weight.shape, generator=random).to(weight) for weight in weights]
 
 
-@strategy("random", version=2, concerns=("parity", "clamp"))
+@strategy("random", version=2, concerns=("parity", "clamp"), role="control")
 def random(
     *,
     lam: NonNegative = 0.1,
@@ -65,7 +65,7 @@ def random(
     return QuadraticPenalty(Random(), anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("random-fixed", version=2, concerns=("parity",))
+@strategy("random-fixed", version=2, concerns=("parity",), role="control")
 def random_fixed(
     *,
     accumulate: Accumulate = "mean",
