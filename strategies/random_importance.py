@@ -40,6 +40,10 @@ class Random(Importance):
         """The stage's draw."""
         return self._draw(learner, weights, f"importance of stage {learner.stage}")
 
+    def end(self) -> None:
+        """Let go of what was drawn."""
+        self.drawn = []
+
     def _draw(self, learner: Learner, weights: Parameters, purpose: str) -> Weights:
         random = learner.random(purpose)
         return [torch.rand(weight.shape, generator=random).to(weight) for weight in weights]
