@@ -68,7 +68,7 @@ class Anchored(Strategy):
         self.anchor.add(self.names, self.importance.finish(learner, self.weights), values(self.weights))
         self.importance.end()
         self.anchored = False
-        self.held: Weights = []
+        self.held = []
         self.release()
 
 

@@ -6,11 +6,13 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Literal
 
 from clbench import metrics
+from clbench.analysis.costs import COSTS
 from clbench.analysis.labels import differences, labels
-from clbench.analysis.pareto import FRONT, front
+from clbench.analysis.pareto import FRONT, Objectives, on_any
 from clbench.analysis.relative import RELATIVE, with_relative
 from clbench.analysis.runs import Run, setting
 from clbench.analysis.significance import ALPHA, Comparison, Test, compare, holm, seeds_needed
@@ -51,8 +53,8 @@ class Entry:
     with it: what happens to one seed belongs to the method, as divergence does, and a mean over the others flatters.
 
     ``against_best`` compares its first metric with the best row's, ``p`` is adjusted by Holm's method over the board,
-    ``seeds_needed`` says how many seeds would tell the two apart. ``front``: no other row that may win is as
-    good in accuracy, forgetting and seconds and better in one.
+    ``seeds_needed`` says how many seeds would tell the two apart. ``front``: on one of the
+    fronts that were asked for: no other row that may win is as good in all of its objectives and better in one.
     """
 
     rank: int | None
@@ -91,6 +93,7 @@ class Leaderboard:
     entries: list[Entry]
     interval: Interval = "t"
     test: Test = "permutation"
+    fronts: Sequence[Objectives] = (FRONT,)
 
     @property
     def title(self) -> str:
@@ -105,27 +108,28 @@ class Leaderboard:
 
 @dataclass(frozen=True)
 class Method:
-    """How leaderboards are made: columns (the first one ranks), interval, test, a key to split by.
+    """How leaderboards are made: columns (the first one ranks), interval, test, a key to split by, Pareto fronts.
 
-    Without columns each board has those that suit its scenario.
+    Without columns each board has those that suit its scenario. A front is its objectives' columns.
     """
 
     columns: Sequence[str] = ()
     interval: Interval = "t"
     test: Test = "permutation"
     by: str | None = None
+    fronts: Sequence[Objectives] = (FRONT,)
 
 
 def better(metric: str) -> str:
     """Say whether 'higher' or 'lower' values of a column are better."""
     if metric in RELATIVE:
         return RELATIVE[metric].better
-    return "lower" if metric == "seconds" else metrics.METRICS[metric].better
+    return "lower" if metric in COSTS else metrics.METRICS[metric].better
 
 
 def check_metrics(names: Sequence[str]) -> list[str]:
     """Return the columns; UserError with the nearest name for an unknown one."""
-    known = [*sorted([*metrics.METRICS, *RELATIVE]), "seconds"]
+    known = [*sorted([*metrics.METRICS, *RELATIVE]), *COSTS]
     for name in names:
         if name not in known:
             raise UserError(f"Unknown metric '{name}'.{did_you_mean(name, known)} Metrics are {', '.join(known)}.")
@@ -139,7 +143,8 @@ def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Lead
     board; the boards' settings say what differs.
     """
     method = method or Method()
-    method = replace(method, columns=check_metrics(method.columns))
+    fronts = [check_metrics(objectives) for objectives in method.fronts]
+    method = replace(method, columns=check_metrics(method.columns), fronts=fronts)
     by_scenario: dict[str, dict[tuple[str, str], list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in with_relative(runs):
         value = setting(run.setup, method.by) if method.by else ""
@@ -153,7 +158,9 @@ def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Lead
             mine = method if method.columns else replace(method, columns=_suitable(group))
             entries = _ranked(_entries(group, mine), mine)
             told_by, columns = ", ".join(parts), list(mine.columns)
-            boards.append(Leaderboard(scenario, told_by, kind, columns, entries, method.interval, method.test))
+            boards.append(
+                Leaderboard(scenario, told_by, kind, columns, entries, method.interval, method.test, method.fronts)
+            )
     return boards
 
 
@@ -192,7 +199,7 @@ def _entries(runs: Sequence[Run], method: Method) -> list[tuple[Entry, list[Run]
 def _entry(label: str, group: Sequence[Run], method: Method) -> Entry:
     diverged = sum(run.status == "diverged" for run in group)
     estimates: dict[str, Estimate | None] = {}
-    for column in dict.fromkeys((*method.columns, *FRONT, *PLANE)):
+    for column in dict.fromkeys((*method.columns, *chain(*method.fronts), *PLANE)):
         values = by_seed(group, column)
         estimates[column] = estimate(list(values.values()), method.interval) if values and not diverged else None
     first, seeds = group[0], [run.seed for run in group]
@@ -236,7 +243,8 @@ def _ranked(entries: Sequence[tuple[Entry, list[Run]]], method: Method) -> list[
         )
     verdicts += [entry for entry, _ in ordered if not _ranks(entry, column)]
     able = [place for place, entry in enumerate(verdicts) if not entry.spoilt]
-    on_front = {able[place] for place in front([verdicts[place].estimates for place in able])}
+    found_on = on_any([verdicts[place].estimates for place in able], method.fronts, better)
+    on_front = {able[place] for place in found_on}
     return [replace(entry, front=True) if place in on_front else entry for place, entry in enumerate(verdicts)]
 
 

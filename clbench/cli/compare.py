@@ -85,6 +85,14 @@ Where = Annotated[
 Columns = Annotated[
     list[str] | None, typer.Option(help="Column, repeatable; the first one ranks. See 'clbench list metrics'.")
 ]
+Fronts = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN,…",
+        help="Objectives of a Pareto front, repeatable; rows on any are marked. \\[default: "
+        "average_accuracy,forgetting,samples,memory,state]",
+    ),
+]
 IntervalKind = Annotated[Interval, typer.Option(help="Student's t, or bootstrap.")]
 TestKind = Annotated[Test, typer.Option(help="Test against the best, paired by seed.")]
 
@@ -101,6 +109,7 @@ def compare(
     ] = None,
     interval: IntervalKind = Interval.t,
     test: TestKind = Test.permutation,
+    front: Fronts = None,
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.terminal,
     plot: Annotated[Path | None, typer.Option(help="Draw a picture instead: a .pdf, .svg or .png file.")] = None,
     picture: Annotated[Picture, typer.Option(help="What --plot draws.")] = Picture.leaderboard,
@@ -112,6 +121,7 @@ def compare(
     """
     from clbench.analysis import compare as analysis
     from clbench.analysis.codes import remark
+    from clbench.analysis.pareto import FRONT
     from clbench.analysis.ranking import ranking
 
     columns = analysis.check_metrics(metric or ())
@@ -121,7 +131,8 @@ def compare(
     older = remark(runs)
     if older is not None:
         note(older)
-    boards = analysis.leaderboards(runs, analysis.Method(columns, interval.value, test.value, by))
+    fronts = [[column.strip() for column in one.split(",")] for one in front] if front else [FRONT]
+    boards = analysis.leaderboards(runs, analysis.Method(columns, interval.value, test.value, by, fronts))
     found = ranking(boards)
     if plot is not None:
         _draw(plot, picture.value, boards, found, runs)

@@ -143,7 +143,7 @@ class Stages:
         own, beside = experience.data, self.learner.upstream
         others = [tensor for data in (own, beside) if data is not None for tensor in parts_of(data).values()]
         network = tensors_of(self.learner.model, self.learner.optimizer)
-        known = Known(self.known.objects | {"learner": self.learner}, self.known.tensors, self.known.packages)
+        known = Known({**self.known.objects, "learner": self.learner}, self.known.tensors, self.known.packages)
         found = kept(self.strategy, known, [*others, *network])
         again = experience.again * bytes_of(own) // len(own)
         return Kept(found.memory + again + (0 if beside is None else bytes_of(beside)), found.state)

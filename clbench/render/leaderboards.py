@@ -10,10 +10,12 @@ from dataclasses import asdict
 from typing import Any
 
 from clbench.analysis.compare import Entry, Leaderboard, better
+from clbench.analysis.costs import COSTS
 from clbench.analysis.ranking import Ranking
 from clbench.analysis.significance import enough_seeds
 from clbench.analysis.statistics import Estimate, Interval
 from clbench.metrics import METRICS
+from clbench.render import amounts
 from clbench.render.tables import Table, html, latex, markdown
 from clbench.store.warnings import KINDS, kinds_of, spoilt
 
@@ -47,13 +49,15 @@ def heading(column: str) -> str:
 
 def shown_factor(column: str) -> float:
     """What a column's values are multiplied by to be shown: shares are shown in per cent."""
-    return 1.0 if column == "seconds" or (column in METRICS and METRICS[column].unit == "steps") else 100.0
+    return 1.0 if column in COSTS or (column in METRICS and METRICS[column].unit == "steps") else 100.0
 
 
 def number(estimate: Estimate | None, column: str, interval: Interval = "t") -> str:
-    """An estimate in per cent (or seconds) with its interval; a dash where there is none."""
+    """An estimate in per cent (or what its column counts) with its interval; a dash where there is none."""
     if estimate is None:
         return "–"
+    if column in amounts.KINDS:
+        return amounts.estimated(estimate, column, interval)
     factor = shown_factor(column)
     mean = _fixed(estimate.mean * factor)
     if estimate.low is None or estimate.high is None or estimate.half_width is None:
@@ -109,7 +113,7 @@ def _cells(entry: Entry, board: Leaderboard) -> list[str]:
         words = f"{mark}diverged {entry.diverged}/{len(entry.seeds)}"
         return [rank, entry.label, str(len(entry.seeds)), words, *("–" for _ in board.metrics[1:])]
     numbers = [(metric, number(entry.estimates[metric], metric, board.interval)) for metric in board.metrics]
-    marked = [text if metric == "seconds" or text == "–" else mark + text for metric, text in numbers]
+    marked = [text if metric in COSTS or text == "–" else mark + text for metric, text in numbers]
     return [rank, entry.label, str(len(entry.seeds)), *marked]
 
 
@@ -117,9 +121,11 @@ def _against_best(entry: Entry, board: Leaderboard) -> list[str]:
     found = entry.against_best
     if found is None:
         return ["–"] * 4
-    factor = shown_factor(board.metrics[0])
+    column = board.metrics[0]
     return [
-        _fixed(found.difference * factor),
+        amounts.amount(found.difference, column)
+        if column in amounts.KINDS
+        else _fixed(found.difference * shown_factor(column)),
         "–" if entry.p is None else p_value(entry.p),
         "–" if found.effect is None else _fixed(found.effect),
         "–" if entry.seeds_needed is None or entry.verdict == "worse" else f"{entry.seeds_needed:,}",
@@ -153,8 +159,14 @@ def caption(boards: Sequence[Leaderboard]) -> str:
     if "unclear" in verdicts:
         sentences.append(f"? : {_too_few(boards)}")
     if any(entry.front for board in boards for entry in board.entries):
-        sentences.append(f"{FRONT_MARK} : on the Pareto front of accuracy, forgetting and seconds.")
+        told = ", or of ".join(_listed([*map(heading, objectives)]) for objectives in boards[0].fronts)
+        sentences.append(f"{FRONT_MARK} : on the Pareto front of {told}.")
     return " ".join(sentences)
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Words as in a sentence: 'a, b and c'."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _too_few(boards: Sequence[Leaderboard]) -> str:
