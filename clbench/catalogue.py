@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clbench.errors import UserError
+from clbench.roles import Role, checked
 
 # How the option types of clbench.registry read in a table.
 WORDS = {
@@ -46,6 +47,7 @@ class Listed:
     arguments: ast.arguments | None
     version: int = 1
     concerns: Sequence[str] | None = None
+    role: Role = "method"
 
     def version_with(self, options: Mapping[str, Any]) -> int:
         """The version that a run with these options has."""
@@ -73,7 +75,8 @@ def scan(file: Path, kind: str, module: str | None) -> list[Listed]:
                 case ast.Call(func=ast.Name(id=called), args=[ast.Constant(value=str(name)), *_]) if called == kind:
                     doc, said = ast.get_docstring(node) or "", _said(decorator)
                     version, concerns = said.get("version", 1), said.get("concerns")
-                    units.append(Listed(name, doc, file, module, _arguments(node), version, concerns))
+                    role = checked(said.get("role", "method"), f"{file}, {kind} '{name}'")
+                    units.append(Listed(name, doc, file, module, _arguments(node), version, concerns, role))
     return units
 
 
@@ -83,10 +86,10 @@ def version_with(version: int, concerns: Sequence[str] | None, options: Mapping[
 
 
 def _said(decorator: ast.Call) -> dict[str, Any]:
-    """What a decorator says of the unit's version, as far as it is literal."""
+    """What a decorator says of the unit's version and role, as far as it is literal."""
     found = {str(keyword.arg): keyword.value for keyword in decorator.keywords}
     literal = {name: value for name, value in found.items() if isinstance(value, ast.Constant | ast.Tuple)}
-    return {name: ast.literal_eval(literal[name]) for name in ("version", "concerns") if name in literal}
+    return {name: ast.literal_eval(literal[name]) for name in ("version", "concerns", "role") if name in literal}
 
 
 def options_of_function(file: Path, function: str) -> list[Option]:

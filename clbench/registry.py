@@ -23,6 +23,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from clbench.catalogue import Listed, scan, version_with
 from clbench.errors import UserError, did_you_mean
 from clbench.origins import OWN, Origin, origin_of, run_file, told
+from clbench.roles import Role, checked, of_composition
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -47,6 +48,7 @@ class Declared:
     keyword_only: bool = True
     version: int = 1
     concerns: Sequence[str] | None = None
+    role: Role = "method"
 
     def version_with(self, options: Mapping[str, Any]) -> int:
         """The version that a run with these options has."""
@@ -73,14 +75,23 @@ class Registry:
         self._plugin_files: list[Path] = []
 
     def __call__(
-        self, name: str, *, version: int = 1, concerns: Sequence[str] | None = None, **attributes: Any
+        self,
+        name: str,
+        *,
+        version: int = 1,
+        concerns: Sequence[str] | None = None,
+        role: Role = "method",
+        **attributes: Any,
     ) -> Callable[[Unit], Unit]:
-        """Declare a unit: ``@strategy("ewc", version=2)``. Both must be literals, since they are read from the text.
+        """Declare a unit: ``@strategy("ewc", version=2)``. All must be literals, since they are read from the text.
 
         The version, above 1, is part of a run's identity. It is raised when the unit's numbers at unchanged options
         change, so that old Results stay apart from new ones. ``concerns``: the options that must be on for that; runs
         with none of them give the numbers that they gave before, and keep their identity. Empty where only a
         default has changed, which the options of a run tell.
+
+        ``role``: what a strategy is in a comparison; "bound" if it sees more data than a continual learner may,
+        "control" if it does nothing, under whatever name, or what a method must do better than.
         """
 
         def declare(unit: Unit) -> Unit:
@@ -90,7 +101,8 @@ class Registry:
                     f"{self.kind} '{name}' is declared twice, in {known.make.__module__} and {unit.__module__}. "
                     "Rename one of them."
                 )
-            self._declared[name] = Declared(name, unit, attributes, version=version, concerns=concerns)
+            said = checked(role, f"{self.kind} '{name}'")
+            self._declared[name] = Declared(name, unit, attributes, version=version, concerns=concerns, role=said)
             return unit
 
         return declare
@@ -226,6 +238,11 @@ strategy = Registry("strategy", "clbench.strategies")
 scenario = Registry("scenario", "clbench.scenarios")
 model = Registry("model", "clbench.models")
 REGISTRIES = {one.kind: one for one in (strategy, scenario, model)}
+
+
+def role_of(parts: Sequence[str]) -> Role:
+    """Return the role of a strategy, composed of these parts."""
+    return of_composition(strategy.load(part).role for part in parts)
 
 
 def scenario_parts(name: str) -> tuple[str, str]:

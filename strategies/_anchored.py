@@ -43,6 +43,10 @@ class Anchored(Strategy):
         """Prepare what each step of this stage needs of A and θ*."""
         raise NotImplementedError
 
+    def release(self) -> None:
+        """Let go of what ``pull`` has prepared."""
+        raise NotImplementedError
+
     def before_training_epoch(self, learner: Learner, **kwargs: Any) -> None:
         """Tell the importance."""
         self.importance.epoch(learner, self.weights)
@@ -60,8 +64,12 @@ class Anchored(Strategy):
         self.importance.stepped(learner, self.weights)
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Measure the stage's importance and move the anchor."""
+        """Measure the stage's importance and move the anchor; what the stage alone needed is let go."""
         self.anchor.add(self.names, self.importance.finish(learner, self.weights), values(self.weights))
+        self.importance.end()
+        self.anchored = False
+        self.held = []
+        self.release()
 
 
 def by_name(names: list[str], tensors: Weights) -> dict[str, Tensor]:

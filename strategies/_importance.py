@@ -19,7 +19,8 @@ class Importance:
 
     ``begin`` comes with each stage and ``epoch`` with each pass over its data. During a step: ``forwarded`` (logits are
     there, no backward pass yet), ``observe`` (the task's own gradient is there), ``stepped`` (the optimiser has moved
-    the weights). ``current`` is the importance of the stage so far, ``finish`` that of the whole stage.
+    the weights). ``current`` is the importance of the stage so far, ``finish`` that of the whole stage. After
+    ``end`` only what later stages need is kept.
     """
 
     def begin(self, learner: Learner, weights: Parameters) -> None:
@@ -45,6 +46,9 @@ class Importance:
         """Importance of the stage, in tensors of the caller's own."""
         return [importance.clone() for importance in self.current(weights)]
 
+    def end(self) -> None:
+        """Let go of what the stage alone needed."""
+
 
 class RunningMean(Importance):
     """ω ← κ·x + (1−κ)·ω of what each step gives, from 0 at each stage."""
@@ -63,6 +67,10 @@ class RunningMean(Importance):
     def current(self, weights: Parameters) -> Weights:
         """ω."""
         return self.running
+
+    def end(self) -> None:
+        """Let go of ω."""
+        self.running = []
 
 
 def blend(running: Weights, found: Weights, rate: float) -> None:
@@ -106,6 +114,10 @@ class RunningThenBatch(Importance):
         """The batch form."""
         return self.batch.finish(learner, weights)
 
+    def end(self) -> None:
+        """Let go of the running form."""
+        self.running.end()
+
 
 class PathIntegral(Importance):
     """Keeps −g·Δθ of each step, g being the task's gradient alone and Δθ the optimiser's whole move."""
@@ -126,3 +138,7 @@ class PathIntegral(Importance):
         move = torch._foreach_sub(self.before, values(weights))
         torch._foreach_mul_(move, self.gradient)
         return list(move)
+
+    def end(self) -> None:
+        """Let go of the path."""
+        self.start, self.before, self.gradient = [], [], []

@@ -86,6 +86,11 @@ class ParityPath(RunningMean):
         torch._foreach_add_(bottom, NEVER_ZERO)
         return list(torch._foreach_div(self.running, bottom))
 
+    def end(self) -> None:
+        """Let go of e and of where stage and epoch began."""
+        super().end()
+        self.anchor, self.start = [], []
+
 
 class ParityWalk(ParityPath):
     """RWalk: SI's e, and a running mean f of (g·θ)² that goes on over tasks; A = f + e/(f·(θ−θ*)² + 1e-10)."""

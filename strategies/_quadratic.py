@@ -60,6 +60,10 @@ class QuadraticPenalty(Anchored):
         self.stiff_layer = layer_of(name)
         self.acted = self.acted or self.stiffest > 0
 
+    def release(self) -> None:
+        """Let go of λA and λAθ*."""
+        self.whole, self.anchors, self.strengths, self.pulls = [], [], [], []
+
     @torch.no_grad()
     def before_update(self, learner: Learner, **kwargs: Any) -> None:
         """Add λA(θ − θ*) to the gradient, as λAθ − λAθ*: in place, since a temporary each step costs more."""
@@ -144,6 +148,10 @@ class ExplicitInterpolation(Anchored):
         self.anchors = anchors
         # Kept from step to step: allocating them each time costs more than the arithmetic.
         self.ratios = [torch.empty_like(root) for root in roots]
+
+    def release(self) -> None:
+        """Let go of the roots and of R."""
+        self.bottom, self.top, self.anchors, self.ratios = [], [], [], []
 
     @torch.no_grad()
     def after_update(self, learner: Learner, **kwargs: Any) -> None:

@@ -16,13 +16,15 @@ class Reservoir:
     """At most ``size`` samples that enter while they are trained on, in each epoch anew.
 
     Counted as often as it was trained on, every sample so far is in it with the same probability (Vitter 1985,
-    algorithm R), as in the code of Buzzega et al. 2020 (arXiv:2004.07211). Images are kept as they came.
+    algorithm R), as in the code of Buzzega et al. 2020 (arXiv:2004.07211). Images are kept as they came. ``logits`` of
+    each place [places, classes] are kept by methods that need them.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.seen = 0
         self.data: TaskData | None = None
+        self.logits: Tensor | None = None
         self._plan: list[tuple[int, Tensor, Tensor]] = []
 
     @property
@@ -51,6 +53,10 @@ class Reservoir:
             self.data.images[places] = raw[entering]
             self.data.labels[places], self.data.heads[places] = labels[entering], heads[entering]
         return entering, places
+
+    def end(self) -> None:
+        """Let go of what a stage that ended inside an epoch has left of the plan."""
+        self._plan = []
 
 
 def _empty(size: int, images: Tensor, labels: Tensor, like: TaskData) -> TaskData:

@@ -114,8 +114,9 @@ class WatchesUnits(LooksAtPasses):
         self.activity = Activity(self.layers, lambda: self.looking)
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Stop watching."""
+        """Stop watching, and let go of the last batch's outputs."""
         self.activity.off()
+        self.activity.outputs = []
 
 
 @torch.no_grad()

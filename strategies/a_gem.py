@@ -70,8 +70,9 @@ class AveragedGem(Strategy):
             self.conflicts = conflict.long() if self.conflicts is None else self.conflicts + conflict
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Take the stage's samples into the memory."""
+        """Take the stage's samples into the memory; let go of the draws."""
         self.memory.take(learner.data, learner.random(f"reservoir of stage {learner.stage}"))
+        del self.draws
 
     def warnings(self) -> list[str]:
         """Whether any gradient was projected."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.errors import UserError
@@ -39,6 +40,7 @@ class CoFinetuning(Strategy):
         self.mu = mu
         self.batch = batch
         self.head: nn.Linear | None = None
+        self.drawn: Sequence[Tensor] = ()
 
     def upstream(self) -> Upstream:
         """The dataset that was named."""
@@ -82,3 +84,8 @@ class CoFinetuning(Strategy):
             if weight.grad is not None:
                 weight.sub_(weight.grad, alpha=learner.optimizer.param_groups[0]["lr"])
                 weight.grad = None
+
+    def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Let go of what the stage alone needed."""
+        self.drawn = ()
+        del self.draws

@@ -46,7 +46,6 @@ class DarkExperienceReplay(Strategy):
         self.batch = batch
         self.current = current
         self.replays = False
-        self.z: Tensor | None = None  # logits of each place
         self.replayed: list[tuple[Tensor, ...]] = []
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
@@ -65,11 +64,11 @@ class DarkExperienceReplay(Strategy):
         self.replayed = []
         if filled:
             assert self.memory.data is not None
-            assert self.z is not None
+            assert self.memory.logits is not None
             self.replays = True
             for _ in range(2):
                 rows = self.draws.rows(filled, self.batch or learner.train_mb_size, learner.device)
-                self.replayed.append((*batch_of(learner, self.memory.data, rows), self.z[rows]))
+                self.replayed.append((*batch_of(learner, self.memory.data, rows), self.memory.logits[rows]))
 
     def before_backward(self, learner: Learner, **kwargs: Any) -> None:
         """Add both losses."""
@@ -88,12 +87,20 @@ class DarkExperienceReplay(Strategy):
         """Put this batch's samples in their places, with the logits that they had."""
         entering, places = self.memory.write(learner)
         logits = learner.mb_output.detach()
-        if self.z is None:
-            self.z = logits.new_full((self.memory.size, logits.shape[1]), ABSENT)
-        elif self.z.shape[1] < logits.shape[1]:  # a growing classifier
-            self.z = functional.pad(self.z, (0, logits.shape[1] - self.z.shape[1]), value=ABSENT)
-        self.z[places] = ABSENT
-        self.z[places, : logits.shape[1]] = logits[entering]
+        known = self.memory.logits
+        if known is None:
+            known = logits.new_full((self.memory.size, logits.shape[1]), ABSENT)
+        elif known.shape[1] < logits.shape[1]:  # a growing classifier
+            known = functional.pad(known, (0, logits.shape[1] - known.shape[1]), value=ABSENT)
+        known[places] = ABSENT
+        known[places, : logits.shape[1]] = logits[entering]
+        self.memory.logits = known
+
+    def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Let go of what the stage alone needed."""
+        self.memory.end()
+        self.replayed = []
+        del self.draws
 
     def warnings(self) -> list[str]:
         """Whether anything was replayed."""

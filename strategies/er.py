@@ -70,9 +70,12 @@ class ExperienceReplay(Strategy):
             self.memory.write(learner)
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Take the stage's samples into the memory."""
+        """Take the stage's samples into the memory, if they are not there yet; let go of the draws."""
         if isinstance(self.memory, Memory):
             self.memory.take(learner.data, self.reservoir)
+        else:
+            self.memory.end()
+        del self.draws
 
     def warnings(self) -> list[str]:
         """Whether anything was replayed."""

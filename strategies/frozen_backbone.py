@@ -10,7 +10,7 @@ from clbench.registry import strategy
 from clbench.strategy import Learner, Strategy, named_weights
 
 
-@strategy("frozen-backbone")
+@strategy("frozen-backbone", role="control")
 class FrozenBackbone(Strategy):
     """Features frozen after the first stage; only the classifier goes on learning.
 

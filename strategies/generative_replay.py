@@ -106,7 +106,7 @@ class GenerativeReplay(Strategy):
             with torch.no_grad():
                 found = torch.cat([found, self.flow.sample(class_vectors(old), random)])
             classes = torch.cat([classes, old])
-        self.pool = []
+        self.pool, self.sampled, self.known = [], None, []
         self._fit(found, classes, random)
         self.classes = sorted({*self.classes, *classes.unique().tolist()})
         self.old = frozen_copy(learner.model)

@@ -6,7 +6,7 @@ from clbench.registry import strategy
 from clbench.strategy import Strategy
 
 
-@strategy("joint", version=2)
+@strategy("joint", version=2, role="bound")
 class Joint(Strategy):
     """All tasks' data at once, in one stage: the usual upper bound.
 
@@ -20,7 +20,7 @@ class Joint(Strategy):
         return [list(range(tasks))]
 
 
-@strategy("cumulative")
+@strategy("cumulative", role="bound")
 class Cumulative(Strategy):
     """All data so far at each stage, going on from the last stage's weights.
 

@@ -26,6 +26,10 @@ class Uniform(Importance):
         """That."""
         return self.same
 
+    def end(self) -> None:
+        """Let go of it."""
+        self.same = []
+
 
 def _uniform(parity: bool) -> Uniform:
     return Uniform(0.5 if parity else 1.0)

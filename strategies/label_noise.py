@@ -56,3 +56,7 @@ class LabelNoise(Strategy):
             return functional.cross_entropy(logits, self.target)
         missed = torch.where(logits < OUT, 0.0, logits - self.target)
         return missed.square().sum() / (2 * len(logits))
+
+    def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Let go of the last batch's target."""
+        del self.target

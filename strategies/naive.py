@@ -6,7 +6,7 @@ from clbench.registry import strategy
 from clbench.strategy import Strategy
 
 
-@strategy("naive")
+@strategy("naive", role="control")
 class Naive(Strategy):
     """Fine-tuning: train on each task in turn and do nothing about forgetting.
 

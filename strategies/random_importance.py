@@ -40,12 +40,16 @@ class Random(Importance):
         """The stage's draw."""
         return self._draw(learner, weights, f"importance of stage {learner.stage}")
 
+    def end(self) -> None:
+        """Let go of what was drawn."""
+        self.drawn = []
+
     def _draw(self, learner: Learner, weights: Parameters, purpose: str) -> Weights:
         random = learner.random(purpose)
         return [torch.rand(weight.shape, generator=random).to(weight) for weight in weights]
 
 
-@strategy("random", version=2, concerns=("parity", "clamp"))
+@strategy("random", version=2, concerns=("parity", "clamp"), role="control")
 def random(
     *,
     lam: NonNegative = 0.1,
@@ -65,7 +69,7 @@ def random(
     return QuadraticPenalty(Random(), anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("random-fixed", version=2, concerns=("parity",))
+@strategy("random-fixed", version=2, concerns=("parity",), role="control")
 def random_fixed(
     *,
     accumulate: Accumulate = "mean",

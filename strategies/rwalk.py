@@ -91,6 +91,11 @@ class RiemannianWalk(PathIntegral):
             self.averaged = [score.clone() for score in self.score]
         return self._importance(self.averaged)
 
+    def end(self) -> None:
+        """Let go of the stage's path and score; Fisher and averaged scores go on."""
+        super().end()
+        self.squares, self.omega, self.score, self.checkpoint, self.latest = [], [], [], [], []
+
     def _importance(self, score: Weights) -> Weights:
         positive = list(torch._foreach_clamp_min(score, 0.0))
         return list(torch._foreach_add(self._normalised(self.fisher), self._normalised(positive)))

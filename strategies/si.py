@@ -45,6 +45,11 @@ class SynapticIntelligence(PathIntegral):
             torch._foreach_clamp_min_(importance, 0.0)
         return list(importance)
 
+    def end(self) -> None:
+        """Let go of path and ω."""
+        super().end()
+        self.omega = []
+
 
 @strategy("si", version=2, concerns=("parity", "clamp"))
 def si(

@@ -70,6 +70,10 @@ class Upgd(Strategy):
             torch._foreach_add_(found, [self._noise(weight) for weight in weights])
         torch._foreach_mul_(found, free)
 
+    def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Let go of the pool; the next stage has one of its own."""
+        del self.pool
+
     def _noise(self, weight: Tensor) -> Tensor:
         start = self.places.randrange(len(self.pool) - weight.numel())
         return self.pool[start : start + weight.numel()].view(weight.shape)

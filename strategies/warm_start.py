@@ -11,7 +11,7 @@ from ._between import BetweenStages
 from ._layers import forget_optimizer, renew, weight_layers
 
 
-@strategy("warm", same_as="naive")
+@strategy("warm", same_as="naive", role="control")
 class Warm(Strategy):
     """Warm start: each stage goes on from the last one's weights and, if the run keeps it, optimiser state.
 
@@ -19,7 +19,7 @@ class Warm(Strategy):
     """
 
 
-@strategy("cold")
+@strategy("cold", role="bound")
 class Cold(BetweenStages):
     """Cold start: every weight is drawn anew before each stage, and the optimiser begins anew.
 
@@ -35,7 +35,7 @@ class Cold(BetweenStages):
         forget_optimizer(learner)
 
 
-@strategy("warm-reset-optimizer")
+@strategy("warm-reset-optimizer", role="control")
 class WarmResetOptimizer(Strategy):
     """Warm start of the weights; the optimiser's momentum and running moments begin anew at each stage.
 

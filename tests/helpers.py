@@ -18,6 +18,7 @@ from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream
 from clbench.data.tensors import TaskData
 from clbench.engine.run import Machine, metric_values, run
+from clbench.roles import Role
 
 SIZES = (48, 12, 30, 6, 24, 18)  # training images of each class of ``uneven``
 SMALL: dict[str, Any] = {
@@ -69,6 +70,8 @@ def make_result(
     seconds: float = 2.0,
     created: str = "2026-01-01T00:00:00+00:00",
     warnings: Sequence[str] = (),
+    role: Role = "method",
+    cost: Sequence[store.StageCost] = (),
 ) -> store.Result:
     """A Result that no run made."""
     configuration: dict[str, Any] = {
@@ -82,6 +85,7 @@ def make_result(
     rows: list[list[float | None]] = [[float(value) for value in row] for row in accuracy]
     return store.Result(
         run_id=store.digest(configuration),
+        role=role,
         status=status,
         reason=None if status == "ok" else "the loss became NaN or infinite at step 3 of stage 1",
         created=created,
@@ -96,7 +100,7 @@ def make_result(
         online_accuracy=None,
         metrics=metric_values(metrics.Course(rows)) if status == "ok" else {},
         seconds=seconds,
-        cost=[],
+        cost=list(cost),
         diagnostics={},
         warnings=list(warnings),
         environment={},

@@ -56,14 +56,15 @@ def in_sittings(one: RunConfig, folder: Path, machine: Machine = MACHINE) -> sto
 
 
 def numbers(result: store.Result) -> tuple[Any, ...]:
-    """All that a run finds out; what it cost is another matter."""
-    steps = [(cost.steps, cost.epochs, cost.reached) for cost in result.cost]
+    """All that a run finds out, and what it cost but for seconds and peaks."""
+    measured = {"prepare_seconds", "train_seconds", "evaluate_seconds", "samples_per_second", "peak_memory_mib"}
+    counted = [cost.model_dump(exclude=measured) for cost in result.cost]
     return (
         result.accuracy,
         result.online_accuracy,
         result.metrics,
         result.diagnostics,
-        steps,
+        counted,
         result.status,
         result.warnings,
     )

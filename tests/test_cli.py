@@ -116,6 +116,8 @@ def test_diverging_run_is_exit_1_and_a_status(tmp_path: Path) -> None:
         (["check", "--margin", "much"], ["--margin much", "0.01"]),
         (["check", "--margin", "backward_transfer=0.1"], ["backward_transfer", "not gated"]),
         (["check", "--metric", "seconds"], ["--metric seconds"]),
+        (["check", "--metric", "memory"], ["--metric memory"]),
+        (["compare", "--front", "average_accuracy,sampels"], ["'sampels'", "Did you mean 'samples'"]),
         (["check", "--baseline", "nowhere", "--update"], ["nowhere", "not a folder"]),
         (["report", "nowhere"], ["nowhere", "no such file or folder"]),
         (["describe", "strategy", "nave"], ["Did you mean 'naive'"]),

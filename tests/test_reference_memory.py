@@ -271,7 +271,7 @@ def test_der_matches_logits_and_labels_of_two_draws(
     follow(trained, memory, gradient, running=True)
     for place, sample in enumerate(memory.kept):
         assert torch.equal(trained.strategy.memory.data.images[place], sample[0])
-        torch.testing.assert_close(trained.strategy.z[place], sample[3], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(trained.strategy.memory.logits[place], sample[3], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from clbench.engine.run import Machine, run
 from clbench.errors import UserError
 from clbench.registry import Registry
 from clbench.render import catalogue
+from clbench.store import parts
 
 PLUGIN = '''
 from typing import Literal
@@ -107,6 +108,7 @@ def test_listing_reads_text_and_runs_nothing(tmp_path: Path) -> None:
 def test_every_listed_unit_loads_and_its_options_match(kind: Registry) -> None:
     for name, listed in kind.listed.items():
         assert kind.load(name).version == listed.version, f"{name}: write the version as a number"
+        assert kind.load(name).role == listed.role, f"{name}: write the role as a text"
         fields = kind.load(name).schema.model_fields
         assert [option.name for option in listed.options] == list(fields)
         for option in listed.options:
@@ -136,6 +138,38 @@ def test_a_version_is_read_from_the_text_and_told(plugin: Path) -> None:
     assert registry.strategy.listed["mine"].version == 3
     doc, _ = catalogue.description("strategy", "mine")
     assert doc.endswith("Version 3: older Results are told apart.")
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("ewc", "method"),
+        ("joint", "bound"),
+        ("cold", "bound"),
+        ("random-fixed", "control"),
+        ("naive+warm", "control"),
+        ("naive+ewc", "method"),
+        ("er+cumulative", "bound"),
+        ("avalanche.training.plugins.EWCPlugin", "method"),
+    ],
+)
+def test_roles_of_strategies_and_compositions(name: str, role: str) -> None:
+    assert registry.role_of(parts(name)) == role
+
+
+def test_a_role_is_read_from_the_text_and_told(plugin: Path) -> None:
+    file = plugin.with_name("bounded.py")  # a name of its own: it is loaded
+    file.write_text(PLUGIN.replace('@strategy("mine")', '@strategy("mine", role="bound")'))
+    registry.add_plugin(file)
+    assert registry.strategy.listed["mine"].role == "bound"
+    assert registry.role_of(["mine", "ewc"]) == "bound"
+    assert "A bound: it sees more data" in catalogue.description("strategy", "mine")[0]
+
+
+def test_an_unknown_role_is_refused(plugin: Path) -> None:
+    plugin.write_text(PLUGIN.replace('@strategy("mine")', '@strategy("mine", role="controll")'))
+    with pytest.raises(UserError, match=r"unknown role 'controll'\. Did you mean 'control'"):
+        registry.add_plugin(plugin)
 
 
 def test_unknown_metric() -> None:

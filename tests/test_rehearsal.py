@@ -300,16 +300,16 @@ def test_der_keeps_logits_of_the_moment_and_pads_what_was_not_there() -> None:
     der.before_training_epoch(learner)
     first = torch.randn(4, 2)
     der_step(der, learner, first, torch.tensor([0, 1, 1, 0]))
-    assert der.z is not None
+    assert der.memory.logits is not None
     assert der.memory.data is not None
-    assert torch.equal(der.z, first)
+    assert torch.equal(der.memory.logits, first)
     assert der.memory.data.labels.tolist() == [0, 1, 1, 0]
     assert der.memory.seen == 4
     der.before_training_epoch(learner)
     der_step(der, learner, torch.randn(4, 3), torch.tensor([0, 1, 1, 0]))  # the classifier has grown
-    assert der.z.shape == (4, 3)
-    kept = der.z[:, 2] == ABSENT
-    assert torch.equal(der.z[kept][:, :2], first[kept]), "what stays is as it was, its new logit absent"
+    assert der.memory.logits.shape == (4, 3)
+    kept = der.memory.logits[:, 2] == ABSENT
+    assert torch.equal(der.memory.logits[kept][:, :2], first[kept]), "what stays is as it was, its new logit absent"
 
 
 def test_der_matches_known_logits_only() -> None:
@@ -318,7 +318,7 @@ def test_der_matches_known_logits_only() -> None:
     der = DarkExperienceReplay(alpha=2.0, beta=0.0, memory=2)
     der.before_training_exp(learner)
     der.memory.seen, der.memory.data = 2, stage([0, 0])
-    der.z = torch.tensor([[1.0, ABSENT], [1.0, ABSENT]])
+    der.memory.logits = torch.tensor([[1.0, ABSENT], [1.0, ABSENT]])
     learner.logits = lambda x, heads: torch.tensor([[4.0, 7.0, ABSENT]]).expand(len(x), 3)
     learner.loss = torch.tensor(10.0)
     der.before_forward(learner)

@@ -14,6 +14,7 @@ from clbench import registry, store
 from clbench.cli import app
 from clbench.config import RunConfig, resolve
 from clbench.store.later import completed
+from clbench.store.migrations import ROLES
 from tests.helpers import make_result
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -83,7 +84,17 @@ def test_results_of_earlier_versions_are_read(version: int) -> None:
     assert result.accuracy == old["accuracy"]
     assert [stage.prepare_seconds for stage in result.cost] == [one.get("prepare_seconds") for one in old["cost"]]
     assert [stage.steps for stage in result.cost] == [one.get("steps") for one in old["cost"]]
+    assert [stage.samples for stage in result.cost] == [one.get("samples") for one in old["cost"]]
+    assert result.role == registry.role_of(store.parts(result.strategy))
     assert known(result).run_id == result.run_id, "a run keeps its id"
+
+
+def test_roles_of_older_results_are_those_of_today() -> None:
+    """Of those that there were then."""
+    for name, role in ROLES.items():
+        assert registry.strategy.listed[name].role == role
+    others = {name for name, unit in registry.strategy.listed.items() if unit.role != "method"}
+    assert others == {*ROLES}, "a new bound or control: no older Result has it, so take it out of this comparison"
 
 
 def known(result: store.Result) -> RunConfig:

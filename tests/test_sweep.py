@@ -265,6 +265,7 @@ def test_estimates_are_linear_in_steps(stages: list[list[int]]) -> None:
             store.StageCost(
                 tasks=tasks, prepare_seconds=0, train_seconds=1, evaluate_seconds=0, samples_per_second=1,
                 peak_memory_mib=1, steps=config.steps * len(tasks), epochs=1, reached=None,
+                samples=None, memory_bytes=None, state_bytes=None,
             )
             for tasks in stages
         ]  # fmt: skip

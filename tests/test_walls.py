@@ -21,7 +21,7 @@ ALLOWED = {
     "clbench.sweep": {
         "sweep", "config", "layers", "registry", "errors", "metrics", "store", "engine", "data", "progress", "lock", "",
     },
-    "clbench.store": {"store", "errors"},
+    "clbench.store": {"store", "roles", "errors"},
     "clbench.reproduce": {
         "reproduce", "config", "layers", "registry", "data", "engine", "store", "analysis", "metrics", "errors", "",
     },
@@ -32,10 +32,10 @@ ALLOWED = {
         "progress", "",
     },
     "clbench.render": {
-        "render", "analysis", "store", "metrics", "registry", "catalogue", "errors", "progress", "data", "reproduce",
-        "",
+        "render", "analysis", "store", "metrics", "registry", "catalogue", "roles", "errors", "progress", "data",
+        "reproduce", "",
     },
-    "clbench.analysis": {"analysis", "store", "metrics", "errors", ""},
+    "clbench.analysis": {"analysis", "store", "metrics", "roles", "errors", ""},
     "clbench.metrics": {"metrics"},
     "clbench.data": {"data", "registry", "errors", "avalanche", "lock"},
     "clbench.models": {"models", "registry", "avalanche", "errors"},

@@ -243,7 +243,8 @@ def test_continued_runs_say_the_same(tmp_path: Path) -> None:
 def board_of(*groups: list[store.Result], columns: Sequence[str] = ()) -> Leaderboard:
     from clbench.analysis.compare import Method
 
-    (board,) = leaderboards([run_of(one) for group in groups for one in group], Method(columns))
+    fronts = [("average_accuracy", "forgetting", "seconds")]
+    (board,) = leaderboards([run_of(one) for group in groups for one in group], Method(columns, fronts=fronts))
     return board
 
 

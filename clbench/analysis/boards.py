@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from clbench.analysis.answers import Against
+from clbench.analysis.pareto import FRONT, Objectives
 from clbench.analysis.runs import Run, cells
 from clbench.analysis.significance import Test
 from clbench.analysis.statistics import Estimate, Interval
@@ -28,8 +29,8 @@ class Entry:
     reference, ``may_be_best`` (methods alone; None: a single seed), ``way``: the share of the way from fine-tuning to
     the bound that it covers. ``also``: labels of other strategies whose runs are these, bit for bit, with
     what warnings say of them. ``lacks``: seeds
-    that other rows have and this one has not. ``front``: no other row that may win is as good in all objectives of a
-    front and better in one.
+    that other rows have and this one has not. ``front``: on one of the fronts that were asked for: no other
+    row that may win is as good in all of its objectives and better in one. Bounds are on none.
     """
 
     label: str
@@ -86,6 +87,7 @@ class Leaderboard:
     missing: str = ""
     margin: float = MARGIN
     bound: str = ""
+    fronts: Sequence[Objectives] = (FRONT,)
 
     @property
     def title(self) -> str:
@@ -108,7 +110,7 @@ class Method:
 
     Without columns each board has those that suit its scenario. ``against``: a row's label, a strategy or a folder;
     None: fine-tuning, where it is there. ``margin``: differences below it are none for practical purposes; of columns
-    that are no shares, the same share of the reference's value.
+    that are no shares, the same share of the reference's value. A front is its objectives' columns.
     """
 
     columns: Sequence[str] = ()
@@ -117,3 +119,4 @@ class Method:
     by: str | None = None
     against: str | None = None
     margin: float = MARGIN
+    fronts: Sequence[Objectives] = (FRONT,)

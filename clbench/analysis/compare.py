@@ -11,8 +11,9 @@ from clbench import metrics
 from clbench.analysis.answers import Question, against
 from clbench.analysis.bests import possible_bests
 from clbench.analysis.boards import Entry, Leaderboard, Method
+from clbench.analysis.costs import COSTS
 from clbench.analysis.labels import differences
-from clbench.analysis.pareto import front
+from clbench.analysis.pareto import on_any
 from clbench.analysis.references import FINE_TUNING, named, references, unknown
 from clbench.analysis.relative import RELATIVE, with_relative
 from clbench.analysis.rows import Row, of_one_group, score
@@ -47,12 +48,12 @@ def better(metric: str) -> str:
     """Say whether 'higher' or 'lower' values of a column are better."""
     if metric in RELATIVE:
         return RELATIVE[metric].better
-    return "lower" if metric == "seconds" else metrics.METRICS[metric].better
+    return "lower" if metric in COSTS else metrics.METRICS[metric].better
 
 
 def check_metrics(names: Sequence[str]) -> list[str]:
     """Return the columns; UserError with the nearest name for an unknown one."""
-    known = [*sorted([*metrics.METRICS, *RELATIVE]), "seconds"]
+    known = [*sorted([*metrics.METRICS, *RELATIVE]), *COSTS]
     for name in names:
         if name not in known:
             raise UserError(f"Unknown metric '{name}'.{did_you_mean(name, known)} Metrics are {', '.join(known)}.")
@@ -67,7 +68,8 @@ def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Lead
     no board.
     """
     method = method or Method()
-    method = replace(method, columns=check_metrics(method.columns))
+    fronts = [check_metrics(objectives) for objectives in method.fronts]
+    method = replace(method, columns=check_metrics(method.columns), fronts=fronts)
     by_scenario: dict[str, dict[tuple[str, str], list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in with_relative(runs):
         value = setting(run.setup, method.by) if method.by else ""
@@ -79,9 +81,8 @@ def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Lead
             parts = [f"{method.by} {value}"] if method.by else []
             parts += [differences(kinds[kind], list(kinds.values()))] if len(kinds) > 1 else []
             mine = method if method.columns else replace(method, columns=_suitable(group))
-            empty = Leaderboard(
-                scenario, ", ".join(parts), kind, list(mine.columns), [], mine.interval, mine.test, margin=mine.margin
-            )
+            told_by, columns = ", ".join(parts), list(mine.columns)
+            empty = Leaderboard(scenario, told_by, kind, columns, [], mine.interval, mine.test, fronts=mine.fronts)
             boards.append(_answered(empty, of_one_group(group, mine), mine))
     wanted = method.against
     if wanted is not None and boards and not any(named(board.entries, wanted) for board in boards):
@@ -124,9 +125,9 @@ def _answered(board: Leaderboard, rows: Sequence[Row], method: Method) -> Leader
         entries[place] = replace(entries[place], against=one)
     for rank, (place, may) in enumerate(zip(rivals, bests, strict=True), start=1):
         entries[place] = replace(entries[place], rank=rank, may_be_best=may)
-    on_front = front([entries[place].estimates for place in places])
-    for number in on_front:
-        entries[places[number]] = replace(entries[places[number]], front=True)
+    free = [place for place in places if entries[place].role != "bound"]
+    for number in on_any([entries[place].estimates for place in free], method.fronts, better):
+        entries[free[number]] = replace(entries[free[number]], front=True)
     bound = next((place for place in places if entries[place].role == "bound"), None)
     start = next((place for place in places if entries[place].strategy in FINE_TUNING), None)
     if bound is not None and start is not None and not lower:

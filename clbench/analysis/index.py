@@ -22,10 +22,10 @@ from clbench.analysis.runs import Run, shared
 from clbench.store import SCHEMA_VERSION
 
 NAME = ".index.sqlite"
-FORMAT = 2
+FORMAT = 3
 PATIENCE = 5.0  # seconds for another process that is writing
 # Long texts that many runs share are kept once.
-TEXTS = ("scenario", "strategy", "setup", "kind", "environment")
+TEXTS = ("scenario", "strategy", "role", "setup", "kind", "environment")
 NOT_PLAIN = (*TEXTS, "path", "source", "metrics", "warnings")
 PLAIN = tuple(field.name for field in fields(Run) if field.name not in NOT_PLAIN)
 COLUMNS = ("file", "changed", "size", "left_out", *PLAIN, *TEXTS, "metrics", "warnings")

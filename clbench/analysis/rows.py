@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from statistics import fmean
 
 from clbench.analysis.boards import Entry, Method
+from clbench.analysis.costs import COSTS
 from clbench.analysis.labels import labels
-from clbench.analysis.pareto import FRONT
 from clbench.analysis.runs import Run, by_seed, cells
 from clbench.analysis.statistics import Estimate, estimate
 from clbench.errors import UserError
@@ -93,7 +94,7 @@ def _row(label: str, group: Sequence[Run], method: Method, seeds: set[int]) -> R
             "covers far less than it says. Leave it at Student's t, or run more seeds."
         )
     estimates: dict[str, Estimate | None] = {}
-    for column in dict.fromkeys((*method.columns, *FRONT, *PLANE, "seconds")):
+    for column in dict.fromkeys((*method.columns, *chain(*method.fronts), *PLANE, *COSTS)):
         values = by_seed(group, column)
         estimates[column] = estimate(list(values.values()), method.interval) if values and not diverged else None
     first, mine = group[0], [run.seed for run in group]

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from clbench import metrics, store
+from clbench.analysis.costs import memory_of, samples_of, state_of
 from clbench.errors import UserError
+from clbench.roles import Role
 from clbench.store import Result, canonical
 from clbench.store.warnings import kind_of, spoilt
 
@@ -27,7 +29,8 @@ class Run:
     ``setup`` is the canonical config without the seed, with what the code of strategy and network was
     (``code.strategy``, ``code.model``), so that runs of other code are never pooled; ``kind`` is what must be equal for
     two runs to be compared; ``accuracy`` is a hash of R; ``source`` is the folder it was read from, where several stand
-    side by side; ``warnings`` are the Result's, '<kind>: <sentence>' each.
+    side by side; ``warnings`` are the Result's, '<kind>: <sentence>' each. ``samples``, ``memory`` and ``state`` are
+    the whole run's, None where an older clbench did not count them.
     """
 
     run_id: str
@@ -45,24 +48,28 @@ class Run:
     seconds: float
     metrics: dict[str, float | None]
     warnings: tuple[str, ...] = ()
+    role: Role = "method"
+    samples: int | None = None
+    memory: int | None = None
+    state: int | None = None
 
     @property
     def spoilt(self) -> bool:
         """Whether its warnings keep its numbers from winning."""
         return spoilt(map(kind_of, self.warnings))
 
-    @property
-    def role(self) -> Any:
-        """Stand-in."""
-        bounds, controls = (
-            ("joint", "cumulative", "cold"),
-            ("naive", "warm", "frozen-backbone", "random", "random-fixed"),
-        )
-        return "bound" if self.strategy in bounds else "control" if self.strategy in controls else "method"
-
     def value(self, column: str) -> float | None:
-        """A metric's value, or the seconds of the whole run; None where it is not defined."""
-        return self.seconds if column == "seconds" else self.metrics.get(column)
+        """A metric's value, or what the whole run cost; None where it is not defined."""
+        match column:
+            case "seconds":
+                return self.seconds
+            case "samples":
+                return self.samples
+            case "memory":
+                return self.memory
+            case "state":
+                return self.state
+        return self.metrics.get(column)
 
 
 def run_of(result: Result, path: Path | None = None, source: str = "") -> Run:
@@ -84,6 +91,10 @@ def run_of(result: Result, path: Path | None = None, source: str = "") -> Run:
         seconds=result.seconds,
         metrics={shared(name): found.value for name, found in result.metrics.items()},
         warnings=tuple(map(shared, result.warnings)),
+        role=result.role,
+        samples=samples_of(result.cost),
+        memory=memory_of(result.cost),
+        state=state_of(result.cost),
     )
 
 

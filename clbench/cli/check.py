@@ -72,13 +72,14 @@ def check(
     """
     from clbench.analysis import check as analysis
     from clbench.analysis.compare import check_metrics
+    from clbench.analysis.costs import COSTS
     from clbench.errors import UserError
     from clbench.render import checks
     from clbench.store import write_text
 
     gated = check_metrics(metric or analysis.DEFAULT_METRICS)
-    if "seconds" in gated:
-        raise UserError("--metric seconds: time depends on the machine and cannot be gated. Name metrics of accuracy.")
+    if costs := [column for column in gated if column in COSTS]:
+        raise UserError(f"--metric {costs[0]}: what a run costs cannot be gated. Name metrics of accuracy.")
     if update and not baseline.is_dir():
         raise UserError(f"--update: {baseline} is not a folder. Name the folder of the baseline with --baseline.")
     rules = analysis.Rules(mode.value, gated, _margins(margin or [], gated), alpha, strict)

@@ -101,6 +101,14 @@ Reference = Annotated[
     typer.Option(metavar="ROW", help="Compare with this row, strategy or folder. \\[default: fine-tuning]"),
 ]
 Margin = Annotated[float, typer.Option(min=0, help="Differences below so many points are none for practical purposes.")]
+Fronts = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN,…",
+        help="Objectives of a Pareto front, repeatable; rows on any are marked. \\[default: "
+        "average_accuracy,samples,memory,state]",
+    ),
+]
 
 
 def compare(
@@ -117,6 +125,7 @@ def compare(
     test: TestKind = Test.moderated,
     against: Reference = None,
     margin: Margin = 1.0,
+    front: Fronts = None,
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.terminal,
     plot: Annotated[Path | None, typer.Option(help="Draw a picture instead: a .pdf, .svg or .png file.")] = None,
     picture: Annotated[Picture, typer.Option(help="What --plot draws.")] = Picture.leaderboard,
@@ -130,6 +139,7 @@ def compare(
     """
     from clbench.analysis import compare as analysis
     from clbench.analysis.codes import remark
+    from clbench.analysis.pareto import FRONT
     from clbench.analysis.ranking import ranking
 
     columns = analysis.check_metrics(metric or ())
@@ -139,7 +149,8 @@ def compare(
     older = remark(runs)
     if older is not None:
         note(older)
-    method = analysis.Method(columns, interval.value, test.value, by, against, margin / 100)
+    fronts = [[column.strip() for column in one.split(",")] for one in front] if front else [FRONT]
+    method = analysis.Method(columns, interval.value, test.value, by, against, margin / 100, fronts)
     boards = analysis.leaderboards(runs, method)
     found = ranking(boards)
     if plot is not None:

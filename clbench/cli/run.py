@@ -6,7 +6,7 @@ import gc
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -21,6 +21,7 @@ from clbench.errors import UserError
 if TYPE_CHECKING:
     from clbench.config import RunConfig
     from clbench.engine.run import Machine
+    from clbench.progress import Reporter
     from clbench.store import Folder, Result
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -144,7 +145,10 @@ def run(
     ]
     folder = store.open_folder(results)
     _check_writable(folder)
-    with _imports_uncollected():
+    from clbench.render.progress import waiting
+
+    silent = quiet or as_json
+    with _imports_uncollected(), nullcontext() if silent else waiting(for_people(), "loading torch and Avalanche"):
         configs = resolve(*given)
 
         from clbench.data.sources import DataPlace
@@ -155,9 +159,9 @@ def run(
     for name in trackers:
         check_installed(name)
     machine = Machine(DataPlace.default(data_root, offline), device.value, threads, diagnostics)
-    telling = Telling(quiet or as_json, trackers, log_dir, offline)
+    telling = Telling(silent, trackers, log_dir, offline)
     keeping = Keeping(folder, checkpoint, resume)
-    done = [_one(one, machine, keeping, telling) for one in configs]
+    done = [_one(one, machine, keeping, telling, (place, len(configs))) for place, one in enumerate(configs, start=1)]
     if as_json:
         json.dump([result.model_dump(mode="json") for result, _ in done], sys.stdout, indent=1)
         sys.stdout.write("\n")
@@ -196,14 +200,15 @@ class Keeping:
     resume: bool
 
 
-def _one(config: RunConfig, machine: Machine, keeping: Keeping, telling: Telling) -> tuple[Result, str]:
-    """Run one seed, with progress for people and trackers, and write its Result."""
+def _one(
+    config: RunConfig, machine: Machine, keeping: Keeping, telling: Telling, place: tuple[int, int]
+) -> tuple[Result, str]:
+    """Run one seed (``place``: which, of how many), with progress for people and trackers, and write its Result."""
     from clbench import store
     from clbench.engine.checkpoint import Checkpoints, StoppedError
     from clbench.engine.run import complete
     from clbench.engine.trackers import open_tracker
-    from clbench.progress import Reporter, Reporters
-    from clbench.render.progress import LineProgress, LiveProgress
+    from clbench.progress import Reporters
 
     folder = keeping.folder
     finished = config.result_name
@@ -213,9 +218,7 @@ def _one(config: RunConfig, machine: Machine, keeping: Keeping, telling: Telling
         open_tracker(name, config, telling.log_dir, telling.offline) for name in telling.trackers
     ]
     if not telling.quiet:
-        console = for_people()
-        label = f"{config.strategy['name']} on {config.scenario['name']}, seed {config.seed}"
-        listeners.append((LiveProgress if console.is_terminal else LineProgress)(console, label))
+        listeners.append(_progress(config, place))
     with closing(Reporters(listeners)) as reporter, gently() as stopping:
         kept = folder if keeping.minutes else None
         checkpoints = Checkpoints(kept, keeping.minutes, resume=keeping.resume, stopping=stopping)
@@ -227,6 +230,18 @@ def _one(config: RunConfig, machine: Machine, keeping: Keeping, telling: Telling
     if result.status == "diverged":
         complain(f"Seed {config.seed} diverged: {result.reason}. Lower optimizer.lr, or the strategy's strength.")
     return result, name
+
+
+def _progress(config: RunConfig, place: tuple[int, int]) -> Reporter:
+    """A live bar on a terminal, lines elsewhere; ``place``: which seed it is, of how many."""
+    from clbench.render.progress import LineProgress, LiveProgress
+
+    console = for_people()
+    seed, seeds = place
+    if console.is_terminal:
+        return LiveProgress(console, config.strategy["name"], seed, seeds)
+    told = f"seed {config.seed}" if seeds == 1 else f"seed {seed}/{seeds}"
+    return LineProgress(console, f"{config.strategy['name']} on {config.scenario['name']}, {told}")
 
 
 def _summary(results: list[Result], paths: list[str]) -> None:

@@ -18,7 +18,8 @@ class ResidentExperience(CLExperience):
 
     ``data`` is what the engine and our strategies use; ``dataset`` is the same as an AvalancheDataset, made only if
     somebody else's plugin asks for it. ``fresh``: how many of its tasks no earlier experience has had, and at least 1;
-    a budget of steps is for each of them.
+    a budget of steps is for each of them. ``again``: how many of its samples the stream itself showed in an earlier
+    stage alone, so that whoever trains on them has kept them.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class ResidentExperience(CLExperience):
         classes: Sequence[Sequence[int]],
         heads: Sequence[int],
         fresh: int = 1,
+        again: int = 0,
     ) -> None:
         super().__init__(current_experience=index, origin_stream=None)
         self.tasks = list(tasks)
         self.fresh = max(fresh, 1)
+        self.again = again
         self.task_labels = sorted(set(heads))
         self.classes_in_this_experience = sorted({c for task in tasks for c in classes[task]})
         self._classes = classes
@@ -105,14 +108,33 @@ def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], pa
         return lambda: resident.evaluation(task, part)
 
     train, seen = [], set[int]()
+    before = kept_for(stages, resident.stream.stages)
     for index, stage in enumerate(stages):
         own, fresh = [heads[task] for task in stage], len({*stage} - seen)
-        train.append(ResidentExperience(index, stage, training(stage), classes, own, fresh))
+        again = sum(len(resident.stream.tasks[task].train) for task in before[index])
+        train.append(ResidentExperience(index, stage, training(stage), classes, own, fresh, again))
         seen |= {*stage}
     test = [
         ResidentExperience(task, [task], evaluation(task), classes, [heads[task]]) for task in resident.stream.tested
     ]
     return CLScenario([EagerCLStream("train", train), EagerCLStream("test", test)])
+
+
+def kept_for(stages: Sequence[Sequence[int]], own: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Say which tasks each stage can only use because somebody has kept their data, given the stream's own stages.
+
+    The latest of the stage's tasks says how far the stream has come; what it shows there is there for everybody, as
+    growing streams show all. Joint training over five tasks has to keep four until the fifth comes.
+    """
+    arrival: dict[int, int] = {}
+    for place, stage in enumerate(own):
+        for task in stage:
+            arrival.setdefault(task, place)
+    found = []
+    for stage in stages:
+        there = {*own[max(arrival[task] for task in stage)]}
+        found.append([task for task in stage if task not in there])
+    return found
 
 
 def forget(benchmark: CLScenario) -> None:

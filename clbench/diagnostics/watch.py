@@ -122,7 +122,7 @@ class Diagnostics(SupervisedPlugin):
     def _boundary(self, learner: Any, weights: dict[str, nn.Parameter]) -> Measured:
         parts = dict(zip(("old", "new"), self._old_and_new(learner), strict=True))
         parameters = list(weights.values())
-        with evaluating(learner.model):
+        with evaluating(learner.model), learner.rows.paused():
             found = {kind: gradients.mean_gradient(learner, part, parameters) for kind, part in parts.items()}
             both = gradients.mean_gradient(learner, TaskData.concat(list(parts.values())), parameters)
         norms = {kind: float(gradients.norm(gradient)) for kind, gradient in (found | {"all": both}).items()}

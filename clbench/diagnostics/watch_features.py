@@ -63,11 +63,13 @@ class FeatureWatch(SupervisedPlugin):
         found = outputs_of(learner, data)[0]
         known = {name: features.information(output, _classes(data)) for name, output in found.items()}
         few = data.subset(torch.arange(min(SENSED, len(data)), device=data.labels.device))
+        with learner.rows.paused():
+            sensed = sensitivity(learner, few)
         self.features.append(
             {
                 "input_information": {name: bits[0] for name, bits in known.items()},
                 "label_information": {name: bits[1] for name, bits in known.items()},
-                "squared_gradient": sensitivity(learner, few),
+                "squared_gradient": sensed,
             }
             | self._backwards(learner, data)
         )

@@ -18,6 +18,7 @@ from clbench.data.augment import Augment
 from clbench.data.benchmark import ResidentExperience
 from clbench.data.tensors import BatchLoader, TaskData
 from clbench.engine.optimizers import Sam
+from clbench.engine.rows import Rows
 from clbench.engine.seeding import generator
 from clbench.errors import UserError
 from clbench.strategy import Strategy
@@ -71,7 +72,7 @@ class ResidentLearner(SupervisedTemplate):
     """Avalanche's training and evaluation loops, fed by indexing into tensors that stay on the device.
 
     Plugins see what they know from Avalanche (``experience.dataset``, ``adapted_dataset``, ``mbatch``, ``clock``); a
-    plugin that sets its own ``dataloader`` is obeyed.
+    plugin that sets its own ``dataloader`` is obeyed. ``rows`` counts the samples that the network is trained on.
     """
 
     def __init__(
@@ -89,6 +90,8 @@ class ResidentLearner(SupervisedTemplate):
         self.arithmetic = arithmetic
         self.seed = seed
         self.stage_steps = 0
+        backbone: Any = model.backbone
+        self.rows = Rows(backbone)
         self.upstream: TaskData | None = None
         self._outputs = outputs
         self._masked: Tensor | None = None  # [outputs], True where a class is left out
@@ -185,7 +188,8 @@ class ResidentLearner(SupervisedTemplate):
     # What the engine uses.
 
     def fit(self, experience: ResidentExperience) -> None:
-        """Train one stage."""
+        """Train one stage, its samples counted from 0."""
+        self.rows.count = 0
         self._seen |= {*experience.classes_in_this_experience}
         if self.training.logits != "all":
             current = self.training.logits == "current"

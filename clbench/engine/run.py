@@ -33,6 +33,7 @@ from clbench.engine.warned import Ending, warnings_of
 from clbench.engine.watch import AnswerWatch, DivergenceWatch, ReportSteps, StepBudget
 from clbench.engine.within import WithinWatch
 from clbench.progress import Reporter
+from clbench.registry import role_of
 from clbench.store.folders import Folder
 
 
@@ -90,7 +91,7 @@ def run(
     keeper = Keeper(config, identity, checkpoints or Checkpoints())
     packages = {type(plugin).__module__.partition(".")[0] for plugin in plugins}
     unwritten = Known({"reporter": reporter}, resident.pixels, packages)
-    stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper, watches.within)
+    stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper, watches.within, plugins)
     try:
         trained = stages_of_run.train(reporter, stream.common_test, unwritten)
     finally:
@@ -102,6 +103,7 @@ def run(
     columns = [column_of(stream.tasks[task], data, config.evaluate, task in last) for task in stream.tested]
     return store.Result(
         run_id=config.run_id,
+        role=role_of(store.parts(config.strategy["name"])),
         status="ok" if trained.reason is None else "diverged",
         reason=trained.reason,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),

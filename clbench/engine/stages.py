@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from clbench import metrics, store
-from clbench.avalanche import CLScenario
+from clbench.avalanche import CLScenario, SupervisedPlugin
 from clbench.config import RunConfig
 from clbench.data.benchmark import ResidentExperience
-from clbench.data.tensors import BatchLoader
+from clbench.data.tensors import BatchLoader, TaskData
 from clbench.engine import environment
 from clbench.engine.checkpoint import Keeper, StoppedError
+from clbench.engine.kept import Kept, kept, tensors_of
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.moments import CannotContinueError, Moment
 from clbench.engine.restore import restore
@@ -56,9 +59,11 @@ class Stages:
         answers: AnswerWatch,
         keeper: Keeper,
         within: WithinWatch | None = None,
+        strategy: Sequence[SupervisedPlugin] = (),
     ) -> None:
         self.config = config
         self.learner = learner
+        self.strategy = strategy
         self.training, self.tests = list(benchmark.streams["train"]), list(benchmark.streams["test"])
         self.answers = answers
         self.within = within
@@ -113,6 +118,7 @@ class Stages:
         self._spent, learner.epochs_behind = 0.0, 0
         steps = learner.clock.train_iterations - steps_before
         planned *= learner.train_epochs
+        keeps = self._kept(experience)
         experience.release()
         return store.StageCost(
             tasks=experience.tasks,
@@ -124,7 +130,23 @@ class Stages:
             steps=steps,
             epochs=learner.clock.train_exp_epochs,
             reached=self.answers.reached[-1] if self.answers.reached else None,
+            samples=learner.rows.count,
+            memory_bytes=keeps.memory,
+            state_bytes=keeps.state,
         )
+
+    def _kept(self, experience: ResidentExperience) -> Kept:
+        """What the strategy keeps now that the stage is trained: what its plugins hold, and data that it comes back to.
+
+        Those are earlier tasks' samples that it trained on again, and another dataset beside the stream.
+        """
+        own, beside = experience.data, self.learner.upstream
+        others = [tensor for data in (own, beside) if data is not None for tensor in parts_of(data).values()]
+        network = tensors_of(self.learner.model, self.learner.optimizer)
+        known = Known({**self.known.objects, "learner": self.learner}, self.known.tensors, self.known.packages)
+        found = kept(self.strategy, known, [*others, *network])
+        again = experience.again * bytes_of(own) // len(own)
+        return Kept(found.memory + again + (0 if beside is None else bytes_of(beside)), found.state)
 
     def _row(self, due: Sequence[ResidentExperience]) -> list[float | None]:
         """A row of R: a value for each test that is due."""
@@ -187,6 +209,7 @@ class Stages:
             "plugins": [plugin for plugin in learner.plugins if not isinstance(plugin, ReportSteps)],
             "learner": {name: getattr(learner, name) for name in OWN},
             "generators": random_states(learner.device),
+            "rows": learner.rows,
         }
         if inside and isinstance(learner.dataloader, BatchLoader):
             root["epoch"] = {"order": learner.dataloader.order, "position": learner.dataloader.position}
@@ -197,8 +220,7 @@ class Stages:
         tensors = dict(self.known.tensors)
         if inside and isinstance(self.learner.dataloader, BatchLoader):
             for name, data in (("stage", self.learner.data), ("loaded", self.learner.dataloader.data)):
-                parts = {part: getattr(data, part) for part in ("images", "labels", "heads", "scale", "shift")}
-                tensors |= {f"{name}.{part}": tensor for part, tensor in parts.items()}
+                tensors |= {f"{name}.{part}": tensor for part, tensor in parts_of(data).items()}
         objects = {**self.known.objects, "learner": self.learner, "tests": self.tests}
         return Known(objects, tensors, self.known.packages)
 
@@ -219,3 +241,13 @@ class Stages:
             loader = learner.dataloader
             loader.order, loader.position = root["epoch"]["order"], root["epoch"]["position"]
         set_random_states(root["generators"], learner.device)
+
+
+def parts_of(data: TaskData) -> dict[str, Tensor]:
+    """Return the tensors of some samples by name."""
+    return {part: getattr(data, part) for part in ("images", "labels", "heads", "scale", "shift")}
+
+
+def bytes_of(data: TaskData) -> int:
+    """Return how many bytes samples take, with label and head each."""
+    return int(data.images.nbytes + data.labels.nbytes + data.heads.nbytes)

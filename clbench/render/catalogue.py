@@ -13,6 +13,14 @@ from clbench.data.sources import SOURCES, scenario_names
 from clbench.errors import UserError, did_you_mean
 from clbench.registry import scenario_parts
 from clbench.render.tables import Table
+from clbench.roles import Role
+
+# What 'describe' adds where a unit is no method to judge.
+ROLES: Mapping[Role, str] = {
+    "method": "",
+    "bound": "A bound: it sees more data than a continual learner may, and never counts as the best.",
+    "control": "A control: what a method must do better than.",
+}
 
 
 def table(kind: str) -> Table:
@@ -65,8 +73,10 @@ def description(kind: str, name: str) -> tuple[str, Table | None]:
 
 
 def _doc(unit: Listed) -> str:
-    """A unit's documentation, and its version if there was one before."""
-    return unit.doc if unit.version == 1 else f"{unit.doc}\n\nVersion {unit.version}: older Results are told apart."
+    """A unit's documentation, its role if it is no method to judge, and its version if there was one before."""
+    said = [unit.doc, ROLES[unit.role]]
+    said += [] if unit.version == 1 else [f"Version {unit.version}: older Results are told apart."]
+    return "\n\n".join(filter(None, said))
 
 
 def _summaries(word: str, units: registry.Registry) -> Table:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from clbench.analysis.answers import Against
 from clbench.analysis.boards import Entry, Leaderboard
 from clbench.analysis.compare import better
+from clbench.analysis.costs import COSTS
 from clbench.analysis.overall import AcrossBoards
 from clbench.analysis.ranking import Ranking
 from clbench.analysis.statistics import Estimate, Interval
 from clbench.metrics import METRICS
+from clbench.render import amounts
 from clbench.render.conclusions import Unit, conclusion
 from clbench.render.tables import Table
 from clbench.store.warnings import KINDS, kinds_of, spoilt
@@ -50,13 +52,15 @@ def heading(column: str) -> str:
 
 def shown_factor(column: str) -> float:
     """What a column's values are multiplied by to be shown: shares are shown in per cent."""
-    return 1.0 if column == "seconds" or (column in METRICS and METRICS[column].unit == "steps") else 100.0
+    return 1.0 if column in COSTS or (column in METRICS and METRICS[column].unit == "steps") else 100.0
 
 
 def number(estimate: Estimate | None, column: str, interval: Interval = "t") -> str:
-    """An estimate in per cent (or seconds) with its interval; a dash where there is none."""
+    """An estimate in per cent (or what its column counts) with its interval; a dash where there is none."""
     if estimate is None:
         return "–"
+    if column in amounts.KINDS:
+        return amounts.estimated(estimate, column, interval)
     factor = shown_factor(column)
     mean = _fixed(estimate.mean * factor)
     if estimate.low is None or estimate.high is None or estimate.half_width is None:
@@ -141,6 +145,8 @@ def difference(found: Against | None, column: str) -> str:
     """A difference to the reference with its interval: '+5.1 ± 2.0'."""
     if found is None:
         return "–"
+    if column in amounts.KINDS:
+        return ("+" if found.difference > 0 else "") + amounts.amount(found.difference, column).replace("-", "−")
     factor = shown_factor(column)
     mean = signed(found.difference * factor)
     return mean if found.half_width is None else f"{mean} ± {found.half_width * factor:.1f}"
@@ -185,7 +191,7 @@ def _value(entry: Entry, metric: str, board: Leaderboard) -> str:
     if entry.diverged:
         return f"{entry.diverged}/{len(entry.seeds)} diverged" if metric == board.metrics[0] else "–"
     text = number(entry.estimates[metric], metric, board.interval)
-    return text if not entry.warnings or metric == "seconds" or text == "–" else WARNED + text
+    return text if not entry.warnings or metric in COSTS or text == "–" else WARNED + text
 
 
 def p_value(p: float) -> str:
@@ -217,7 +223,8 @@ def caption(boards: Sequence[Leaderboard]) -> str:
             "of the way: from fine-tuning to the bound, which has more than a method may have (all data at once)."
         )
     if any(entry.front for entry in entries):
-        sentences.append(f"{FRONT_MARK} on the Pareto front of accuracy, forgetting and seconds.")
+        told = ", or of ".join(_listed([*map(heading, objectives)]) for objectives in boards[0].fronts)
+        sentences.append(f"{FRONT_MARK} on the Pareto front of {told}.")
     if any("final_test_accuracy" in board.metrics for board in boards):
         sentences.append(
             "final, all stages: accuracy on the one test set after the last stage, and the mean over stages; gap: how "
@@ -229,6 +236,11 @@ def caption(boards: Sequence[Leaderboard]) -> str:
             "trend: its rise over the stream."
         )
     return " ".join(sentences)
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Words as in a sentence: 'a, b and c'."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def ranks(found: Ranking) -> Table:

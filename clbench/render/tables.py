@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from clbench.store import Result
 
 
+EDGES = 2  # a terminal's table has a space on either side
+
+
 @dataclass(frozen=True)
 class Table:
     """Cells of text. ``right`` are the columns of numbers; ``strong`` the (row, column) cells that stand out; ``note``
@@ -44,7 +47,7 @@ def fitted(table: Table, width: int) -> Table:
         return max(len(word) for cell in cells for word in cell.split() or [""])
 
     count = len(table.header)
-    while count > table.kept and sum(needs(column) + 1 for column in range(count)) > width:
+    while count > table.kept and sum(needs(column) + 1 for column in range(count)) > width - EDGES:
         count -= 1
     if count == len(table.header):
         return table

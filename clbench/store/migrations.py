@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from clbench.roles import Role, of_composition
 from clbench.store.later import completed
 from clbench.store.schema import parts
 
@@ -43,4 +44,17 @@ def _to_5(content: Content) -> Content:
     return content | {"schema_version": 5, "config": completed(content["config"]), "warnings": [], "code": code}
 
 
-STEPS: dict[int, Callable[[Content], Content]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5}
+def _to_6(content: Content) -> Content:
+    """Version 5 said of no strategy what it is, and counted neither samples nor bytes."""
+    unknown = {"samples": None, "memory_bytes": None, "state_bytes": None}
+    names = parts(str(content["config"]["strategy"]["name"]))
+    role = of_composition(ROLES.get(name, "method") for name in names)
+    return content | {"schema_version": 6, "role": role, "cost": [stage | unknown for stage in content["cost"]]}
+
+
+# What clbench's own strategies were when the role came; all others were methods.
+ROLES: dict[str, Role] = {
+    **dict.fromkeys(("joint", "cumulative", "cold"), "bound"),
+    **dict.fromkeys(("naive", "warm", "warm-reset-optimizer", "frozen-backbone", "random", "random-fixed"), "control"),
+}
+STEPS: dict[int, Callable[[Content], Content]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6}

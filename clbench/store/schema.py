@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 5
+from clbench.roles import Role
+
+SCHEMA_VERSION = 6
 
 
 class _Part(BaseModel):
@@ -84,6 +86,10 @@ class StageCost(_Part):
     evaluating every task; samples per second in training; peak memory so far in MiB; steps of the optimiser and
     epochs; whether training accuracy reached the threshold (None: there was none to reach). None, too, where an older
     clbench did not measure it.
+
+    What the load of the machine does not change: ``samples`` that went through the network with gradients, replayed and
+    repeated ones included; bytes of samples that the method keeps at the stage's end, with labels and logits; bytes of
+    everything else that it keeps beside network and optimiser.
     """
 
     tasks: list[int]
@@ -95,6 +101,9 @@ class StageCost(_Part):
     steps: int | None
     epochs: int | None
     reached: bool | None
+    samples: int | None
+    memory_bytes: int | None
+    state_bytes: int | None
 
 
 class Result(_Part):
@@ -104,8 +113,9 @@ class Result(_Part):
     A diverged run has the rows that it finished, ``reason``, and no metrics.
     """
 
-    schema_version: Literal[5] = 5
+    schema_version: Literal[6] = 6
     run_id: str
+    role: Role = Field(description="what the strategy is in a comparison")
     status: Literal["ok", "diverged"]
     reason: str | None = None
     created: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clbench.analysis.compare import PLANE, Entry, Leaderboard, better
+from clbench.analysis.costs import COSTS
 from clbench.render.leaderboards import heading, shown_factor
 from clbench.render.plots.style import BLUE, GREY, INK, VERMILION, shortened
 
@@ -48,7 +49,7 @@ def plane(axes: Axes, board: Leaderboard) -> None:
 
 
 def pareto(axes: Axes, board: Leaderboard) -> None:
-    """Accuracy against seconds; methods that no other beats in accuracy, forgetting and seconds are filled."""
+    """Accuracy against seconds; methods on a front that was asked for are filled."""
     _numbered(axes, board, "seconds", "average_accuracy")
     axes.set_xscale("log")
     for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
@@ -117,6 +118,6 @@ def _half(entry: Entry, column: str) -> list[list[float]] | None:
 
 
 def _axis(column: str) -> str:
-    unit = " of the whole run" if column == "seconds" else PER_CENT
+    unit = " of the whole run" if column in COSTS else PER_CENT
     name = "learning accuracy" if column == "learning_accuracy" else heading(column)
     return name + unit + (", lower is better" if better(column) == "lower" else "")
