@@ -97,6 +97,12 @@ def options_of_function(file: Path, function: str) -> list[Option]:
     raise LookupError(function)
 
 
+def functions_with(option: str, file: Path) -> dict[str, list[Option]]:
+    """Return the options of every function of a file that has a certain one, by the function's name."""
+    found = {node.name: options_of(node.args, file) for node in _parse(file).body if isinstance(node, ast.FunctionDef)}
+    return {name: options for name, options in found.items() if option in {one.name for one in options}}
+
+
 def common_options() -> list[Option]:
     """Return the options that every scenario has."""
     return options_of_function(Path(__file__).parent / "data" / "streams.py", "common_options")

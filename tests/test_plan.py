@@ -127,7 +127,10 @@ def test_the_size_is_known_before_anything_is_made() -> None:
             {"grid": {"strategy": ["ewc"], "strategy.lamm": [1]}},
             r"strategy\.lamm: no strategy of this plan \(ewc\) has",
         ),
-        ({"grid": {"strategy": ["ewc"], "optimzer.lr": [1]}}, r"Unknown key 'optimzer'\. Did you mean 'optimizer'"),
+        (
+            {"grid": {"strategy": ["ewc"], "optimzer.lr": [1]}},
+            r"Unknown key 'optimzer.lr'\. Did you mean 'optimizer.lr'",
+        ),
         ({"base": {"strategy": "ewk"}}, "Did you mean 'ewc'"),
         ({"base": {"strategy": "ewc", "seeds": 3}}, r"base\.seeds: write 'seeds' at the top"),
         ({"base": {"strategy": "ewc"}, "seeds": 0}, "seeds"),

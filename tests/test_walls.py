@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # package → what it may import of clbench
 ALLOWED = {
     "clbench.cli": {
-        "cli", "config", "layers", "registry", "errors", "data", "engine", "store", "analysis", "render", "schema",
+        "cli", "config", "layers", "keys", "registry", "errors", "data", "engine", "store", "analysis", "render", "schema",
         "progress", "sweep", "reproduce", "",
     },
     "clbench.sweep": {

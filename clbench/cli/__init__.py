@@ -25,6 +25,7 @@ from clbench.cli import (
     sweep,
     tune,
 )
+from clbench.cli.options import SetsKeys
 from clbench.cli.output import complain, note
 from clbench.cli.stopping import InterruptedAtOnceError, at_once
 from clbench.errors import Remark, UserError
@@ -39,9 +40,9 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run", epilog=run.EXAMPLES)(run.run)
+app.command("run", cls=SetsKeys, epilog=run.EXAMPLES)(run.run)
 app.add_typer(sweep.app, name="sweep")
-app.command("tune", epilog=tune.EXAMPLES)(tune.tune)
+app.command("tune", cls=SetsKeys, epilog=tune.EXAMPLES)(tune.tune)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.command("diagnose", epilog=diagnose.EXAMPLES)(diagnose.diagnose)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from clbench.cli.options import PlansKeys
 from clbench.cli.output import complain, for_people, for_tables
 from clbench.cli.run import Device
 from clbench.cli.stopping import gently
@@ -78,7 +79,7 @@ app = typer.Typer(
 Results = Annotated[str, typer.Option(help="Folder for Results, or a URL such as s3://bucket/results.")]
 
 
-@app.command(epilog=EXAMPLES)
+@app.command(cls=PlansKeys, epilog=EXAMPLES)
 def run(
     plan: Annotated[Path, typer.Argument(help="YAML file: base, grid, list, random, seeds, exclude, retries.")],
     executor: Annotated[Place, typer.Option(help="This machine's processes, or Ray.")] = Place.local,
