@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from clbench import metrics
+from clbench.analysis.columns import resolved
 from clbench.analysis.labels import differences, labels
 from clbench.analysis.pareto import FRONT, front
 from clbench.analysis.relative import RELATIVE, with_relative
 from clbench.analysis.runs import Run, setting
 from clbench.analysis.significance import ALPHA, Comparison, Test, compare, holm, seeds_needed
 from clbench.analysis.statistics import Estimate, Interval, estimate
-from clbench.errors import UserError, did_you_mean
 from clbench.store.warnings import kind_of, kinds_of, spoilt
 
 DEFAULT_METRICS = ("average_accuracy", "forgetting", "learning_accuracy", "seconds")
@@ -124,12 +124,8 @@ def better(metric: str) -> str:
 
 
 def check_metrics(names: Sequence[str]) -> list[str]:
-    """Return the columns; UserError with the nearest name for an unknown one."""
-    known = [*sorted([*metrics.METRICS, *RELATIVE]), "seconds"]
-    for name in names:
-        if name not in known:
-            raise UserError(f"Unknown metric '{name}'.{did_you_mean(name, known)} Metrics are {', '.join(known)}.")
-    return list(dict.fromkeys(names))
+    """Return the columns that names or headings mean; UserError with the nearest name for an unknown one."""
+    return resolved(names)
 
 
 def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Leaderboard]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from clbench import metrics, store
-from clbench.errors import UserError
 from clbench.store import Result, canonical
 from clbench.store.warnings import kind_of, spoilt
 
@@ -77,28 +75,6 @@ def run_of(result: Result, path: Path | None = None, source: str = "") -> Run:
     )
 
 
-def chosen(
-    runs: Iterable[Run], scenarios: Sequence[str] = (), strategies: Sequence[str] = (), where: Sequence[str] = ()
-) -> list[Run]:
-    """Return the runs whose scenario and strategy match a pattern each, and whose config matches all of ``where``.
-
-    ``where`` has texts such as ``optimizer.lr=0.05`` or ``model.name=cnn*``. Raises UserError for a text without '='.
-    """
-    wanted = []
-    for text in where:
-        key, equals, pattern = text.partition("=")
-        if not equals:
-            raise UserError(f"--where {text}: expected KEY=VALUE, for instance --where optimizer.lr=0.05.")
-        wanted.append((key.strip(), pattern.strip()))
-    return [
-        run
-        for run in runs
-        if _matches(run.scenario, scenarios)
-        and _matches(run.strategy, strategies)
-        and all(fnmatch.fnmatchcase(setting(run.setup, key), pattern) for key, pattern in wanted)
-    ]
-
-
 def setting(setup: str, key: str) -> str:
     """Return a key of a config as text, a section by its name, and '–' where the config has no such key."""
     found = flat_setup(setup)
@@ -115,10 +91,6 @@ def short(value: Any) -> str:
 def flat_setup(setup: str) -> dict[str, Any]:
     """Return a canonical config as dotted keys."""
     return store.flat(json.loads(setup))
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _setup(result: Result) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def tune(
     A study that was stopped goes on where it was.
     """
     from clbench import layers
+    from clbench.analysis.columns import resolve
     from clbench.data.sources import DataPlace
     from clbench.engine.run import Machine
     from clbench.errors import UserError
@@ -102,7 +103,7 @@ def tune(
         "trials": trials,
         "pruner": pruner.value if pruner else None,
         "seeds": seeds,
-        "metric": metric,
+        "metric": resolve(metric) if metric else None,
         "space": read_space(space) if space else None,
     }
     block |= {key: value for key, value in chosen.items() if value is not None}

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clbench import metrics, registry
+from clbench.analysis.columns import resolve
 from clbench.analysis.relative import RELATIVE, Relative
 from clbench.catalogue import Listed, Option, common_options
 from clbench.data.sources import SOURCES, scenario_names
-from clbench.errors import UserError, did_you_mean
 from clbench.registry import scenario_parts
 from clbench.render.tables import Table
 
@@ -41,11 +41,9 @@ def table(kind: str) -> Table:
 def description(kind: str, name: str) -> tuple[str, Table | None]:
     """Return a unit's documentation and its table of options; UserError for an unknown name."""
     if kind == "metric":
+        name = resolve(name, [*sorted(metrics.METRICS), *RELATIVE])
         if name in RELATIVE:
             return RELATIVE[name].summary, None
-        if name not in metrics.METRICS:
-            known = [*metrics.METRICS, *RELATIVE]
-            raise UserError(f"Unknown metric '{name}'.{did_you_mean(name, known)} See 'clbench list metrics'.")
         return inspect.cleandoc(metrics.METRICS[name].compute.__doc__ or ""), None
     if kind == "scenario":
         family, source = scenario_parts(name)

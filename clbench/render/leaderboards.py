@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from clbench.analysis.columns import heading as heading  # other tables head their columns so, too
 from clbench.analysis.compare import Entry, Leaderboard, better
 from clbench.analysis.ranking import Ranking
 from clbench.analysis.significance import enough_seeds
@@ -27,22 +28,6 @@ TESTS = {
     "t": "t-test",
 }
 INTERVALS = {"t": "Student's t", "bootstrap": "bootstrap, BCa"}
-HEADINGS = {
-    "average_accuracy": "accuracy",
-    "learning_accuracy": "learning",
-    "final_test_accuracy": "final",
-    "mean_test_accuracy": "all stages",
-    "generalisation_gap": "gap",
-    "forgetting_first_last": "first−last",
-    "online_accuracy": "online",
-    "online_trend": "trend",
-    "steps_to_threshold": "steps",
-}
-
-
-def heading(column: str) -> str:
-    """Name of a metric column, with its unit."""
-    return HEADINGS.get(column, column.replace("_", " "))
 
 
 def shown_factor(column: str) -> float:
