@@ -83,17 +83,17 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: Any, 
 
 
 def main() -> None:
-    """Run the command line; a UserError or Ctrl-C becomes one paragraph and exit code 2."""
+    """Run the command line; a UserError becomes one paragraph and exit code 2, Ctrl-C one and 130 (SIGTERM: 143)."""
     signal.signal(signal.SIGINT, at_once)
     warnings.showwarning = _show_warning
     try:
         app()
     except UserError as error:
         complain(str(error))
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except InterruptedAtOnceError:
         complain("Interrupted. What had ended is written and whole; 'run --resume' and 'sweep' go on from there.")
-        sys.exit(2)
+        sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # the reader of our output, such as head, has had enough
         sys.stderr.close()
         sys.exit(0)
