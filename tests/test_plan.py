@@ -28,8 +28,9 @@ def settings(found: list[RunConfig]) -> list[tuple[Any, ...]]:
 def test_a_grid_is_every_combination() -> None:
     found = runs(grid={"strategy": ["ewc", "l2"], "strategy.lam": [1, 10], "optimizer.lr": [0.1]}, seeds=2)
     assert settings(found) == [
-        (name, lam, 0.1, seed) for name in ("ewc", "l2") for lam in (1.0, 10.0) for seed in (0, 1)
-    ]
+        (name, lam, 0.1, seed) for seed in (0, 1) for name in ("ewc", "l2") for lam in (1.0, 10.0)
+    ], "seed by seed, so that an early look is fair"
+    assert [one.seed for one in runs(grid={"strategy": ["naive", "ewc"]}, seeds=[7, 3])] == [7, 7, 3, 3]
 
 
 def test_options_are_left_out_where_a_strategy_has_none() -> None:

@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # package → what it may import of clbench
 ALLOWED = {
     "clbench.cli": {
-        "cli", "config", "layers", "keys", "registry", "errors", "data", "engine", "store", "analysis", "render", "schema",
-        "progress", "sweep", "reproduce", "",
+        "cli", "config", "layers", "keys", "registry", "errors", "data", "engine", "store", "analysis", "render",
+        "schema", "progress", "sweep", "reproduce", "",
     },
     "clbench.sweep": {
         "sweep", "config", "layers", "registry", "errors", "metrics", "store", "engine", "data", "progress", "lock", "",
@@ -45,6 +45,7 @@ ALLOWED = {
 TORCH_FREE = [
     "clbench.analysis.check",
     "clbench.analysis.diagnosis",
+    "clbench.analysis.standing",
     "clbench.data.feature_model",
     "clbench.render.simulation",
     "clbench.analysis.ranking",
