@@ -35,6 +35,12 @@ def shown_factor(column: str) -> float:
     return 1.0 if column == "seconds" or (column in METRICS and METRICS[column].unit == "steps") else 100.0
 
 
+def shown(value: float | None, column: str) -> str:
+    """One run's value with its unit; a dash where there is none."""
+    factor = shown_factor(column)
+    return "–" if value is None else f"{_fixed(value * factor, 2)} {'%' if factor == 100 else 'steps'}"
+
+
 def number(estimate: Estimate | None, column: str, interval: Interval = "t") -> str:
     """An estimate in per cent (or seconds) with its interval; a dash where there is none."""
     if estimate is None:
