@@ -26,6 +26,19 @@ WORDS = {
 }
 
 
+# Families of strategies, in the order of the catalogue: what a decorator says → its heading.
+FAMILIES = {
+    "penalty": "quadratic penalties",
+    "interpolation": "explicit interpolation",
+    "distillation": "distillation",
+    "memory": "memory",
+    "plasticity": "warm starts and plasticity",
+    "regulariser": "regularisers of training",
+    "bound": "bounds and controls",
+    "other": "other",
+}
+
+
 @dataclass(frozen=True)
 class Option:
     """An option of a unit, as text."""
@@ -46,6 +59,7 @@ class Listed:
     arguments: ast.arguments | None
     version: int = 1
     concerns: Sequence[str] | None = None
+    family: str = "other"  # one of FAMILIES; of strategies
 
     def version_with(self, options: Mapping[str, Any]) -> int:
         """The version that a run with these options has."""
@@ -72,8 +86,7 @@ def scan(file: Path, kind: str, module: str | None) -> list[Listed]:
             match decorator:
                 case ast.Call(func=ast.Name(id=called), args=[ast.Constant(value=str(name)), *_]) if called == kind:
                     doc, said = ast.get_docstring(node) or "", _said(decorator)
-                    version, concerns = said.get("version", 1), said.get("concerns")
-                    units.append(Listed(name, doc, file, module, _arguments(node), version, concerns))
+                    units.append(Listed(name, doc, file, module, _arguments(node), **said))
     return units
 
 
@@ -83,10 +96,15 @@ def version_with(version: int, concerns: Sequence[str] | None, options: Mapping[
 
 
 def _said(decorator: ast.Call) -> dict[str, Any]:
-    """What a decorator says of the unit's version, as far as it is literal."""
+    """What a decorator says of the unit's version and family, as far as it is literal."""
     found = {str(keyword.arg): keyword.value for keyword in decorator.keywords}
     literal = {name: value for name, value in found.items() if isinstance(value, ast.Constant | ast.Tuple)}
-    return {name: ast.literal_eval(literal[name]) for name in ("version", "concerns") if name in literal}
+    said = {
+        name: ast.literal_eval(value) for name, value in literal.items() if name in ("version", "concerns", "family")
+    }
+    if said.get("family") not in FAMILIES:
+        said.pop("family", None)
+    return said
 
 
 def options_of_function(file: Path, function: str) -> list[Option]:

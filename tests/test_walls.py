@@ -32,8 +32,8 @@ ALLOWED = {
         "progress", "",
     },
     "clbench.render": {
-        "render", "analysis", "store", "metrics", "registry", "catalogue", "errors", "progress", "data", "reproduce",
-        "",
+        "render", "analysis", "store", "metrics", "registry", "catalogue", "words", "errors", "progress", "data",
+        "reproduce", "",
     },
     "clbench.analysis": {"analysis", "store", "metrics", "errors", ""},
     "clbench.metrics": {"metrics"},
