@@ -27,6 +27,19 @@ WORDS = {
 }
 
 
+# Families of strategies, in the order of the catalogue: what a decorator says → its heading.
+FAMILIES = {
+    "penalty": "quadratic penalties",
+    "interpolation": "explicit interpolation",
+    "distillation": "distillation",
+    "memory": "memory",
+    "plasticity": "warm starts and plasticity",
+    "regulariser": "regularisers of training",
+    "bound": "bounds and controls",
+    "other": "other",
+}
+
+
 @dataclass(frozen=True)
 class Option:
     """An option of a unit, as text."""
@@ -48,6 +61,7 @@ class Listed:
     version: int = 1
     concerns: Sequence[str] | None = None
     role: Role = "method"
+    family: str = "other"  # one of FAMILIES; of strategies
 
     def version_with(self, options: Mapping[str, Any]) -> int:
         """The version that a run with these options has."""
@@ -74,9 +88,8 @@ def scan(file: Path, kind: str, module: str | None) -> list[Listed]:
             match decorator:
                 case ast.Call(func=ast.Name(id=called), args=[ast.Constant(value=str(name)), *_]) if called == kind:
                     doc, said = ast.get_docstring(node) or "", _said(decorator)
-                    version, concerns = said.get("version", 1), said.get("concerns")
-                    role = checked(said.get("role", "method"), f"{file}, {kind} '{name}'")
-                    units.append(Listed(name, doc, file, module, _arguments(node), version, concerns, role))
+                    said["role"] = checked(said.get("role", "method"), f"{file}, {kind} '{name}'")
+                    units.append(Listed(name, doc, file, module, _arguments(node), **said))
     return units
 
 
@@ -86,10 +99,17 @@ def version_with(version: int, concerns: Sequence[str] | None, options: Mapping[
 
 
 def _said(decorator: ast.Call) -> dict[str, Any]:
-    """What a decorator says of the unit's version and role, as far as it is literal."""
+    """What a decorator says of the unit's version, role and family, as far as it is literal."""
     found = {str(keyword.arg): keyword.value for keyword in decorator.keywords}
     literal = {name: value for name, value in found.items() if isinstance(value, ast.Constant | ast.Tuple)}
-    return {name: ast.literal_eval(literal[name]) for name in ("version", "concerns", "role") if name in literal}
+    said = {
+        name: ast.literal_eval(value)
+        for name, value in literal.items()
+        if name in ("version", "concerns", "role", "family")
+    }
+    if said.get("family") not in FAMILIES:
+        said.pop("family", None)
+    return said
 
 
 def options_of_function(file: Path, function: str) -> list[Option]:
@@ -98,6 +118,12 @@ def options_of_function(file: Path, function: str) -> list[Option]:
         if isinstance(node, ast.FunctionDef) and node.name == function:
             return options_of(node.args, file)
     raise LookupError(function)
+
+
+def functions_with(option: str, file: Path) -> dict[str, list[Option]]:
+    """Return the options of every function of a file that has a certain one, by the function's name."""
+    found = {node.name: options_of(node.args, file) for node in _parse(file).body if isinstance(node, ast.FunctionDef)}
+    return {name: options for name, options in found.items() if option in {one.name for one in options}}
 
 
 def common_options() -> list[Option]:

@@ -116,11 +116,6 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
         raise UserError(
             "tune: this block is for 'clbench tune', which writes a recipe. Run that, or leave the block out."
         )
-    for key in given:
-        if key not in known:
-            raise UserError(
-                f"Unknown key '{key}'.{did_you_mean(key, [*known, 'seeds'])} Keys are {', '.join([*known, 'seeds'])}."
-            )
     if "name" not in given.get("strategy", {}):
         raise UserError("No strategy is named. Use --strategy ewc-fixed, or see 'clbench list strategies'.")
     scenario_name = str(given.get("scenario", {}).get("name", "split-digits"))
@@ -130,6 +125,11 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
             registry.strategy.check(part)  # before anything slow is imported
     recipe = {"scenario": {"name": scenario_name}} | _recipe(registry.scenario.load(family), source)
     recipe["scenario"] = {"name": scenario_name} | recipe["scenario"]
+    for key, value in given.items():
+        if key not in known:
+            from clbench import keys  # which need this module
+
+            raise UserError(keys.unknown(key, value, merge(recipe, given)))
     merged = merge(recipe, given)
     merged |= _length(given, recipe)
     resolved = merged | {

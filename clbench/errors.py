@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """Something the user can fix. The command line prints the message as one paragraph and exits with 2.
+    """Something the user can fix. The command line prints the message as one paragraph and exits with ``exit_code``.
 
     The message names the key or file, says what was expected and what to do next.
     """
+
+    exit_code = 2
+
+
+class InterruptedWorkError(UserError):
+    """The work was stopped on purpose, by a signal; the exit code is the shell's for it: 130 for Ctrl-C."""
+
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
 
 
 class UnwritableError(UserError):

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 from annotated_types import Ge, Gt, Le, Lt
 
 from clbench.catalogue import Listed, scan, version_with
-from clbench.errors import UserError, did_you_mean
+from clbench.elsewhere import meant
+from clbench.errors import UserError
 from clbench.origins import OWN, Origin, origin_of, run_file, told
 from clbench.roles import Role, checked, of_composition
 
@@ -147,7 +148,7 @@ class Registry:
         """Return the listing of a name, or raise UserError with the nearest one."""
         if name not in self.listed:
             raise UserError(
-                f"Unknown {self.kind} '{name}'.{did_you_mean(name, self.listed)} "
+                f"Unknown {self.kind} '{name}'.{meant(self.kind, name, self.listed)} "
                 f"'clbench list {plural(self.kind)}' shows all {len(self.listed)}."
             )
         return self.listed[name]
@@ -258,8 +259,8 @@ def scenario_parts(name: str) -> tuple[str, str]:
             return family, name[len(family) + 1 :]
     known = [f"{family}-{source}" for family, source in scenario_names(families)]
     raise UserError(
-        f"Unknown scenario '{name}'.{did_you_mean(name, known)} A scenario is <family>-<dataset>, with a family of "
-        f"{', '.join(families)}; 'clbench list scenarios' shows all."
+        f"Unknown scenario '{name}'.{meant('scenario', name, known)} A scenario is <family>-<dataset>, with a "
+        f"family of {', '.join(families)}; 'clbench list scenarios' shows all."
     )
 
 

@@ -33,6 +33,7 @@ def permuted(data: Dataset, seed: int, *, tasks: Count = 10, incremental: Increm
     """Shuffle the pixels of all images in a fixed way, a new one for each task and seed (permuted MNIST).
 
     Goodfellow et al. 2013 (arXiv:1312.6211). The first task is shuffled too; channels move together.
+    tasks: how many.
     incremental: 'domain' (same labels), 'task' (a head for each task), 'class' (new labels for each task).
     """
     pixels = math.prod(data.shape[1:])

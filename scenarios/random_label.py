@@ -38,8 +38,8 @@ def random_label(
 
     Lyle et al. 2023 (arXiv:2303.01486); 1,200 images as in Kumar et al. 2023 (arXiv:2308.11958). A network that keeps
     its plasticity memorises the last labels as fast as the first. Tasks are tested on their own training images.
-    images: how many, drawn by seed. last_task: 'true' gives the last task the true labels and the real test images,
-    to see what random labels have spoilt.
+    tasks: how many. images: how many, drawn by seed. last_task: 'true' gives the last task the true labels and the real
+    test images, to see what random labels have spoilt.
     """
     count, classes = len(data.train_labels), len(data.classes)
     if images > count:

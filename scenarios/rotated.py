@@ -47,6 +47,7 @@ def rotated(
 
     Lopez-Paz and Ranzato 2017 (arXiv:1706.08840), section 5.1; as in the authors' code, task t = 0, 1, … draws its
     angle between t/tasks and (t+1)/tasks of ``degrees``.
+    tasks: how many. degrees: the largest angle.
     incremental: 'domain' (same labels), 'task' (a head for each task), 'class' (new labels for each task).
     angles: 'random' (by seed), 'even' (t/tasks of ``degrees``, whatever the seed).
     """

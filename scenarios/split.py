@@ -70,6 +70,7 @@ def split(
     """Divide the classes evenly over tasks, each learnt in turn (split MNIST, split CIFAR).
 
     Zenke et al. 2017 (arXiv:1703.04200); the three kinds after van de Ven and Tolias 2019 (arXiv:1904.07734).
+    tasks: over how many the classes are divided.
     incremental: 'task' (each task has its own head and its identity is given), 'class' (all classes must be told
     apart), 'domain' (one head; a class's label is its place within its task).
     class_order: 'random' (by seed: which classes meet in a task decides much, so seeds must differ in it), 'fixed' (the

@@ -26,7 +26,7 @@ def _dot(one: Weights, other: Weights) -> Tensor:
     return torch.stack([(a * b).sum() for a, b in zip(one, other, strict=True)]).sum()
 
 
-@strategy("a-gem", version=2)
+@strategy("a-gem", family="memory", version=2)
 class AveragedGem(Strategy):
     """A-GEM: the gradient is projected so that it does not raise the loss on a batch from memory.
 
@@ -37,6 +37,9 @@ class AveragedGem(Strategy):
     and augmented when they are drawn.
     memory: how many samples it holds. batch: how many are drawn each step, without repeats (null: as many as the batch
     size).
+
+    Cost: from the second stage on a forward and a backward pass over a batch from memory each step; the images in
+    memory.
     """
 
     exclusive = "changes the optimiser's step"

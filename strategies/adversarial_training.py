@@ -15,14 +15,18 @@ from ._inputs import input_gradient
 Norm = Literal["l2", "linf"]
 
 
-@strategy("adversarial-training")
+@strategy("adversarial-training", family="regulariser")
 class AdversarialTraining(Strategy):
     """Adversarial training: each batch is moved by projected gradient ascent to where its loss is higher.
 
     Madry et al. 2018 (arXiv:1706.06083), eq. 2.1; its features transfer better (Utrera et al. 2021, arXiv:2007.05869).
     ``steps`` steps of 2.5·eps/steps, up the gradient ('l2') or its sign ('linf'), from the image itself, projected to
     the ball of radius eps and to valid images. Gradients are taken in evaluation mode.
-    eps: for pixels from 0 to 1.
+    eps: radius of the ball, for pixels from 0 to 1.
+    steps: how many steps of ascent.
+    norm: 'l2' or 'linf', the ball's norm.
+
+    Cost: ``steps`` forward and backward passes more each step; nothing is kept.
     """
 
     def __init__(self, *, eps: NonNegative = 0.1, steps: Count = 3, norm: Norm = "l2") -> None:

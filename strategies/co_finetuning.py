@@ -16,7 +16,7 @@ from clbench.strategy import Learner, Strategy, Upstream
 from ._memory import Draws, memory_batch
 
 
-@strategy("co-finetuning", version=2)
+@strategy("co-finetuning", family="regulariser", version=2)
 class CoFinetuning(Strategy):
     """Co-finetuning: beside each batch, one of an upstream dataset, with a classifier of its own on the same features.
 
@@ -24,6 +24,10 @@ class CoFinetuning(Strategy):
     with the run's learning rate and is not evaluated. Upstream images are augmented as the stream's are.
     upstream: a dataset (see 'clbench list datasets'), brought to the stream's image size. classes: its first so many
     (null: all). batch: images of it in each step, without repeats (null: as many as the batch size).
+    mu: strength of the upstream loss.
+
+    Cost: a forward and a backward pass over an upstream batch each step; the upstream dataset and its classifier in
+    memory.
     """
 
     def __init__(

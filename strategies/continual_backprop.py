@@ -65,7 +65,7 @@ class Usefulness:
             values.masked_fill_(chosen, start)
 
 
-@strategy("continual-backprop", version=2)
+@strategy("continual-backprop", family="plasticity", version=2)
 class ContinualBackprop(WatchesUnits):
     """Continual backpropagation: at every step the least useful of the mature units are replaced, a small share.
 
@@ -73,6 +73,9 @@ class ContinualBackprop(WatchesUnits):
     unit gave on average goes into the readers' biases. What counts is what the next layer reads of a unit, its map
     after pooling. Networks whose layers follow one another.
     rate: share of the mature units replaced per step. maturity: steps before a unit may be replaced.
+    decay: of the running means of utility and activity.
+
+    Cost: a look at every unit's activity each step, without another pass; a few numbers for each unit.
     """
 
     method = "continual-backprop"

@@ -19,7 +19,7 @@ from ._layers import forget_optimizer, weight_layers
 PART = 1000
 
 
-@strategy("dash")
+@strategy("dash", family="plasticity")
 class Dash(BetweenStages):
     """Direction-aware shrinking: before each later stage w ← clamp(cos(−∇L, w), λ, 1)·w for each group of weights.
 
@@ -28,8 +28,13 @@ class Dash(BetweenStages):
     kernel for one (output, input) pair, or a whole bias; layers of normalisation are left alone, and so are heads that
     the data do not use. A 1×1 convolution has groups of one weight, whose cosine is ±1. The optimiser's state is kept
     unless ``reset_optimizer``.
+    alpha: weight of the newest ∇L in G. floor: λ, the least factor. reset_optimizer: whether the optimiser's state is
+    dropped.
     batch_size: samples that make one ∇L (null: a chunk, as in the authors' code; as many as the first stage had, and no
     smaller rest).
+
+    Cost: before each later stage a forward and a backward pass over its data, and meanwhile a gradient for each weight;
+    nothing each step.
     """
 
     method = "dash"

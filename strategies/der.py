@@ -17,7 +17,7 @@ from ._reservoir import Reservoir
 ABSENT = -1e9  # as the learner masks logits of classes that a run leaves out
 
 
-@strategy("der++", version=2)
+@strategy("der++", family="memory", version=2)
 class DarkExperienceReplay(Strategy):
     """DER++: beside each batch, a batch from memory that must keep its logits, and one that must keep its labels.
 
@@ -25,9 +25,13 @@ class DarkExperienceReplay(Strategy):
     As in the authors' code samples enter while they are trained on, in each epoch anew, with their logits z of that
     moment; images are kept as they came and augmented when they are replayed; a batch has no sample twice. A logit that
     a sample did not have then, or that the run masks now, is left out of the mean.
+    alpha: strength of the logits' loss. beta: strength of the labels' loss.
     memory: how many samples it holds. batch: how many are drawn each time (null: as many as the batch size).
     current: replay from the first stage's second step on, from all places that are filled (the authors' code); false:
     from the second stage on, from the places that were filled when the stage began.
+
+    Cost: two forward passes over batches from memory each step, and their backward pass; the images in memory with
+    their logits.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from ._memory import Draws, Memory, Selection, memory_batch
 from ._reservoir import Reservoir
 
 
-@strategy("er", version=2)
+@strategy("er", family="memory", version=2)
 class ExperienceReplay(Strategy):
     """Experience replay: beside each batch, a batch from a memory of earlier tasks; one loss over both.
 
@@ -23,9 +23,11 @@ class ExperienceReplay(Strategy):
     as they came and augmented when they are replayed.
     memory: how many samples it holds. batch: how many are drawn each step, without repeats (null: as many as the batch
     size). selection: 'balanced' holds as many of each class instead, and gives the places that a rare class cannot fill
-    to the others; then per_class, if given, is how many, whatever 'memory'.
+    to the others. per_class: how many of each class if it is balanced, whatever ``memory`` (null: ``memory`` holds).
     current: samples enter while they are trained on, in each epoch anew, and the stage's own are replayed too (the code
     of Buzzega et al. 2020, arXiv:2004.07211).
+
+    Cost: batches with as many samples again as are drawn from memory, once it holds any; the images in memory.
     """
 
     def __init__(

@@ -89,7 +89,7 @@ class OnlineFisher(RunningMean):
         torch._foreach_addcmul_(self.running, found, found, self.rate)  # without a temporary
 
 
-@strategy("ewc", version=2, concerns=("parity", "clamp"))
+@strategy("ewc", family="penalty", version=2, concerns=("parity", "clamp"))
 def ewc(
     *,
     lam: NonNegative = 10.0,
@@ -107,12 +107,22 @@ def ewc(
 ) -> QuadraticPenalty:
     """Elastic weight consolidation: (λ/2)·Σ_t F_t(θ−θ_t)², one anchor per task, folded to constant cost.
 
-    Kirkpatrick et al. 2017 (arXiv:1612.00796), eq. 3. form: 'batch' is measured after the stage, 'online' runs along,
-    ω ← rate·g² + (1−rate)·ω of mini-batch gradients. 'fisher' says which batch Fisher and 'fisher_samples' how many
-    images it is measured on (null: all); 'gamma' is the decay of accumulate = 'online'. clamp: A ≤ 1/(ηλ), η being the
-    step's. balanced: the same mean A in every layer. include_head: auto holds a classifier that tasks share and leaves
-    heads of their own out. parity: as in the code of Lubana et al. 2022 (CoLLAs), no ½, importances averaged whatever
-    'accumulate' says (but 'normalised'), and online from 0, with gradients that have the penalty's in them.
+    Kirkpatrick et al. 2017 (arXiv:1612.00796), eq. 3.
+    lam: λ, how strongly weights are held. form: 'batch' is measured after the stage, 'online' runs along, ω ← rate·g² +
+    (1−rate)·ω of mini-batch gradients. fisher: the labels of the batch form, 'exact' every class by the network's own
+    probability, 'sampled' one drawn from it, 'argmax' the likeliest, 'empirical' the true one; 'batched' squares the
+    gradients of mini-batches, as Avalanche does. fisher_samples: how many images it is measured on (null: all).
+    rate: of the online form, the weight of the newest mini-batch. accumulate: how tasks' A come together, 'separate'
+    with an anchor for each task, the others at the latest weights: 'online' gamma·A + new (gamma 1 where it is no
+    option), 'sum', 'mean' (A + new)/2, 'normalised' the mean of A that sum to 1. gamma: decay of earlier tasks' A where
+    accumulate is 'online'. clamp: A ≤ 1/(ηλ), η being the step's. balanced: the same mean A in every layer.
+    include_head: auto holds a classifier that tasks share and leaves heads of their own out. include_norm: whether
+    weights of normalisation layers are held. parity: as in the code of Lubana et al. 2022 (CoLLAs), no ½, importances
+    averaged whatever ``accumulate`` says (but 'normalised'), and online from 0, with gradients that have the penalty's
+    in them.
+
+    Cost: where form is 'batch', after each stage a pass of per-sample gradients over ``fisher_samples`` images; an
+    addition to the gradient each step; A and an anchor for each weight, however many tasks.
     """
     running = ParityFisher(rate) if parity else OnlineFisher(rate)
     measured = running if form == "online" else Fisher(fisher, fisher_samples)
@@ -121,7 +131,7 @@ def ewc(
     return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("ewc-online", version=2, concerns=("clamp",))
+@strategy("ewc-online", family="penalty", version=2, concerns=("clamp",))
 def ewc_online(
     *,
     lam: NonNegative = 10.0,
@@ -135,14 +145,16 @@ def ewc_online(
 ) -> QuadraticPenalty:
     """EWC with one anchor, the latest weights, and F ← γF + F_new.
 
-    Schwarz et al. 2018 (Progress & Compress, arXiv:1805.06370), eq. 9, after Huszár 2018 (arXiv:1712.03847). Other
-    options as for 'ewc'.
+    Schwarz et al. 2018 (Progress & Compress, arXiv:1805.06370), eq. 9, after Huszár 2018 (arXiv:1712.03847). Others as
+    for 'ewc'.
+
+    Cost: as for 'ewc'.
     """
     scope = Scope(include_head, include_norm, balanced)
     return QuadraticPenalty(Fisher(fisher, fisher_samples), Anchor("online", gamma), lam, scope, clamp=clamp)
 
 
-@strategy("ewc-fixed", version=2, concerns=("parity",))
+@strategy("ewc-fixed", family="interpolation", version=2, concerns=("parity",))
 def ewc_fixed(
     *,
     form: Form = "online",
@@ -159,8 +171,13 @@ def ewc_fixed(
     """EWC by explicit interpolation: step on the task, then go back towards the anchor by √A/(√α+√A); no λ.
 
     Lubana et al. 2022 (CoLLAs), section 6, with the running Fisher ω ← rate·g² + (1−rate)·ω of mini-batch gradients.
-    form: 'batch' takes A from the Fisher after the stage instead, of the kind 'fisher'; α runs along in either.
-    parity: as in the authors' code, importances are averaged, online from 0.
+    form: 'batch' takes A from the Fisher after the stage instead, of the kind ``fisher``; α runs along in either.
+    when_both_zero: what happens where √α + √A is 0: 'freeze' holds the weight at its anchor, as the authors' code does,
+    'free' leaves it to the optimiser. parity: as in the authors' code, importances are averaged, online from 0. Others
+    as for 'ewc'.
+
+    Cost: each step a running importance and an interpolation of every weight; A, α and an anchor for each weight,
+    however many tasks; where form is 'batch', a pass of per-sample gradients after each stage.
     """
     running = ParityFisher(rate) if parity else OnlineFisher(rate)
     measured = running if form == "online" else RunningThenBatch(running, Fisher(fisher, fisher_samples))

@@ -10,12 +10,14 @@ from clbench.registry import strategy
 from ._teacher import Distillation, Strength
 
 
-@strategy("feature-distill")
+@strategy("feature-distill", family="distillation")
 class FeatureDistillation(Distillation):
     """Feature distillation: μ·MSE between the penultimate features of the last stage's network and this one's.
 
     Smith et al. 2023 (arXiv:2203.17269), section 3; on the new stage's data, mean over samples and features.
-    mu: one number, or a list with one for each stage, whose last holds on.
+    mu: strength, one number, or a list with one for each stage, whose last holds on.
+
+    Cost: from the second stage on a forward pass of the last stage's network each step; a copy of the network.
     """
 
     method = "feature-distill"

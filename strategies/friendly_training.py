@@ -10,14 +10,16 @@ from clbench.strategy import Learner, Strategy, evaluating
 from ._inputs import input_gradient
 
 
-@strategy("friendly-training")
+@strategy("friendly-training", family="regulariser")
 class FriendlyTraining(Strategy):
     """Friendly training: at first each batch is moved to where the network finds it easier, less and less.
 
     Marullo et al. 2021 (arXiv:2106.10974): before a weight step the inputs take ⌊n·s⌋ gradient steps that lower their
     loss, x ← x − β∇_x, from the batch as it is, where s = (1 − t/T)² at step t of the stage and T is a quarter of the
     stage: from there on the inputs are the batch itself. Gradients are taken in evaluation mode.
-    most: n. beta: the size of a step, for inputs as the network gets them.
+    most: n, how many steps the inputs take at first. beta: the size of a step, for inputs as the network gets them.
+
+    Cost: in the first quarter of each stage up to ``most`` forward and backward passes more each step; nothing is kept.
     """
 
     def __init__(self, *, most: Count = 10, beta: Positive = 0.01) -> None:

@@ -10,12 +10,14 @@ from clbench.registry import strategy
 from clbench.strategy import Learner, Strategy, named_weights
 
 
-@strategy("frozen-backbone", role="control")
+@strategy("frozen-backbone", family="bound", role="control")
 class FrozenBackbone(Strategy):
     """Features frozen after the first stage; only the classifier goes on learning.
 
     The control for explicit interpolation (Lubana et al. 2022, CoLLAs), under which features barely move. Statistics
     of normalisation layers are frozen too.
+
+    Cost: less than fine-tuning: later stages need no gradient of the features.
     """
 
     held = False

@@ -15,14 +15,16 @@ from ._layers import weight_layers
 Pattern = Literal["even", "odd", "all"] | list[int]
 
 
-@strategy("frozen-layers")
+@strategy("frozen-layers", family="bound")
 class FrozenLayers(Strategy):
     """Chosen layers keep their initial weights throughout; the others and the classifier learn.
 
     Random layers among learnt ones, as in Shen et al. 2021 (reservoir transformers, arXiv:2012.15045) and Rosenfeld and
     Tsotsos 2018 (arXiv:1802.00844). Normalisations learn.
-    layers: 'even' (the second, fourth, … linear or convolutional layer), 'odd', 'all', or a list of numbers that counts
-    from 1, or from −1 at the end.
+    layers: which; 'even' (the second, fourth, … linear or convolutional layer), 'odd', 'all', or a list of numbers that
+    counts from 1, or from −1 at the end.
+
+    Cost: no more than fine-tuning: frozen layers need no gradient of their own weights.
     """
 
     def __init__(self, *, layers: Pattern = "even") -> None:

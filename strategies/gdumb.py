@@ -18,7 +18,7 @@ from ._memory import Memory
 LOWEST = 0.01  # of the optimiser's rate: the paper's rates are .05 and .0005
 
 
-@strategy("gdumb", version=2)
+@strategy("gdumb", family="memory", version=2)
 class GDumb(Strategy):
     """GDumb: greedily keep a balanced memory, and train a new network on the memory alone at each stage.
 
@@ -29,9 +29,12 @@ class GDumb(Strategy):
     run's optimiser and batch size (the paper's: SGD, momentum .9, batches of 16); the learning rate restarts from the
     optimiser's at epochs 1, 2, 4, 8, … and falls along a cosine to a hundredth (SGDR, Loshchilov and Hutter 2017,
     arXiv:1608.03983), after a first epoch at a tenth. A schedule of the optimiser's, if the run has one, replaces it.
-    memory: how many samples it holds. epochs: 256 in the paper, 128 in its code for MNIST; a power of two ends a cycle.
+    memory: how many samples it holds. epochs: how many it trains for at each stage; 256 in the paper, 128 in its code
+    for MNIST; a power of two ends a cycle.
     cutmix: share of steps whose batch is mixed with itself (Yun et al. 2019, arXiv:1905.04899); in the paper .5, for
     MNIST 0.
+
+    Cost: ``epochs`` epochs over the memory at each stage, whatever the run's; the images in memory.
     """
 
     exclusive = "trains on its memory alone"

@@ -22,7 +22,7 @@ ABSENT = -1e9
 HEADS = 100_000  # a class is label + HEADS · head
 
 
-@strategy("generative-replay", version=2)
+@strategy("generative-replay", family="memory", version=2)
 class GenerativeReplay(Strategy):
     """Generative replay on embeddings: a flow per run invents old features, which the old classifier labels.
 
@@ -32,7 +32,11 @@ class GenerativeReplay(Strategy):
     older ones. Later stages add μ·τ²·KL(old classifier ‖ classifier) on a batch of sampled features.
     With a head for each task old heads do not move anyway, and nothing is changed. Features that drift make old
     samples worthless: compose with 'feature-distill', or freeze them ('frozen-backbone').
+    mu: strength. temperature: τ, which softens both classifiers' answers.
     flow_steps: optimiser steps (Adam 3e-3, batch 256) of the flow after each stage.
+
+    Cost: from the second stage on the classifier's pass over a batch of sampled features each step; ``flow_steps``
+    steps of a small flow after each stage; the flow and a copy of the network.
     """
 
     def __init__(self, *, mu: NonNegative = 1.0, temperature: Positive = 1.0, flow_steps: Count = 300) -> None:

@@ -11,7 +11,7 @@ from clbench.registry import Count, UnitInterval, strategy
 from clbench.strategy import Learner, Strategy, grown
 
 
-@strategy("hare-tortoise")
+@strategy("hare-tortoise", family="plasticity")
 class HareTortoise(Strategy):
     """Hare and tortoise: a slow average follows the fast weights, which are set back to it now and then.
 
@@ -19,8 +19,11 @@ class HareTortoise(Strategy):
     of a stage and each ``epochs`` after, as in the authors' code, whose stages have 100. All weights go back, heads of
     other tasks too, and statistics of batch normalisation with them; the optimiser's state is kept. The fast weights
     are evaluated: where a stage has one epoch, right after they were set back.
+    epochs: epochs of a stage between two resets.
     momentum: μ; the average is 1/(1−μ) steps long, which should be no more than lie between two resets.
     every: instead, steps of the run between two resets (null: ``epochs`` holds).
+
+    Cost: a running mean of every weight each step; a copy of the network.
     """
 
     def __init__(self, *, momentum: UnitInterval = 0.999, epochs: Count = 10, every: Count | None = None) -> None:

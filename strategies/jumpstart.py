@@ -15,7 +15,7 @@ from clbench.strategy import Learner
 from ._passes import LooksAtPasses
 
 
-@strategy("jumpstart", version=2)
+@strategy("jumpstart", family="regulariser", version=2)
 class Jumpstart(LooksAtPasses):
     """Jumpstart: every rectified unit must be on for some samples and off for others, and every sample likewise.
 
@@ -23,6 +23,9 @@ class Jumpstart(LooksAtPasses):
     extremes over the batch for each unit and over the units for each sample; means over units and over samples, summed
     over layers, times λ. Places of a map belong to its unit and to its sample; of equal extremes each has its share of
     the gradient. Works with networks that have ReLU.
+    lam: λ, the strength. rho: ρ, the share of the term that wants units and samples to be on.
+
+    Cost: a look at what goes into each ReLU, forward and backward, each step; nothing is kept.
     """
 
     def __init__(self, *, lam: NonNegative = 0.1, rho: UnitInterval = 0.5) -> None:

@@ -35,7 +35,7 @@ def _uniform(parity: bool) -> Uniform:
     return Uniform(0.5 if parity else 1.0)
 
 
-@strategy("l2", version=2, concerns=("parity", "clamp"))
+@strategy("l2", family="penalty", version=2, concerns=("parity", "clamp"))
 def l2(
     *,
     lam: NonNegative = 0.03,
@@ -49,15 +49,17 @@ def l2(
     """L2 penalty towards the last task's weights, (λ/2)‖θ − θ*‖²: every weight matters the same.
 
     "Vanilla" of Lubana et al. 2022 (CoLLAs), eq. 1 with A = 1; L2 of Smith et al. 2023 (arXiv:2203.17269).
-    Options as for 'ewc'; balanced changes nothing here. parity: the code of Lubana et al. takes A = ½ and no ½ in the
-    penalty, averaged over tasks (its online modes leave A at 0): with accumulate=mean the same as without.
+    balanced: changes nothing here. parity: the code of Lubana et al. takes A = ½ and no ½ in the penalty, averaged over
+    tasks (its online modes leave A at 0): with accumulate=mean the same as without. Others as for 'ewc'.
+
+    Cost: an addition to the gradient each step; an anchor and A for each weight, however many tasks.
     """
     anchor = anchor_of(accumulate, parity=parity, online=False)
     scope = Scope(include_head, include_norm, balanced)
     return QuadraticPenalty(_uniform(parity), anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("l2-fixed", version=2, concerns=("parity",))
+@strategy("l2-fixed", family="interpolation", version=2, concerns=("parity",))
 def l2_fixed(
     *,
     accumulate: Accumulate = "mean",
@@ -69,7 +71,9 @@ def l2_fixed(
 ) -> ExplicitInterpolation:
     """L2 by explicit interpolation: with A = α = 1, halfway back to the anchor after every step.
 
-    Lubana et al. 2022 (CoLLAs), section 6. parity: as for 'l2'.
+    Lubana et al. 2022 (CoLLAs), section 6. parity: as for 'l2'. Others as for 'ewc-fixed'.
+
+    Cost: an interpolation of every weight each step; an anchor and A for each weight, however many tasks.
     """
     anchor = anchor_of(accumulate, parity=parity, online=False)
     return ExplicitInterpolation(_uniform(parity), anchor, when_both_zero, Scope(include_head, include_norm, balanced))

@@ -23,12 +23,15 @@ class _Attention(Scope):
         return {name: weight for name, weight in super().weights(model).items() if ".qkv." in name}
 
 
-@strategy("l2-attention")
+@strategy("l2-attention", family="penalty")
 class L2Attention(QuadraticPenalty):
     """Only the QKV projections of a vision transformer learn, held by (λ/2)‖θ − θ*‖² to those of the last task.
 
     Smith et al. 2023 (arXiv:2203.17269), section 5. Heads are free. Made for a pretrained network (--pretrain):
     everything else stays as it is from the first task on. Refuses networks without attention.
+    lam: λ, how strongly they are held.
+
+    Cost: less than fine-tuning, since most weights need no gradient; an anchor and A for those that learn.
     """
 
     advice: ClassVar[str] = "Lower strategy.lam or the learning rate"

@@ -13,13 +13,16 @@ from clbench.strategy import Learner, Strategy, grown, named_weights
 from ._layers import norm_parameters
 
 
-@strategy("l2-init", version=2)
+@strategy("l2-init", family="plasticity", version=2)
 class L2Init(Strategy):
     """Regenerative regularisation: (λ/2)‖θ − θ_0‖² towards the initial weights keeps them able to learn.
 
     Kumar et al. 2023 (arXiv:2308.11958), with the ½ of our penalties; every weight but those of normalisation
     layers. Weights that a batch gives no gradient, such as other tasks' heads, are left alone. New rows of a growing
     classifier are pulled towards what they were when they came.
+    lam: λ, how strongly weights are pulled to where they began.
+
+    Cost: an addition to the gradient each step; a copy of the initial weights.
     """
 
     def __init__(self, *, lam: NonNegative = 0.001) -> None:

@@ -15,7 +15,7 @@ Loss = Literal["mse", "cross-entropy"]
 OUT = -1e8  # logits of classes that the run leaves out are far below
 
 
-@strategy("label-noise")
+@strategy("label-noise", family="regulariser")
 class LabelNoise(Strategy):
     """Label noise: fresh noise on the targets at every step, which adds an implicit penalty to the gradient.
 
@@ -23,6 +23,10 @@ class LabelNoise(Strategy):
     z ~ N(0, sigma²) drawn anew for each step, sample and class. With batches of B and learning rate η it drifts like
     the penalty (ησ²/4B)·mean_i‖∇_θ f(x_i)‖². 'cross-entropy': instead a share ``flip`` of the labels is drawn anew
     from all classes. Online accuracy is of the true labels.
+    loss: 'mse' or 'cross-entropy', and with it the noise. sigma: spread of the noise on targets, with 'mse'. flip:
+    share of labels that are drawn anew, with 'cross-entropy'.
+
+    Cost: the drawing of the noise each step; nothing is kept.
     """
 
     exclusive = "changes the loss of the task"

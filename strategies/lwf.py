@@ -15,14 +15,18 @@ from ._teacher import Distillation, Strength, head_logits
 Loss = Literal["softmax", "bce"]
 
 
-@strategy("lwf")
+@strategy("lwf", family="distillation")
 class LearningWithoutForgetting(Distillation):
     """Learning without forgetting: what the last stage's network says of old classes is distilled on new data.
 
-    Li and Hoiem 2016 (arXiv:1606.09282), eq. 2, with Hinton's τ²: + μ·τ²·KL(softmax(teacher/τ) ‖ softmax(f/τ)) over
-    the classes learnt so far, summed over old heads: their cost grows with them in task-incremental streams.
-    loss: 'bce' sums binary cross-entropies with the teacher's sigmoids instead (Smith et al. 2023, arXiv:2203.17269).
-    mu: one number, or a list with one for each stage, whose last holds on.
+    Li and Hoiem 2016 (arXiv:1606.09282), eq. 2, with Hinton's τ²: + μ·τ²·KL(softmax(teacher/τ) ‖ softmax(f/τ)) over the
+    classes learnt so far, summed over old heads: their cost grows with them in task-incremental streams.
+    loss: 'softmax' is the above; 'bce' sums binary cross-entropies with the teacher's sigmoids instead (Smith et al.
+    2023, arXiv:2203.17269).
+    temperature: τ, which softens both networks' answers.
+    mu: strength, one number, or a list with one for each stage, whose last holds on.
+
+    Cost: from the second stage on a forward pass of the last stage's network each step; a copy of the network.
     """
 
     method = "lwf"

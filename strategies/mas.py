@@ -44,7 +44,7 @@ class OnlineSensitivity(RunningMean):
         self.take(list(torch._foreach_abs(found)))
 
 
-@strategy("mas", version=2, concerns=("parity", "clamp"))
+@strategy("mas", family="penalty", version=2, concerns=("parity", "clamp"))
 def mas(
     *,
     lam: NonNegative = 0.03,
@@ -60,10 +60,15 @@ def mas(
 ) -> QuadraticPenalty:
     """Memory-aware synapses: penalty with A = mean |∂‖f(x)‖²/∂θ|, per sample.
 
-    Aljundi et al. 2018 (arXiv:1711.09601), eqs. 2 and 4. 'samples' caps how many images are used (null: all).
-    form: 'online' runs along with mini-batches, ω ← rate·|∂ mean‖f‖²/∂θ| + (1−rate)·ω. parity: as in the code of Lubana
-    et al. 2022, no ½ and importances averaged; online from 0, of the batch's sum after the step, the step's gradients
-    mixed in. Other options as for 'ewc'.
+    Aljundi et al. 2018 (arXiv:1711.09601), eqs. 2 and 4. samples: how many images the batch form is measured on (null:
+    all). form: 'batch' is measured after the stage, 'online' runs along with mini-batches, ω ← rate·|∂ mean‖f‖²/∂θ| +
+    (1−rate)·ω. rate: of the online form, the weight of the newest mini-batch. parity: as in the code of Lubana et al.
+    2022, no ½ and importances averaged; online from 0, of the batch's sum after the step, the step's gradients mixed
+    in. Others as for 'ewc'.
+
+    Cost: where form is 'batch', after each stage a pass of per-sample gradients over ``samples`` images, where it is
+    'online' a second backward pass each step; an addition to the gradient each step; A and an anchor for each weight,
+    however many tasks.
     """
     running = ParitySensitivity(rate) if parity else OnlineSensitivity(rate)
     measured = running if form == "online" else OutputSensitivity(samples)
@@ -72,7 +77,7 @@ def mas(
     return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("mas-fixed", version=2, concerns=("parity",))
+@strategy("mas-fixed", family="interpolation", version=2, concerns=("parity",))
 def mas_fixed(
     *,
     form: Form = "online",
@@ -88,7 +93,11 @@ def mas_fixed(
     """MAS by explicit interpolation, with the running sensitivity of mini-batches; no λ.
 
     Lubana et al. 2022 (CoLLAs), section 6, with the importance of Aljundi et al. 2018 (arXiv:1711.09601). form: 'batch'
-    takes A after the stage instead. parity: as for 'mas'.
+    takes A after the stage instead. samples: as for 'mas'. rate: as for 'mas'. parity: as for 'mas'. Others as for
+    'ewc-fixed'.
+
+    Cost: a second backward pass and an interpolation of every weight each step; A, α and an anchor for each weight,
+    however many tasks.
     """
     running = ParitySensitivity(rate) if parity else OnlineSensitivity(rate)
     measured = running if form == "online" else RunningThenBatch(running, OutputSensitivity(samples))

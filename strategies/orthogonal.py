@@ -17,16 +17,20 @@ from .parseval import Parseval
 Form = Literal["frobenius", "spectral"]
 
 
-@strategy("orthogonal")
+@strategy("orthogonal", family="regulariser")
 class Orthogonal(Parseval):
     """Orthogonality constraint: λ‖WᵀW − I‖²_F for every layer, the classifier too.
 
     The control of Xie and Thuerey 2020 (racecar, arXiv:2007.00024), which a linear layer that reverses itself fulfils.
     Its gradient 4λ(WWᵀ − I)W is that of 'parseval' at s = 1, which leaves the classifier out. Kernels of a convolution
     are laid out as rows.
-    form: 'spectral' is λ·σ(WᵀW − I), σ the largest |eigenvalue|, the spectral restricted isometry of Bansal et al. 2018
-    (arXiv:1810.09102, eq. 6): of WᵀW or WWᵀ the smaller, as in their code. Its direction by a step of power iteration
-    for each training step, where they take two from a random vector.
+    form: 'frobenius' is the above; 'spectral' is λ·σ(WᵀW − I), σ the largest |eigenvalue|, the spectral restricted
+    isometry of Bansal et al. 2018 (arXiv:1810.09102, eq. 6): of WᵀW or WWᵀ the smaller, as in their code. Its direction
+    by a step of power iteration for each training step, where they take two from a random vector.
+    lam: λ, the strength.
+
+    Cost: a product of each layer's weights with themselves each step, or a few with a vector; nothing is kept but that
+    vector.
     """
 
     include_head = True

@@ -13,14 +13,17 @@ from clbench.strategy import Learner, Strategy
 from ._layers import as_matrix, weight_layers
 
 
-@strategy("parseval")
+@strategy("parseval", family="regulariser")
 class Parseval(Strategy):
     """Parseval regularisation: λ‖WWᵀ − sI‖²_F for every layer but the classifier keeps its rows orthogonal.
 
     Chung et al. 2024 (arXiv:2412.07224), after Cisse et al. 2017 (arXiv:1704.08847), where s is 1. Kernels of a
     convolution are laid out as rows. Their code scales λ with (64/width)², since it was chosen for 64 units: here λ is
     what is given.
+    lam: λ, the strength.
     s: squared length of the rows; 2 in their code, the square of the gain √2 with which networks begin there.
+
+    Cost: a product of each layer's weights with themselves each step; nothing is kept.
     """
 
     include_head: ClassVar[bool] = False
@@ -50,12 +53,15 @@ def gradient(weight: Tensor, lam: float, s: float) -> Tensor:
     return (4 * lam * gram @ rows).view_as(weight)
 
 
-@strategy("spectral-reg")
+@strategy("spectral-reg", family="regulariser")
 class SpectralReg(Strategy):
     """Spectral regularisation: λ·Σ_l (σ_max(W_l)^k − 1)² keeps every layer's largest singular value near 1.
 
     Lewandowski et al. 2024 (arXiv:2406.06811). σ_max by one step of power iteration for each training step, as
     there. Every linear and convolutional layer; the bias term of the paper is left out.
+    lam: λ, the strength. k: power of the singular value.
+
+    Cost: two products of each layer's weights with a vector each step; a vector for each layer.
     """
 
     def __init__(self, *, lam: NonNegative = 0.0003, k: Count = 2) -> None:

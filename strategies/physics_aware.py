@@ -17,7 +17,7 @@ from ._layers import as_matrix, unknown_layers, weight_layers
 Forward = Literal["device", "model"]
 
 
-@strategy("physics-aware")
+@strategy("physics-aware", family="regulariser")
 class PhysicsAware(Strategy):
     """Physics-aware training: a simulated noisy, quantised device computes forward, the clean model backward.
 
@@ -25,7 +25,11 @@ class PhysicsAware(Strategy):
     device: inputs and weights are rounded to ``bits`` bits (weights by output, between ± their largest), and the output
     gets Gaussian noise of ``noise`` times its own spread. Gradients are the clean layer's at the inputs that the device
     has made. Evaluation runs on the device too; what measures the network (Fisher, diagnostics) sees the clean model.
-    forward: 'model' trains on the clean model and only evaluates on the device, the paper's in-silico control.
+    bits: of inputs and weights. noise: spread of the noise, as a share of the output's.
+    forward: 'device' is the above; 'model' trains on the clean model and only evaluates on the device, the paper's
+    in-silico control.
+
+    Cost: every layer is computed a second time, on the device, in training and in evaluation; nothing is kept.
     """
 
     def __init__(self, *, bits: Count = 4, noise: NonNegative = 0.05, forward: Forward = "device") -> None:

@@ -16,7 +16,7 @@ from ._passes import LooksAtPasses
 Kind = Literal["full", "layer-wise"]
 
 
-@strategy("racecar")
+@strategy("racecar", family="regulariser")
 class Racecar(LooksAtPasses):
     """Racecar: a reverse pass with the same weights, transposed, must give back each layer's input.
 
@@ -25,7 +25,11 @@ class Racecar(LooksAtPasses):
     of layer; the paper's λ of 1e-5 is of sums. The input's estimate has no activation. Pooling goes back by repeating
     values, a residual block by the sum of both ways. Works with mlp, lenet, cnn6 (activation relu or tanh) and the
     ResNets.
+    lam: λ, the strength of the reverse pass's error.
     reverse: 'full' goes back from each estimate; 'layer-wise' from what the forward pass had there.
+
+    Cost: a reverse pass through the network and its backward pass each step, about as much again as the step; nothing
+    is kept.
     """
 
     def __init__(self, *, lam: NonNegative = 0.01, reverse: Kind = "full") -> None:

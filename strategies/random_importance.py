@@ -49,7 +49,7 @@ class Random(Importance):
         return [torch.rand(weight.shape, generator=random).to(weight) for weight in weights]
 
 
-@strategy("random", version=2, concerns=("parity", "clamp"), role="control")
+@strategy("random", family="penalty", version=2, concerns=("parity", "clamp"), role="control")
 def random(
     *,
     lam: NonNegative = 0.1,
@@ -62,14 +62,16 @@ def random(
 ) -> QuadraticPenalty:
     """Quadratic penalty with random importances A ~ U(0, 1).
 
-    Control of Lubana et al. 2022 (CoLLAs), section 5. Options as for 'ewc'. parity: no ½, and importances averaged.
+    Control of Lubana et al. 2022 (CoLLAs), section 5. parity: no ½, and importances averaged. Others as for 'ewc'.
+
+    Cost: as for 'l2'.
     """
     anchor = anchor_of(accumulate, parity=parity, online=False)
     scope = Scope(include_head, include_norm, balanced)
     return QuadraticPenalty(Random(), anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("random-fixed", version=2, concerns=("parity",), role="control")
+@strategy("random-fixed", family="interpolation", version=2, concerns=("parity",), role="control")
 def random_fixed(
     *,
     accumulate: Accumulate = "mean",
@@ -81,7 +83,10 @@ def random_fixed(
 ) -> ExplicitInterpolation:
     """Explicit interpolation with random importances; α is the current stage's draw.
 
-    Lubana et al. 2022 (CoLLAs), section 6. parity: as in the authors' code, α is drawn anew at each step.
+    Lubana et al. 2022 (CoLLAs), section 6. parity: as in the authors' code, α is drawn anew at each step. Others as for
+    'ewc-fixed'.
+
+    Cost: an interpolation of every weight each step; A, α and an anchor for each weight, however many tasks.
     """
     anchor = anchor_of(accumulate, parity=parity, online=False)
     return ExplicitInterpolation(

@@ -12,7 +12,7 @@ from clbench.registry import Count, Positive, Share, UnitInterval, strategy
 from clbench.strategy import Learner, Strategy
 
 
-@strategy("random-label-pretrain", version=2)
+@strategy("random-label-pretrain", family="bound", version=2)
 class RandomLabelPretrain(Strategy):
     """Before the first stage the network learns its images under random labels: a bad place to start from.
 
@@ -20,8 +20,13 @@ class RandomLabelPretrain(Strategy):
     random and a share ``zeroed`` of its pixels black, fitted by plain SGD without momentum or decay, until an epoch's
     own batches, each before it is trained on, reach the accuracy ``until``. Explicit regularisation is the run's own:
     compare with 'optimizer.weight_decay' and 'augment', and without.
-    until: 0.9999 in the authors' code. epochs: the most it may take, 350 there; a run that did not fit the labels says
-    so. lr: the learning rate meanwhile (null: the run's), 0.1 there, lowered after 150 and 250 epochs.
+    copies: of every image. zeroed: share of a copy's pixels that are black.
+    until: accuracy at which it ends, 0.9999 in the authors' code. epochs: the most it may take, 350 there; a run that
+    did not fit the labels says so. lr: the learning rate meanwhile (null: the run's), 0.1 there, lowered after 150 and
+    250 epochs.
+
+    Cost: before the first stage up to ``epochs`` epochs over ``copies`` times its images, which are held meanwhile;
+    nothing later.
     """
 
     def __init__(

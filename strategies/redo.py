@@ -13,7 +13,7 @@ from clbench.strategy import Learner, Strategy, evaluating
 from ._units import Activity, hidden_layers, replace_units
 
 
-@strategy("redo", version=2)
+@strategy("redo", family="plasticity", version=2)
 class ReDo(Strategy):
     """Recycle dormant neurons: now and then, units that hardly fire get new incoming and zero outgoing weights.
 
@@ -22,7 +22,10 @@ class ReDo(Strategy):
     a map after pooling. The optimiser's state of both sides is forgotten. Networks whose layers follow one another.
     looks: how often units are looked at in a stage, evenly spread over its steps, or over the most it may have where it
     ends at a training accuracy. every: instead, steps of the run between two looks (null: ``looks`` holds; the paper's
-    1000 gradient steps are of runs far longer than most stages). threshold: 0.025 or 0.1 in the paper.
+    1000 gradient steps are of runs far longer than most stages). threshold: share of the layer's mean
+    activity up to which a unit is dormant, 0.025 or 0.1 in the paper. samples: images of the stage that a look is at.
+
+    Cost: a forward pass over ``samples`` images at each look; nothing else each step.
     """
 
     def __init__(

@@ -123,7 +123,7 @@ def _measured(
     return RiemannianWalk(rate, interval, epsilon, negative, normalise), Anchor("online", gamma=0.0)
 
 
-@strategy("rwalk", version=2)
+@strategy("rwalk", family="penalty", version=2)
 def rwalk(
     *,
     lam: NonNegative = 3.0,
@@ -140,18 +140,22 @@ def rwalk(
 ) -> QuadraticPenalty:
     """Riemannian walk: penalty with a running Fisher plus path scores averaged over tasks, each over its largest.
 
-    Chaudhry et al. 2018 (arXiv:1801.10112), eqs. 6 to 9. 'rate' is their α, 'interval' Δt; A is at most 2. negative:
-    scores below 0 are cut off at the task's end, or interval by interval as in the authors' code. normalise: 'min-max'
-    also takes the smallest value off, as that code does. It leaves the ½ of the denominator out, scores in the Fisher
-    of the interval before, and adds the average of scores to the old ones. parity: as in the code of Lubana et
-    al. 2022, which has another importance altogether (see ``_parity.py``), means from 0, no ½. Others as for 'ewc'.
+    Chaudhry et al. 2018 (arXiv:1801.10112), eqs. 6 to 9; A is at most 2. Their code leaves the ½ of the denominator
+    out, scores in the Fisher of the interval before, and adds the average of scores to the old ones.
+    rate: their α, the weight of the newest interval in the Fisher. interval: their Δt, in steps. epsilon: what is added
+    to the denominator of a score. negative: scores below 0 are cut off at the task's end ('task'), or interval by
+    interval as in the authors' code. normalise: by the largest ('max'); 'min-max' also takes the smallest value off, as
+    that code does. parity: as in the code of Lubana et al. 2022, which has another importance altogether (see
+    ``_parity.py``), means from 0, no ½. Others as for 'ewc'.
+
+    Cost: element-wise work on every weight each step; its Fisher, score, A and anchor, however many tasks.
     """
     measured, anchor = _measured(parity, rate, interval, epsilon, negative, normalise)
     scope = Scope(include_head, include_norm, balanced)
     return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("rwalk-fixed", version=2)
+@strategy("rwalk-fixed", family="interpolation", version=2)
 def rwalk_fixed(
     *,
     rate: UnitInterval = 0.9,
@@ -168,8 +172,12 @@ def rwalk_fixed(
     """RWalk by explicit interpolation; no λ.
 
     Lubana et al. 2022 (CoLLAs), section 6, with the importance of Chaudhry et al. 2018 (arXiv:1801.10112): α has the
-    Fisher, which goes on over tasks, and the current task's scores; A those averaged over tasks. Options and parity as
-    for 'rwalk'.
+    Fisher, which goes on over tasks, and the current task's scores; A those averaged over tasks. rate: as for
+    'rwalk'. interval: as for 'rwalk'. epsilon: as for 'rwalk'. negative: as for 'rwalk'. normalise: as for 'rwalk'.
+    parity: as for 'rwalk'. Others as for 'ewc-fixed'.
+
+    Cost: element-wise work on every weight and its interpolation each step; its Fisher, score, A and anchor, however
+    many tasks.
     """
     measured, anchor = _measured(parity, rate, interval, epsilon, negative, normalise)
     return ExplicitInterpolation(measured, anchor, when_both_zero, Scope(include_head, include_norm, balanced))

@@ -16,14 +16,17 @@ from ._layers import NORMS, forget_optimizer, fresh_copy, weight_layers
 Noise = Literal["fresh-init", "gaussian"]
 
 
-@strategy("shrink-perturb")
+@strategy("shrink-perturb", family="plasticity")
 class ShrinkPerturb(BetweenStages):
     """Shrink and perturb: before each later stage θ ← s·θ + p·θ', θ' newly drawn.
 
-    Ash and Adams 2020 (arXiv:1910.08475). noise 'fresh-init': θ' is a new initialisation, on every parameter, heads of
-    other tasks too, and statistics of normalisation layers start anew. 'gaussian': θ' ~ N(0, 1) on weights and biases
-    of linear and convolutional layers alone, the variant that DASH (arXiv:2410.23495) compares with, at shrink 0.3 and
-    perturb 0.01. The optimiser's state is dropped.
+    Ash and Adams 2020 (arXiv:1910.08475). The optimiser's state is dropped.
+    noise: 'fresh-init', θ' is a new initialisation, on every parameter, heads of other tasks too, and statistics of
+    normalisation layers start anew, or 'gaussian', θ' ~ N(0, 1) on weights and biases of linear and convolutional
+    layers alone, the variant that DASH (arXiv:2410.23495) compares with, at shrink 0.3 and perturb 0.01. shrink: s,
+    what every weight is multiplied by. perturb: p, how much of θ' is added.
+
+    Cost: a new initialisation before each later stage; nothing each step.
     """
 
     method = "shrink-perturb"
@@ -58,11 +61,14 @@ class ShrinkPerturb(BetweenStages):
                     buffer.copy_(unused)
 
 
-@strategy("shrink-only")
+@strategy("shrink-only", family="plasticity")
 def shrink_only(*, shrink: UnitInterval = 0.4) -> ShrinkPerturb:
     """Shrink without noise: before each later stage θ ← s·θ on every parameter.
 
     The control for shrink and perturb (Ash and Adams 2020, arXiv:1910.08475).
+    shrink: s, what every weight is multiplied by.
+
+    Cost: nothing each step, and nothing is kept.
     """
     made = ShrinkPerturb(shrink=shrink, perturb=0.0)
     made.method = "shrink-only"

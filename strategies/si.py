@@ -51,7 +51,7 @@ class SynapticIntelligence(PathIntegral):
         self.omega = []
 
 
-@strategy("si", version=2, concerns=("parity", "clamp"))
+@strategy("si", family="penalty", version=2, concerns=("parity", "clamp"))
 def si(
     *,
     lam: NonNegative = 1.0,
@@ -66,10 +66,13 @@ def si(
 ) -> QuadraticPenalty:
     """Synaptic intelligence: penalty (λ/2)·Σ A(θ−θ*)² with A the sum over tasks of path importances.
 
-    Zenke et al. 2017 (arXiv:1703.04200), eqs. 4 and 5, with this harness's ½ (their c is λ/2). signed: keep negative
-    importances, of which Lubana et al. 2022 (CoLLAs) show that they are unstable; with accumulate sum, mean or online.
+    Zenke et al. 2017 (arXiv:1703.04200), eqs. 4 and 5, with this harness's ½ (their c is λ/2). lam: λ, how strongly
+    weights are held. xi: ξ, which damps importances of weights that hardly moved. signed: keep negative importances, of
+    which Lubana et al. 2022 (CoLLAs) show that they are unstable; with accumulate sum, mean or online.
     parity: as in the code of the latter, running means of relu(g·(θ − θ_epoch)) over (θ − θ*)², averaged over tasks
-    from 0, no ½; 'xi' and 'accumulate' (but 'normalised') say nothing then. Others as for 'ewc'.
+    from 0, no ½; ``xi`` and ``accumulate`` (but 'normalised') say nothing then. Others as for 'ewc'.
+
+    Cost: element-wise work on every weight each step; its path, A and anchor, however many tasks.
     """
     if signed and parity:
         raise UserError(
@@ -86,7 +89,7 @@ def si(
     return QuadraticPenalty(measured, anchor, lam, scope, clamp=clamp, doubled=parity)
 
 
-@strategy("si-fixed", version=2, concerns=("parity",))
+@strategy("si-fixed", family="interpolation", version=2, concerns=("parity",))
 def si_fixed(
     *,
     xi: Positive = 0.1,
@@ -100,7 +103,11 @@ def si_fixed(
     """SI by explicit interpolation; no λ.
 
     Lubana et al. 2022 (CoLLAs), section 6, with the path importance of Zenke et al. 2017 (arXiv:1703.04200). parity: as
-    for 'si'; it needs momentum, since under plain SGD g·Δθ is never positive and everything stays frozen.
+    for 'si'; it needs momentum, since under plain SGD g·Δθ is never positive and everything stays frozen. xi: as for
+    'si'. Others as for 'ewc-fixed'.
+
+    Cost: element-wise work on every weight and its interpolation each step; its path, A, α and anchor, however many
+    tasks.
     """
     measured = ParityPath() if parity else SynapticIntelligence(xi)
     anchor = anchor_of(accumulate, parity=parity, online=True)

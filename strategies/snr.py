@@ -42,7 +42,7 @@ class Silence:
             values.masked_fill_(chosen, 0.0)
 
 
-@strategy("snr")
+@strategy("snr", family="plasticity")
 class SelfNormalizedResets(WatchesUnits):
     """Self-normalised resets: a unit whose silence is improbable for it gets new incoming and zero outgoing weights.
 
@@ -51,6 +51,8 @@ class SelfNormalizedResets(WatchesUnits):
     layers follow one another.
     rate: probability below which a silence is improbable. every: steps between two looks. least: silent steps that
     are always allowed.
+
+    Cost: a look at every unit's activity each step, without another pass; three numbers for each unit.
     """
 
     method = "snr"

@@ -15,7 +15,7 @@ POOL = 2**20
 Maximum = Literal["corrected", "uncorrected"]
 
 
-@strategy("upgd")
+@strategy("upgd", family="plasticity")
 class Upgd(Strategy):
     """Perturbed gradient descent by utility: useful weights are held, useless ones moved by gradient and noise.
 
@@ -23,9 +23,13 @@ class Upgd(Strategy):
     U ← βU + (1−β)(−gθ), Û = U/(1−βᵗ), g ← (g + σξ)(1 − sigmoid(Û/max Û)), ξ ~ N(0, 1). The step is the optimiser's: the
     paper's is plain SGD. Heads that the batch does not use are left alone. Noise is cut from a pool of a million draws
     at a new place each step, since drawing it each step would cost more than the step.
+    beta: decay of the running utility. noise: σ, the spread of the noise.
     maximum: 'corrected' divides by max Û, as algorithm 1 has it, so that the correction cancels; 'uncorrected' divides
     Û by max U, as the authors' code does: until t is some 1/(1−β) steps weights of positive utility are all but frozen,
     and those of negative utility move at nearly twice the speed.
+
+    Cost: element-wise work on every weight each step; a utility for each weight, and a pool of a million draws or twice
+    the largest weight.
     """
 
     exclusive = "changes the optimiser's step"

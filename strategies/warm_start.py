@@ -11,20 +11,24 @@ from ._between import BetweenStages
 from ._layers import forget_optimizer, renew, weight_layers
 
 
-@strategy("warm", same_as="naive", role="control")
+@strategy("warm", family="plasticity", same_as="naive", role="control")
 class Warm(Strategy):
     """Warm start: each stage goes on from the last one's weights and, if the run keeps it, optimiser state.
 
     Ash and Adams 2020 (arXiv:1910.08475), section 2. The same as 'naive', under its name where data only grow.
+
+    Cost: none.
     """
 
 
-@strategy("cold", role="bound")
+@strategy("cold", family="plasticity", role="bound")
 class Cold(BetweenStages):
     """Cold start: every weight is drawn anew before each stage, and the optimiser begins anew.
 
     Ash and Adams 2020 (arXiv:1910.08475), section 2: what a warm start is compared with. Where old data are taken away,
     it forgets everything.
+
+    Cost: a new initialisation before each later stage; nothing each step.
     """
 
     method = "cold"
@@ -35,12 +39,14 @@ class Cold(BetweenStages):
         forget_optimizer(learner)
 
 
-@strategy("warm-reset-optimizer", role="control")
+@strategy("warm-reset-optimizer", family="plasticity", role="control")
 class WarmResetOptimizer(Strategy):
     """Warm start of the weights; the optimiser's momentum and running moments begin anew at each stage.
 
     The control of Shin et al. 2024 (DASH, arXiv:2410.23495), section 5; resets alone help Adam on long streams
     (Dohare et al. 2024, arXiv:2306.13812). Nothing to do where the run resets the optimiser at each task.
+
+    Cost: none.
     """
 
     forgot = False
@@ -60,11 +66,13 @@ class WarmResetOptimizer(Strategy):
         ]
 
 
-@strategy("reset-head")
+@strategy("reset-head", family="plasticity")
 class ResetHead(BetweenStages):
     """Draw the classifier anew before each later stage; the features go on.
 
     Nikishin et al. 2022 (arXiv:2205.07802), the smallest of their resets. All heads are drawn anew.
+
+    Cost: a new classifier before each later stage; nothing each step.
     """
 
     method = "reset-head"
@@ -74,12 +82,14 @@ class ResetHead(BetweenStages):
         renew(learner, [learner.model.classifier], "reset of the head")  # type: ignore[list-item]
 
 
-@strategy("reset-layers")
+@strategy("reset-layers", family="plasticity")
 class ResetLayers(BetweenStages):
     """Draw the last layers and the classifier anew before each later stage; earlier layers go on.
 
     Nikishin et al. 2022 (arXiv:2205.07802); Zhou et al. 2022 (arXiv:2202.00155), later-layer forgetting.
     layers: how many linear and convolutional layers before the classifier; all of them, if there are fewer.
+
+    Cost: new layers before each later stage; nothing each step.
     """
 
     method = "reset-layers"

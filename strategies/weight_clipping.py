@@ -13,12 +13,15 @@ from clbench.strategy import Learner, Strategy
 from ._layers import as_matrix, weight_layers
 
 
-@strategy("weight-clipping")
+@strategy("weight-clipping", family="regulariser")
 class WeightClipping(Strategy):
     """Weight clipping: after each step every weight is held within ±ζ/√fan_in.
 
     Elsayed et al. 2024 (arXiv:2407.01704): the bound is ζ times that of the uniform initialisation. Weights
     and biases of linear and convolutional layers.
+    zeta: ζ, how many times the bound of the initialisation a weight may reach.
+
+    Cost: a look at every weight after each step; nothing is kept.
     """
 
     def __init__(self, *, zeta: Positive = 2.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -227,7 +228,15 @@ def test_a_diverged_seed_never_hides_a_drop_of_the_rest(after: list[int]) -> Non
     assert cell.fails
     assert {one.metric: one.verdict for one in cell.metrics}["average_accuracy"] == "worse"
     assert cell.verdict == ("failed" if len(after) == 2 else "worse")
-    assert ("and worse in average_accuracy, learning_accuracy" in cell.reason) == (cell.verdict == "failed")
+    assert re.search(r"\baccuracy worse by [\d.]+ points \(at least [\d.]+\); learning worse by", cell.reason)
+
+
+def test_the_least_drop_is_the_other_end_of_the_interval() -> None:
+    cell = only(check(runs(BASE), runs(moved(BASE, -0.05)), Rules()))
+    accuracy = next(one for one in cell.metrics if one.metric == "average_accuracy")
+    assert accuracy.drop.at_least is not None
+    drop, most = -accuracy.drop.difference, -accuracy.drop.at_least
+    assert f"accuracy worse by {100 * drop:.1f} points (at least {100 * (2 * drop - most):.1f})" in cell.reason
 
 
 def test_newly_collapsed_seeds_are_named() -> None:

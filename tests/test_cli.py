@@ -146,7 +146,7 @@ def test_interrupted_run_writes_nothing(tmp_path: Path) -> None:
     time.sleep(8)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert process.returncode == 130
     assert ("nothing of it is kept" in errors) or ("Interrupted." in errors), "while training, or before it"
     assert "Traceback" not in errors
     assert output == ""

@@ -75,7 +75,7 @@ def test_update_shows_the_difference_and_replaces_whole_cells(tmp_path: Path) ->
     done = clbench("check", "--baseline", base, mine, "--update")
     assert done.exit_code == 0, done.output
     assert "MISSING" in done.stdout
-    assert "lacks seed 2; and worse in average_accuracy" in " ".join(done.stdout.split())
+    assert "lacks seed 2; accuracy worse by 20.0 points (at least" in " ".join(done.stdout.split())
     runs, left_out = load([base])
     assert left_out == []
     assert sorted((run.strategy, run.seed) for run in runs) == [

@@ -109,7 +109,7 @@ ERRORS = [
     ({"strategy": "no.such.Plugin"}, r"cannot be imported"),
     ({"strategy": {}}, r"No strategy is named"),
     ({"strategy": 5}, r"strategy: expected a name or keys"),
-    ({"epoch": 3}, r"Unknown key 'epoch'\. Did you mean 'epochs'\?"),
+    ({"epoch": 3}, r"Unknown key 'epoch'\. Did you mean 'epochs'"),
     ({"epochs": 0}, r"epochs: expected greater than or equal to 1"),
     ({"epochs": 2, "steps": 5}, r"one of epochs, steps and until_train_accuracy"),
     ({"epochs": 2, "max_epochs": 5}, r"max_epochs belongs to until_train_accuracy"),

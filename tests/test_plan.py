@@ -28,8 +28,9 @@ def settings(found: list[RunConfig]) -> list[tuple[Any, ...]]:
 def test_a_grid_is_every_combination() -> None:
     found = runs(grid={"strategy": ["ewc", "l2"], "strategy.lam": [1, 10], "optimizer.lr": [0.1]}, seeds=2)
     assert settings(found) == [
-        (name, lam, 0.1, seed) for name in ("ewc", "l2") for lam in (1.0, 10.0) for seed in (0, 1)
-    ]
+        (name, lam, 0.1, seed) for seed in (0, 1) for name in ("ewc", "l2") for lam in (1.0, 10.0)
+    ], "seed by seed, so that an early look is fair"
+    assert [one.seed for one in runs(grid={"strategy": ["naive", "ewc"]}, seeds=[7, 3])] == [7, 7, 3, 3]
 
 
 def test_options_are_left_out_where_a_strategy_has_none() -> None:
@@ -127,7 +128,10 @@ def test_the_size_is_known_before_anything_is_made() -> None:
             {"grid": {"strategy": ["ewc"], "strategy.lamm": [1]}},
             r"strategy\.lamm: no strategy of this plan \(ewc\) has",
         ),
-        ({"grid": {"strategy": ["ewc"], "optimzer.lr": [1]}}, r"Unknown key 'optimzer'\. Did you mean 'optimizer'"),
+        (
+            {"grid": {"strategy": ["ewc"], "optimzer.lr": [1]}},
+            r"Unknown key 'optimzer.lr'\. Did you mean 'optimizer.lr'",
+        ),
         ({"base": {"strategy": "ewk"}}, "Did you mean 'ewc'"),
         ({"base": {"strategy": "ewc", "seeds": 3}}, r"base\.seeds: write 'seeds' at the top"),
         ({"base": {"strategy": "ewc"}, "seeds": 0}, "seeds"),

@@ -18,10 +18,12 @@ import yaml
 from typer.testing import CliRunner
 
 from clbench import store
+from clbench.analysis.runs import run_of
+from clbench.analysis.standing import Standing, standings
 from clbench.cli import app
 from clbench.config import RunConfig, resolve
 from clbench.errors import UnwritableError, UserError
-from clbench.render.sweep import duration
+from clbench.render.sweep import duration, so_far
 from clbench.store import LocalFolder
 from clbench.sweep.conduct import Sweep, Tally
 from clbench.sweep.estimate import estimate
@@ -81,6 +83,14 @@ def test_a_plan_is_run_once_whoever_asks_again(here: Path) -> None:
     status = clbench("sweep", "status")
     assert status.returncode == 0
     assert "plan.yaml  done      6        0       0     0" in status.stdout
+    _, below = status.stdout.split("split-digits, so far")
+    heading, _, *rows = [line for line in below.splitlines() if line.strip()]
+    assert heading.split() == ["strategy", "seeds", "accuracy", "%"]
+    cells = [row.rsplit(maxsplit=2) for row in rows]
+    assert sorted((strategy.strip(), seeds) for strategy, seeds, _ in cells) == [
+        ("ewc (lam=1.0)", "2"), ("ewc (lam=10.0)", "2"), ("naive", "2"),
+    ]  # fmt: skip
+    assert [float(mean) for *_, mean in cells] == sorted((float(mean) for *_, mean in cells), reverse=True)
     (board,) = json.loads(clbench("compare", "--format", "json").stdout)["leaderboards"]
     assert [entry["seeds"] for entry in board["entries"]] == [[0, 1]] * 3
 
@@ -126,7 +136,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(here: Path) -> None:
             assert process.poll() is None
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to workers too
         said = process.communicate(timeout=60)[1]
-    assert process.returncode == 2, said
+    assert process.returncode == 130, said
     done = len(list(Path("results").rglob("s*.json")))
     assert 0 < done < 3
     assert f"Stopped with {3 - done} of 3 runs left. The same command goes on." in said
@@ -360,3 +370,28 @@ def test_on_a_store_behind_a_url(here: Path) -> None:
     assert "6 were done before" in clbench("sweep", "plan.yaml", "--results", url).stderr
     assert "done      6" in clbench("sweep", "status", "--results", url).stdout
     assert "6 new" in clbench("results", "import", url, "--results", "copy").stderr
+
+
+def test_status_says_how_many_configurations_it_leaves_out() -> None:
+    found = [Standing(f"ewc (lam={lam})", 2, 0, lam / 100) for lam in range(25, 0, -1)]
+    shown = so_far("split-digits", [*found, Standing("naive", 2, 1, None)])
+    assert len(shown.rows) == 20
+    assert shown.rows[0] == ["ewc (lam=25)", "2", "25.0"]
+    assert shown.note == "6 lower configurations are left out; 'clbench compare' shows all."
+    few = so_far("split-digits", [found[0], Standing("naive", 2, 1, None)])
+    assert few.rows[1] == ["naive", "2", "diverged 1"]
+    assert few.note == ""
+
+
+def test_standings_are_by_scenario_and_by_the_accuracy_that_it_has() -> None:
+    runs = [
+        run_of(make_result("naive", seed, [[0.5, 0.5], [1.0, 0.5], [0.5, last]])) for seed, last in ((0, 0.7), (1, 0.9))
+    ]
+    runs += [
+        run_of(make_result("ewc", 0, status="diverged")),
+        run_of(make_result("ewc", 0, scenario="permuted-digits")),
+    ]
+    found = standings(runs)
+    assert [(one.label, one.seeds, one.diverged) for one in found["split-digits"]] == [("naive", 2, 0), ("ewc", 1, 1)]
+    assert found["split-digits"][0].mean == pytest.approx(0.65)
+    assert [one.label for one in found["permuted-digits"]] == ["ewc"]

@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # package → what it may import of clbench
 ALLOWED = {
     "clbench.cli": {
-        "cli", "config", "layers", "registry", "errors", "data", "engine", "store", "analysis", "render", "schema",
-        "progress", "sweep", "reproduce", "",
+        "cli", "config", "layers", "keys", "registry", "errors", "data", "engine", "store", "analysis", "render",
+        "schema", "progress", "sweep", "reproduce", "",
     },
     "clbench.sweep": {
         "sweep", "config", "layers", "registry", "errors", "metrics", "store", "engine", "data", "progress", "lock", "",
@@ -32,7 +32,7 @@ ALLOWED = {
         "progress", "",
     },
     "clbench.render": {
-        "render", "analysis", "store", "metrics", "registry", "catalogue", "roles", "errors", "progress", "data",
+        "render", "analysis", "store", "metrics", "registry", "catalogue", "roles", "words", "errors", "progress", "data",
         "reproduce", "",
     },
     "clbench.analysis": {"analysis", "store", "metrics", "roles", "errors", ""},
@@ -45,6 +45,7 @@ ALLOWED = {
 TORCH_FREE = [
     "clbench.analysis.check",
     "clbench.analysis.diagnosis",
+    "clbench.analysis.standing",
     "clbench.data.feature_model",
     "clbench.render.simulation",
     "clbench.analysis.ranking",

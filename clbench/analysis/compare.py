@@ -11,6 +11,7 @@ from clbench import metrics
 from clbench.analysis.answers import Question, against
 from clbench.analysis.bests import possible_bests
 from clbench.analysis.boards import Entry, Leaderboard, Method
+from clbench.analysis.columns import resolved
 from clbench.analysis.costs import COSTS
 from clbench.analysis.labels import differences
 from clbench.analysis.pareto import on_any
@@ -18,7 +19,6 @@ from clbench.analysis.references import FINE_TUNING, named, references, unknown
 from clbench.analysis.relative import RELATIVE, with_relative
 from clbench.analysis.rows import Row, of_one_group, score
 from clbench.analysis.runs import Run, setting
-from clbench.errors import UserError, did_you_mean
 
 __all__ = ["Entry", "Leaderboard", "Method", "better", "check_metrics", "leaderboards"]
 
@@ -52,12 +52,8 @@ def better(metric: str) -> str:
 
 
 def check_metrics(names: Sequence[str]) -> list[str]:
-    """Return the columns; UserError with the nearest name for an unknown one."""
-    known = [*sorted([*metrics.METRICS, *RELATIVE]), *COSTS]
-    for name in names:
-        if name not in known:
-            raise UserError(f"Unknown metric '{name}'.{did_you_mean(name, known)} Metrics are {', '.join(known)}.")
-    return list(dict.fromkeys(names))
+    """Return the columns that names or headings mean; UserError with the nearest name for an unknown one."""
+    return resolved(names)
 
 
 def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Leaderboard]:

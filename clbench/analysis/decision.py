@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from clbench.analysis.columns import heading
 from clbench.analysis.compare import better
 from clbench.analysis.noninferiority import Drop, Values, adjusted, drops, together
 from clbench.analysis.pairs import Pair
@@ -68,7 +69,7 @@ def _decided(cells: Sequence[CellCheck], whole: Sequence[MetricCheck], rules: Ru
         moved = [cell for cell in cells if cell.metrics and not cell.unchanged]
         scenarios = {cell.scenario for cell in moved}
         where = scenarios.pop() if len(scenarios) == 1 else "all scenarios"
-        reason = f"the mean over {len(moved)} cells; each by itself may not show it"
+        reason = f"{'; '.join(_worse(mean))}: the mean over {len(moved)} cells; each by itself may not show it"
         found.append(CellCheck(where, "all cells together", "worse", reason, True, mean))
     return found
 
@@ -87,12 +88,30 @@ def _with_verdict(found: MetricCheck, p: float | None, rules: Rules) -> MetricCh
 def _reason(cell: CellCheck, measured: Sequence[MetricCheck]) -> str:
     """What a person wants to know first."""
     parts = [cell.reason] if cell.reason else []
-    worse = [m.metric for m in measured if m.verdict == "worse"]
-    if worse and cell.verdict in FAILING:  # which the verdict does not say
-        parts.append(f"and worse in {', '.join(worse)}")
+    parts += _worse(measured)
     if any(m.drop.at_least is None for m in measured):
         parts.append("one seed cannot tell a change from luck: use two or more")
     elif any(m.verdict == "unclear" for m in measured):
         doubted = max(measured, key=lambda m: -(m.drop.at_least or 0.0) - m.margin)
-        parts.append(f"{-100 * (doubted.drop.at_least or 0.0):.1f} points worse in {doubted.metric} not ruled out")
+        change = doubted.drop.difference
+        way = "worse" if change < 0 else "better"
+        bound = -100 * (doubted.drop.at_least or 0.0)
+        told = f"{heading(doubted.metric)} {way} by {100 * abs(change):.1f} points on average"
+        parts.append(f"{told}; {bound:.1f} points worse not ruled out")
     return "; ".join(parts)
+
+
+def _worse(measured: Sequence[MetricCheck]) -> list[str]:
+    """By how much each metric is worse, and at least, as sure as the gate is: the interval's other end."""
+    return [
+        f"{heading(m.metric)} worse by {-100 * m.drop.difference:.1f} points{_least(m)}"
+        for m in measured
+        if m.verdict == "worse"
+    ]
+
+
+def _least(found: MetricCheck) -> str:
+    if found.drop.at_least is None:
+        return ""
+    least = found.drop.at_least - 2 * found.drop.difference
+    return f" (at least {100 * max(least, 0.0):.1f})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,6 @@ from typing import Any
 
 from clbench import metrics, store
 from clbench.analysis.costs import memory_of, samples_of, state_of
-from clbench.errors import UserError
 from clbench.roles import Role
 from clbench.store import Result, canonical
 from clbench.store.warnings import kind_of, spoilt
@@ -98,28 +96,6 @@ def run_of(result: Result, path: Path | None = None, source: str = "") -> Run:
     )
 
 
-def chosen(
-    runs: Iterable[Run], scenarios: Sequence[str] = (), strategies: Sequence[str] = (), where: Sequence[str] = ()
-) -> list[Run]:
-    """Return the runs whose scenario and strategy match a pattern each, and whose config matches all of ``where``.
-
-    ``where`` has texts such as ``optimizer.lr=0.05`` or ``model.name=cnn*``. Raises UserError for a text without '='.
-    """
-    wanted = []
-    for text in where:
-        key, equals, pattern = text.partition("=")
-        if not equals:
-            raise UserError(f"--where {text}: expected KEY=VALUE, for instance --where optimizer.lr=0.05.")
-        wanted.append((key.strip(), pattern.strip()))
-    return [
-        run
-        for run in runs
-        if _matches(run.scenario, scenarios)
-        and _matches(run.strategy, strategies)
-        and all(fnmatch.fnmatchcase(setting(run.setup, key), pattern) for key, pattern in wanted)
-    ]
-
-
 def setting(setup: str, key: str) -> str:
     """Return a key of a config as text, a section by its name, and '–' where the config has no such key."""
     found = flat_setup(setup)
@@ -158,10 +134,6 @@ def by_seed(runs: Iterable[Run], column: str) -> dict[int, float]:
     """Return a column's value of each seed; empty if a run has none."""
     values = {run.seed: run.value(column) for run in runs}
     return {seed: value for seed, value in values.items() if value is not None} if None not in values.values() else {}
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _setup(result: Result) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from clbench.cli import (
     sweep,
     tune,
 )
+from clbench.cli.options import SetsKeys
 from clbench.cli.output import complain, note
 from clbench.cli.stopping import InterruptedAtOnceError, at_once
 from clbench.errors import Remark, UserError
@@ -39,9 +40,9 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run", epilog=run.EXAMPLES)(run.run)
+app.command("run", cls=SetsKeys, epilog=run.EXAMPLES)(run.run)
 app.add_typer(sweep.app, name="sweep")
-app.command("tune", epilog=tune.EXAMPLES)(tune.tune)
+app.command("tune", cls=SetsKeys, epilog=tune.EXAMPLES)(tune.tune)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.command("diagnose", epilog=diagnose.EXAMPLES)(diagnose.diagnose)
@@ -82,17 +83,17 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: Any, 
 
 
 def main() -> None:
-    """Run the command line; a UserError or Ctrl-C becomes one paragraph and exit code 2."""
+    """Run the command line; a UserError becomes one paragraph and exit code 2, Ctrl-C one and 130 (SIGTERM: 143)."""
     signal.signal(signal.SIGINT, at_once)
     warnings.showwarning = _show_warning
     try:
         app()
     except UserError as error:
         complain(str(error))
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except InterruptedAtOnceError:
         complain("Interrupted. What had ended is written and whole; 'run --resume' and 'sweep' go on from there.")
-        sys.exit(2)
+        sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # the reader of our output, such as head, has had enough
         sys.stderr.close()
         sys.exit(0)

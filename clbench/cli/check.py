@@ -117,9 +117,10 @@ def _margins(texts: Sequence[str], gated: Sequence[str]) -> dict[str, float]:
             margin = -1.0
         if not 0 <= margin < 1:
             raise UserError(f"--margin {text}: expected a share from 0 to 1, such as 0.01 or forgetting=0.02.")
-        if equals and check_metrics([name])[0] not in gated:
-            raise UserError(f"--margin {text}: {name} is not gated. Add --metric {name}.")
-        margins |= {name: margin} if equals else dict.fromkeys(gated, margin)
+        named = check_metrics([name]) if equals else gated
+        if named[0] not in gated:
+            raise UserError(f"--margin {text}: {named[0]} is not gated. Add --metric {named[0]}.")
+        margins |= dict.fromkeys(named, margin)
     return margins
 
 

@@ -128,7 +128,7 @@ def compare(
     front: Fronts = None,
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.terminal,
     plot: Annotated[Path | None, typer.Option(help="Draw a picture instead: a .pdf, .svg or .png file.")] = None,
-    picture: Annotated[Picture, typer.Option(help="What --plot draws.")] = Picture.leaderboard,
+    picture: Annotated[Picture | None, typer.Option(help="What --plot draws. \\[default: leaderboard]")] = None,
 ) -> None:
     """Say per scenario which methods are better than a reference, and which may be the best, as far as seeds can tell.
 
@@ -139,13 +139,19 @@ def compare(
     """
     from clbench.analysis import compare as analysis
     from clbench.analysis.codes import remark
+    from clbench.analysis.filters import check_key
     from clbench.analysis.pareto import FRONT
     from clbench.analysis.ranking import ranking
+    from clbench.errors import UserError
 
+    if picture is not None and plot is None:
+        raise UserError(f"--picture {picture.value}: name the file to draw it in, too: --plot {picture.value}.pdf.")
     columns = analysis.check_metrics(metric or ())
     if sort:
         columns = analysis.check_metrics([sort, *(columns or analysis.DEFAULT_METRICS)])
     runs = load_chosen(paths or [Path("results")], scenario, strategy, where)
+    if by is not None:
+        check_key("--by", by, runs)
     older = remark(runs)
     if older is not None:
         note(older)
@@ -154,7 +160,7 @@ def compare(
     boards = analysis.leaderboards(runs, method)
     found = ranking(boards)
     if plot is not None:
-        _draw(plot, picture.value, boards, found, runs)
+        _draw(plot, (picture or Picture.leaderboard).value, boards, found, runs)
     elif form is Format.terminal:
         _print(boards, found)
     else:
@@ -172,8 +178,8 @@ def load_chosen(
     left_out: list[str] | None = None,
 ) -> list[Run]:
     """Load runs and filter them; name what is left out, to a list if one is given. UserError if nothing is left."""
+    from clbench.analysis.filters import chosen as matching
     from clbench.analysis.load import load
-    from clbench.analysis.runs import chosen as matching
     from clbench.errors import UserError
 
     found, absent = load(paths, without)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clbench.cli.output import for_tables
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from clbench.render.catalogue import Description
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -35,13 +40,31 @@ def describe(
 ) -> None:
     """Show what a unit does, where it comes from, and every option with its range and default."""
     from clbench import registry
-    from clbench.render import catalogue, tables
+    from clbench.render import catalogue
 
     for path in plugin or []:
         registry.add_plugin(path)
-    doc, table = catalogue.description(kind.value, name)
-    console = for_tables()
-    console.print(f"{kind.value} {name}", style="bold", markup=False, highlight=False)
-    console.print(doc, markup=False, highlight=False)
-    if table is not None:
-        tables.print_table(table, console)
+    _print(catalogue.description(kind.value, name), for_tables())
+
+
+def _print(found: Description, console: Console) -> None:
+    """Print a unit: what it is, each option and below it what it does, its cost, its recipe."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    def say(text: str, indent: int = 0, style: str = "") -> None:
+        console.print(Padding(Text(text, style), (0, 0, 0, indent)))
+
+    say(found.title, style="bold")
+    say(found.doc)
+    if found.options:
+        say("\nOptions (--set KEY=VALUE)", style="bold")
+    for option in found.options:
+        say(f"{option.key}: {option.values}; default {option.default}", 2, "bold")
+        if option.words:
+            say(option.words, 6)
+    if found.cost:
+        say(f"\nCost beside fine-tuning: {found.cost}")
+    if found.recipe:
+        say("\nStandard recipe", style="bold")
+        say(found.recipe, 2)

@@ -58,4 +58,5 @@ def list_(
     elif form is Format.markdown:
         sys.stdout.write(tables.markdown(table))
     else:
-        tables.print_table(table, for_tables())
+        console = for_tables()
+        tables.print_table(catalogue.on_terminal(kind.value, console.width >= catalogue.WIDE), console)

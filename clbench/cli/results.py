@@ -83,6 +83,7 @@ def show(
 ) -> None:
     """Show one run: its settings, R, metrics, cost and where it was made."""
     from clbench import store
+    from clbench.render.leaderboards import shown
     from clbench.render.tables import Table, accuracy_matrix, print_table
 
     (found,) = _named(results, [run], alone=True)
@@ -103,7 +104,7 @@ def show(
     settings = [[key, store.canonical(value)] for key, value in store.flat(result.config).items()]
     print_table(Table("settings", ["key", "value"], settings), console)
     print_table(accuracy_matrix(result), console)
-    values = [[name, "–" if one.value is None else f"{one.value:.4f}"] for name, one in result.metrics.items()]
+    values = [[name, shown(one.value, name)] for name, one in result.metrics.items()]
     print_table(Table("metrics", ["metric", "value"], values, right=frozenset({1})), console)
     print_table(_cost(result), console)
     codes = {

@@ -16,7 +16,6 @@ import typer
 
 from clbench.cli.output import complain, for_people, note
 from clbench.cli.stopping import gently
-from clbench.errors import UserError
 
 if TYPE_CHECKING:
     from clbench.config import RunConfig
@@ -122,7 +121,7 @@ def run(
     """Train a strategy on a scenario and write one Result per seed.
 
     The scenario's standard recipe fills in whatever is not given: model, optimiser, epochs, batch size.
-    Exit code 0: all runs ended well; 1: a run diverged; 2: something to correct.
+    Exit code 0: all runs ended well; 1: a run diverged; 2: something to correct; 130: stopped by Ctrl-C.
     """
     from clbench import layers, registry, store
     from clbench.config import resolve
@@ -226,7 +225,7 @@ def _one(
             result, name = complete(config, machine, folder, reporter, checkpoints)
         except StoppedError:
             then = "goes on" if keeping.minutes else "begins this seed anew: without checkpoints nothing of it is kept"
-            raise UserError(f"Stopped in seed {config.seed}. The same command with --resume {then}.") from None
+            raise stopping.error(f"Stopped in seed {config.seed}. The same command with --resume {then}.") from None
     if result.status == "diverged":
         complain(f"Seed {config.seed} diverged: {result.reason}. Lower optimizer.lr, or the strategy's strength.")
     return result, name

@@ -8,17 +8,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from clbench.cli.output import note
+from clbench.errors import InterruptedWorkError
 
 
 class InterruptedAtOnceError(BaseException):
-    """Ctrl-C; no KeyboardInterrupt, since Typer would turn that into exit code 130 and a bare word."""
+    """Ctrl-C; no KeyboardInterrupt, since Typer would make a bare word of that."""
 
 
 class Stopping:
-    """Whether the work should stop; called, it says so."""
+    """Whether the work should stop; called, it says so. ``number``: the signal that asked first."""
 
     def __init__(self) -> None:
         self.asked = False
+        self.number: int = signal.SIGINT
 
     def __call__(self) -> bool:
         """Say whether the work should stop."""
@@ -30,7 +32,12 @@ class Stopping:
             raise InterruptedAtOnceError
         if not self.asked:
             note("Stopping where it can be continued; once more stops at once.")
+            self.number = number
         self.asked = True
+
+    def error(self, message: str) -> InterruptedWorkError:
+        """What to raise where the work has stopped."""
+        return InterruptedWorkError(message, self.number)
 
 
 def at_once(*_: object) -> None:

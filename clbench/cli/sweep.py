@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from clbench.cli.output import complain, for_people, for_tables
+from clbench.cli.options import PlansKeys
+from clbench.cli.output import complain, for_people, for_tables, note
 from clbench.cli.run import Device
 from clbench.cli.stopping import gently
 from clbench.errors import UserError
@@ -78,7 +79,7 @@ app = typer.Typer(
 Results = Annotated[str, typer.Option(help="Folder for Results, or a URL such as s3://bucket/results.")]
 
 
-@app.command(epilog=EXAMPLES)
+@app.command(cls=PlansKeys, epilog=EXAMPLES)
 def run(
     plan: Annotated[Path, typer.Argument(help="YAML file: base, grid, list, random, seeds, exclude, retries.")],
     executor: Annotated[Place, typer.Option(help="This machine's processes, or Ray.")] = Place.local,
@@ -118,7 +119,7 @@ def run(
     """Run all configurations of a plan (the word 'run' may be left out).
 
     What has a Result is not run again; what fails is tried again, and its reason kept. Ctrl-C stops where every run can
-    be continued. Exit code 0: all runs ended; 1: some failed; 2: something to correct, or stopped.
+    be continued. Exit code 0: all runs ended; 1: some failed; 2: something to correct; 130: stopped by Ctrl-C.
     """
     from clbench import layers, registry, store
     from clbench.sweep import local
@@ -166,8 +167,6 @@ def run(
         datasets = _datasets(configs, around)
         make = lambda: RayExecutor(address, workers, around.threads or 1, gpus, datasets)  # noqa: E731
     tally = _conduct(asked, plan.name, configs, folder, around, make, retry_failed, quiet)
-    if tally.stopped:
-        raise UserError(f"Stopped with {tally.left} of {tally.total} runs left. The same command goes on.")
     if tally.failures:
         raise typer.Exit(1)
 
@@ -213,12 +212,18 @@ def _conduct(
         console.print(
             f"{ending}; see them with: clbench compare {folder}", markup=False, highlight=False, soft_wrap=True
         )
+    if tally.stopped:
+        raise stopping.error(f"Stopped with {tally.left} of {tally.total} runs left. The same command goes on.")
     return tally
 
 
 @app.command(epilog="[bold]Example[/bold]\n\nclbench sweep status --results results")
 def status(results: Results = "results") -> None:
-    """Show where the plans of a results folder stand: done, running, failed, left, rate, time left."""
+    """Show where the plans of a results folder stand: done, running, failed, left, rate, time left.
+
+    Then each configuration's mean accuracy over the seeds that are done, the best first. A sweep runs seed by seed, so
+    that an early look compares configurations on the same seeds.
+    """
     from clbench import store
     from clbench.render import sweep as rendered
     from clbench.render.tables import print_table
@@ -228,13 +233,14 @@ def status(results: Results = "results") -> None:
     plans = known_plans(folder)
     if not plans:
         raise UserError(f"{folder} has no sweep. Begin one with 'clbench sweep plan.yaml --results {folder}'.")
-    rows, failed = [], []
+    rows, failed, ended = [], [], set[str]()
     present = Ledger(folder, plans[0]).present()
     running = is_running(folder)
     for plan in plans:
         ledger = Ledger(folder, plan)
         runs, told, failures = ledger.runs(), ledger.progress(), ledger.failures()
         done = sum(name in present for name in runs.values())
+        ended |= {run for run, name in runs.items() if name in present}
         failures = {run: one for run, one in failures.items() if run in runs and runs[run] not in present}
         under_way = told is not None and not told.closed and running is not False and plan == plans[-1]
         active = len(told.running) if told and under_way else 0
@@ -245,8 +251,25 @@ def status(results: Results = "results") -> None:
         rows.append((told.plan if told else plan, state, done, active, len(failures), left, rate, rest))
         failed += rendered.failures(failures.values())
     print_table(rendered.table(rows), for_tables())
+    _print_so_far(folder, ended)
     for line in failed:
         complain(f"failed: {line}")
+
+
+def _print_so_far(folder: Folder, ended: set[str]) -> None:
+    """Print what the runs of plans have reached; those behind a URL would have to be fetched one by one."""
+    from clbench.analysis.load import load
+    from clbench.analysis.standing import standings
+    from clbench.render import sweep as rendered
+    from clbench.render.tables import print_table
+    from clbench.store import LocalFolder
+
+    if not isinstance(folder, LocalFolder):
+        note(f"Accuracy so far is shown of local folders: clbench results import {folder}")
+        return
+    found, _ = load([folder.path]) if ended else ([], [])
+    for scenario, rows in standings([run for run in found if run.run_id in ended]).items():
+        print_table(rendered.so_far(scenario, rows), for_tables())
 
 
 def _ask(name: str, size: int) -> None:

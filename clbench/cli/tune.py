@@ -79,12 +79,13 @@ def tune(
 
     Each trial trains on the first tasks and is scored on a tenth of their training images, held out.
     The choice is a recipe that leaves those tasks out, beside a study with every trial.
-    A study that was stopped goes on where it was.
+    A study that was stopped goes on where it was. Exit code 2: something to correct; 130: stopped by Ctrl-C.
     """
     from clbench import layers
+    from clbench.analysis.columns import resolve
     from clbench.data.sources import DataPlace
     from clbench.engine.run import Machine
-    from clbench.errors import UserError
+    from clbench.errors import InterruptedWorkError, UserError
     from clbench.sweep import space as spaces
     from clbench.sweep.study import recipe, write_recipe
     from clbench.sweep.tune import in_one_order, search
@@ -102,7 +103,7 @@ def tune(
         "trials": trials,
         "pruner": pruner.value if pruner else None,
         "seeds": seeds,
-        "metric": metric,
+        "metric": resolve(metric) if metric else None,
         "space": read_space(space) if space else None,
     }
     block |= {key: value for key, value in chosen.items() if value is not None}
@@ -120,7 +121,10 @@ def tune(
             note(f"{number}/{count}  {words(trial.settings)}: {percent(trial.mean)}")
 
     with gently() as stopping, _executor(executor, workers, address, machine.threads, stopping) as place_of_work:
-        study = search([given], asked, study_file, place_of_work, RealRun(machine), told, stopping)
+        try:
+            study = search([given], asked, study_file, place_of_work, RealRun(machine), told, stopping)
+        except InterruptedWorkError as error:
+            raise stopping.error(str(error)) from None
     best = study.best()
     file = study_file.with_name(study_file.name.replace(".study.json", ".yaml"))
     write_recipe(file, recipe([given], asked, study, study_file))

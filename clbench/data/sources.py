@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clbench.errors import UserError, did_you_mean
+from clbench.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,7 +141,7 @@ def locate(name: str, place: DataPlace, image_size: int | None = None) -> Found:
     source = SOURCES.get(name)
     if source is None:
         raise UserError(
-            f"Unknown dataset '{name}'.{did_you_mean(name, SOURCES)} Use one of {', '.join(SOURCES)}, "
+            f"Unknown dataset '{name}'.{_meant(name)} Use one of {', '.join(SOURCES)}, "
             f"or put an image folder at {place.root / name}/{{train,test}}/<class>/ and name it here."
         )
     ways_out = (
@@ -228,6 +229,12 @@ def _read_feature_model() -> RawImages:
 
     train, test = points(50_000), points(10_000)
     return RawImages(*train, *test, classes=["a", "b"], official=None)
+
+
+def _meant(name: str) -> str:
+    """The nearest dataset, and how it stands in the name of a scenario; or nothing."""
+    near = get_close_matches(name.lower().replace("_", "-"), SOURCES, n=1, cutoff=0.5)
+    return f" Did you mean '{near[0]}', as in 'split-{near[0]}'?" if near else ""
 
 
 def scenario_names(families: Iterable[str]) -> list[tuple[str, str]]:

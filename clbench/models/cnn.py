@@ -21,8 +21,8 @@ def cnn6(
 ) -> nn.Module:
     """Six-layer CNN of the interpolation paper: 64-64-M-128-128-M-256-256-M, 3 × 3 kernels.
 
-    Lubana et al. 2022 (CoLLAs), section 5. ``width`` is the first pair's number of maps (64 in the paper); each
-    2 × 2 max-pooling doubles it. The last maps are flattened. activation: as for 'mlp'.
+    Lubana et al. 2022 (CoLLAs), section 5. The last maps are flattened.
+    width: the first pair's number of maps (64 in the paper); each 2 × 2 max-pooling doubles it. Others as for 'mlp'.
     """
     layers: list[nn.Module] = []
     channels = shape[0]
@@ -44,8 +44,8 @@ def lenet(
 ) -> nn.Module:
     """Small CNN in the manner of LeNet-5: conv 5×5 – pool – conv 5×5 – pool – Linear.
 
-    After LeCun et al. 1998; ``width`` maps in the first layer, twice as many in the second, then ``units`` features.
-    activation: as for 'mlp'.
+    After LeCun et al. 1998.
+    width: maps in the first layer; the second has twice as many. units: how many features follow. Others as for 'mlp'.
     """
     layers = _block(shape[0], width, norm, activation, kernel=5) + [nn.MaxPool2d(2, ceil_mode=True)]
     layers += _block(width, 2 * width, norm, activation, kernel=5) + [nn.MaxPool2d(2, ceil_mode=True)]

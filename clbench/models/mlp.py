@@ -23,9 +23,10 @@ def mlp(
 ) -> nn.Module:
     """Multi-layer perceptron: flattened pixels, then Linear → norm → activation per width.
 
-    ``widths`` are the hidden layers' outputs. PyTorch's default initialisation. activation: 'crelu' [relu(z), relu(−z)]
-    (arXiv:2303.07507) and 'deep-fourier' [sin z, cos z] (arXiv:2410.20634) make two outputs of each unit, of which
-    there are half as many.
+    PyTorch's default initialisation.
+    widths: the hidden layers' outputs. norm: what normalises a layer's output before its activation, if anything.
+    activation: after each layer; 'crelu' [relu(z), relu(−z)] (arXiv:2303.07507) and 'deep-fourier' [sin z, cos z]
+    (arXiv:2410.20634) make two outputs of each unit, of which there are half as many.
     """
     layers: list[nn.Module] = [nn.Flatten()]
     features = math.prod(shape)

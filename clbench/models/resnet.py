@@ -73,8 +73,9 @@ def resnet18(
 ) -> nn.Module:
     """ResNet-18 in its CIFAR form: 3 × 3 stem without pooling, 64-128-256-512 maps.
 
-    He et al. 2016 (arXiv:1512.03385); 11.2 million parameters at width 64. attention: 'dia' scales the maps of each
-    stage's blocks by one recurrent unit that they share (arXiv:1905.10671).
+    He et al. 2016 (arXiv:1512.03385); 11.2 million parameters at width 64.
+    width: maps of the stem; each later stage has twice as many as the one before. norm: after each convolution.
+    attention: 'dia' scales the maps of each stage's blocks by one recurrent unit that they share (arXiv:1905.10671).
     """
     return _resnet18(shape[0], width, norm, attention)
 
@@ -85,6 +86,6 @@ def slim_resnet18(
 ) -> nn.Module:
     """ResNet-18 with 20-40-80-160 maps, the network of GEM and most class-incremental work.
 
-    Lopez-Paz and Ranzato 2017 (arXiv:1706.08840); 1.1 million parameters at width 20. attention: as for 'resnet18'.
+    Lopez-Paz and Ranzato 2017 (arXiv:1706.08840); 1.1 million parameters at width 20. Others as for 'resnet18'.
     """
     return _resnet18(shape[0], width, norm, attention)

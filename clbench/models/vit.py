@@ -14,9 +14,9 @@ def vit(
 ) -> nn.Module:
     """Vision transformer, by default ViT-Tiny with patches for small images; its class token is the feature.
 
-    Dosovitskiy et al. 2021 (arXiv:2010.11929). timm's implementation, without weights: give those with --pretrain.
-    patch: side of a square patch in pixels; width: of the embedding; depth: blocks; heads: of each attention.
-    Needs timm: pip install 'clbench[vit]'.
+    Dosovitskiy et al. 2021 (arXiv:2010.11929). timm's implementation, without weights: give those with --pretrain. It
+    needs timm: pip install 'clbench[vit]'.
+    patch: side of a square patch in pixels. width: of the embedding. depth: how many blocks. heads: of each attention.
     """
     try:
         from timm.models.vision_transformer import VisionTransformer

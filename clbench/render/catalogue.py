@@ -4,16 +4,43 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
+import yaml
+
 from clbench import metrics, registry
+from clbench.analysis.columns import resolve
 from clbench.analysis.relative import RELATIVE, Relative
-from clbench.catalogue import Listed, Option, common_options
+from clbench.catalogue import FAMILIES, Listed, Option, common_options
 from clbench.data.sources import SOURCES, scenario_names
-from clbench.errors import UserError, did_you_mean
 from clbench.registry import scenario_parts
 from clbench.render.tables import Table
 from clbench.roles import Role
+from clbench.words import AS_FOR, Words, taken_apart, words
+
+
+@dataclass(frozen=True)
+class Described:
+    """An option: its key, which values it takes, its default, and what it does."""
+
+    key: str
+    values: str
+    default: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """A unit in full. ``recipe``: a scenario's standard recipe, as YAML."""
+
+    title: str
+    doc: str
+    options: Sequence[Described] = ()
+    cost: str = ""
+    recipe: str = ""
+
 
 # What 'describe' adds where a unit is no method to judge.
 ROLES: Mapping[Role, str] = {
@@ -21,13 +48,17 @@ ROLES: Mapping[Role, str] = {
     "bound": "A bound: it sees more data than a continual learner may, and never counts as the best.",
     "control": "A control: what a method must do better than.",
 }
+WIDE = 120  # columns of a terminal
+# Columns that a narrow terminal has no room for.
+WIDE_ONLY = frozenset({"optimiser", "epochs", "batch", "version"})
 
 
 def table(kind: str) -> Table:
     """Return the table of all units of a kind."""
     match kind:
         case "strategies":
-            return _summaries("strategy", registry.strategy)
+            rows = [[unit.name, FAMILIES[unit.family], unit.summary] for unit in _by_family()]
+            return Table("", ["strategy", "family", "what it is"], rows)
         case "models":
             return _summaries("model", registry.model)
         case "scenarios":
@@ -46,46 +77,107 @@ def table(kind: str) -> Table:
     raise ValueError(kind)
 
 
-def description(kind: str, name: str) -> tuple[str, Table | None]:
-    """Return a unit's documentation and its table of options; UserError for an unknown name."""
+def on_terminal(kind: str, wide: bool) -> Table:
+    """The same for a terminal: strategies under the headings of their families, and what a narrow one has room for."""
+    found = table(kind)
+    if kind == "strategies":
+        return _under_headings(found)
+    kept = [place for place, name in enumerate(found.header) if wide or name not in WIDE_ONLY]
+    if len(kept) == len(found.header):
+        return found
+    return Table(
+        "",
+        [found.header[place] for place in kept],
+        [[row[place] for place in kept] for row in found.rows],
+        right=frozenset(new for new, place in enumerate(kept) if place in found.right),
+        note=f"Whole recipes: a terminal of {WIDE} columns, --json, or 'clbench describe scenario NAME'."
+        if kind == "scenarios"
+        else "",
+    )
+
+
+def _by_family() -> list[Listed]:
+    """All strategies, family by family."""
+    order = list(FAMILIES)
+    return sorted(registry.strategy.listed.values(), key=lambda unit: order.index(unit.family))
+
+
+def _under_headings(found: Table) -> Table:
+    rows: list[list[str]] = []
+    strong: set[tuple[int, int]] = set()
+    for heading, group in groupby(found.rows, key=lambda row: row[1]):
+        strong.add((len(rows), 0))
+        rows += [[heading, ""], *([f"  {name}", summary] for name, _, summary in group)]
+    return Table("", [found.header[0], found.header[2]], rows, strong=frozenset(strong))
+
+
+def description(kind: str, name: str) -> Description:
+    """Return a unit in full; UserError for an unknown name."""
     if kind == "metric":
-        if name in RELATIVE:
-            return RELATIVE[name].summary, None
-        if name not in metrics.METRICS:
-            known = [*metrics.METRICS, *RELATIVE]
-            raise UserError(f"Unknown metric '{name}'.{did_you_mean(name, known)} See 'clbench list metrics'.")
-        return inspect.cleandoc(metrics.METRICS[name].compute.__doc__ or ""), None
+        name = resolve(name, [*sorted(metrics.METRICS), *RELATIVE])
+        doc = RELATIVE[name].summary if name in RELATIVE else metrics.METRICS[name].compute.__doc__ or ""
+        return Description(f"metric {name}", _read(taken_apart(inspect.cleandoc(doc), ()).prose))
     if kind == "scenario":
-        family, source = scenario_parts(name)
-        unit = registry.scenario.check(family)
-        recipe = _recipe_of(family, source)
-        chosen = recipe.get("scenario", {})
-        own = [Option(o.name, o.type, str(chosen.get(o.name, o.default))) for o in unit.options]
-        from clbench.data import streams
-
-        shared = inspect.cleandoc(streams.common_options.__doc__ or "").split("\n\n", 1)[1]
-        _, _, model, optimiser, epochs, batch = _recipe(family, source)
-        standard = f"Standard recipe: {model}; {optimiser}; epochs per stage: {epochs}; batch {batch}."
-        return f"{_doc(unit)}\n\n{shared}\n\n{standard}", _options([*own, *common_options()], "scenario")
-    registries = {"strategy": registry.strategy, "model": registry.model}
-    unit = registries[kind].check(name)
-    return _doc(unit), _options(unit.options, kind) if unit.options else None
+        return _scenario(name)
+    units = {"strategy": registry.strategy, "model": registry.model}[kind]
+    unit = units.check(name)
+    said = words(unit, units.listed)
+    title = f"{kind} {name} ({FAMILIES[unit.family]})" if kind == "strategy" else f"{kind} {name}"
+    options = _described(unit.options, kind, said.options)
+    return Description(title, _read(_versioned(unit, said.prose)), options, _cost(unit, said))
 
 
-def _doc(unit: Listed) -> str:
+def _scenario(name: str) -> Description:
+    """A scenario: its own options, with the recipe's defaults, those of every scenario, and the recipe."""
+    from clbench.data import streams
+
+    family, source = scenario_parts(name)
+    unit = registry.scenario.check(family)
+    recipe = _recipe_of(family, source)
+    chosen = recipe.get("scenario", {})
+    own = [Option(o.name, o.type, str(chosen.get(o.name, o.default))) for o in unit.options]
+    said = words(unit, registry.scenario.listed)
+    shared = common_options()
+    theirs = taken_apart(inspect.cleandoc(streams.common_options.__doc__ or ""), [option.name for option in shared])
+    options = _described([*own, *shared], "scenario", {**said.options, **theirs.options})
+    return Description(f"scenario {name}", _read(_versioned(unit, said.prose)), options, recipe=_as_yaml(name, recipe))
+
+
+def _as_yaml(name: str, recipe: Mapping[str, Any]) -> str:
+    """A standard recipe as a config that 'clbench run --config' reads."""
+    written = {"scenario": {"name": name} | dict(recipe.get("scenario", {}))} | {
+        key: value for key, value in recipe.items() if key != "scenario" and value is not None
+    }
+    return yaml.safe_dump(written, sort_keys=False, default_flow_style=None, allow_unicode=True).strip()
+
+
+def _described(options: Sequence[Option], section: str, said: Mapping[str, str]) -> list[Described]:
+    return [Described(f"{section}.{one.name}", one.type, one.default, _read(said.get(one.name, ""))) for one in options]
+
+
+def _cost(unit: Listed, said: Words) -> str:
+    """What a strategy costs; where it costs what another does, in that one's words."""
+    source = AS_FOR.match(said.cost)
+    if source and source[1] in registry.strategy.listed and source[1] != unit.name:
+        other = registry.strategy.listed[source[1]]
+        return _cost(other, words(other, registry.strategy.listed))
+    return _read(said.cost)
+
+
+def _read(text: str) -> str:
+    """Documentation for reading: names of options in plain quotes."""
+    return text.replace("``", "'")
+
+
+def _versioned(unit: Listed, prose: str) -> str:
     """A unit's documentation, its role if it is no method to judge, and its version if there was one before."""
-    said = [unit.doc, ROLES[unit.role]]
+    said = [prose, ROLES[unit.role]]
     said += [] if unit.version == 1 else [f"Version {unit.version}: older Results are told apart."]
     return "\n\n".join(filter(None, said))
 
 
 def _summaries(word: str, units: registry.Registry) -> Table:
     return Table("", [word, "what it is"], [[unit.name, unit.summary] for unit in units.listed.values()])
-
-
-def _options(options: Sequence[Option], section: str) -> Table:
-    rows = [[f"{section}.{option.name}", option.type, option.default] for option in options]
-    return Table("", ["option (--set …=…)", "values", "default"], rows)
 
 
 def _recipe_of(family: str, source: str) -> Mapping[str, Any]:

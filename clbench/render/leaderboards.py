@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from clbench.analysis.answers import Against
 from clbench.analysis.boards import Entry, Leaderboard
+from clbench.analysis.columns import heading as heading  # other tables head their columns so, too
 from clbench.analysis.compare import better
 from clbench.analysis.costs import COSTS
 from clbench.analysis.overall import AcrossBoards
@@ -32,27 +33,17 @@ TESTS = {
 }
 INTERVALS = {"t": "Student's t", "bootstrap": "bootstrap, BCa"}
 BLOCKS = {"method": "methods", "bound": "bounds", "control": "controls"}
-HEADINGS = {
-    "average_accuracy": "accuracy",
-    "learning_accuracy": "learning",
-    "final_test_accuracy": "final",
-    "mean_test_accuracy": "all stages",
-    "generalisation_gap": "gap",
-    "forgetting_first_last": "first−last",
-    "online_accuracy": "online",
-    "online_trend": "trend",
-    "steps_to_threshold": "steps",
-}
-
-
-def heading(column: str) -> str:
-    """Name of a metric column, with its unit."""
-    return HEADINGS.get(column, column.replace("_", " "))
 
 
 def shown_factor(column: str) -> float:
     """What a column's values are multiplied by to be shown: shares are shown in per cent."""
     return 1.0 if column in COSTS or (column in METRICS and METRICS[column].unit == "steps") else 100.0
+
+
+def shown(value: float | None, column: str) -> str:
+    """One run's value with its unit; a dash where there is none."""
+    factor = shown_factor(column)
+    return "–" if value is None else f"{_fixed(value * factor, 2)} {'%' if factor == 100 else 'steps'}"
 
 
 def number(estimate: Estimate | None, column: str, interval: Interval = "t") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,11 +13,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 from clbench.render.tables import Table
 
 if TYPE_CHECKING:
+    from clbench.analysis.standing import Standing
     from clbench.sweep.conduct import Tally
     from clbench.sweep.ledger import Failure
 
 LINE_SECONDS = 30.0
 SHOWN_FAILURES = 10
+SHOWN_STANDINGS = 20
 
 
 def duration(seconds: float | None) -> str:
@@ -97,6 +99,27 @@ def failures(found: Iterable[Failure]) -> list[str]:
     if len(counts) > SHOWN_FAILURES:
         lines.append(f"… and {len(counts) - SHOWN_FAILURES} reasons more")
     return lines
+
+
+def so_far(scenario: str, found: Sequence[Standing], most: int = SHOWN_STANDINGS) -> Table:
+    """The best configurations of a scenario over the seeds that are done, and how many are left out."""
+    rows = [
+        [one.label, str(one.seeds), f"diverged {one.diverged}" if one.diverged else percent(one.mean)]
+        for one in found[:most]
+    ]
+    left_out = f"{len(found) - most} lower configurations are left out; 'clbench compare' shows all."
+    return Table(
+        f"{scenario}, so far",
+        ["strategy", "seeds", "accuracy %"],
+        rows,
+        right=frozenset({1, 2}),
+        note=left_out if len(found) > most else "",
+    )
+
+
+def percent(value: float | None) -> str:
+    """A share in per cent; a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def table(rows: Iterable[tuple[str, str, int, int, int, int, float | None, float | None]]) -> Table:

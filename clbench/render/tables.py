@@ -5,7 +5,7 @@ from __future__ import annotations
 import html as escaping
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 EDGES = 2  # a terminal's table has a space on either side
+SHORT_NAME = 28
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def fitted(table: Table, width: int) -> Table:
 
 
 def print_table(table: Table, console: Console) -> None:
-    """Print a table on a terminal; long texts wrap, numbers never do."""
+    """Print a table on a terminal; long texts wrap, numbers and short names never do."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table as RichTable
@@ -73,8 +74,9 @@ def print_table(table: Table, console: Console) -> None:
         title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )
     for column, name in enumerate(table.header):
-        number = column in table.right
-        rich.add_column(escape(name), justify="right" if number else "left", no_wrap=number, overflow="fold")
+        justify: Literal["left", "right"] = "right" if column in table.right else "left"
+        whole = _is_short_name([row[column] for row in table.rows], first=column == 0)
+        rich.add_column(escape(name), justify=justify, no_wrap=whole or column in table.right, overflow="fold")
     for row, cells in enumerate(table.rows):
         if row in table.blocks:
             rich.add_section()
@@ -94,6 +96,11 @@ def print_table(table: Table, console: Console) -> None:
     console.print(rich)
     if table.note:
         console.print(table.note, style="yellow", markup=False, highlight=False)
+
+
+def _is_short_name(cells: Sequence[str], first: bool) -> bool:
+    """Whether a column is of names that would be broken within a word, while longer texts can wrap between words."""
+    return all(len(cell) <= SHORT_NAME and (first or " " not in cell) for cell in cells)
 
 
 def markdown(table: Table) -> str:

@@ -23,7 +23,8 @@ Values = dict[str, Any]
 
 
 def expand(plan: Plan) -> list[RunConfig]:
-    """Return the runs of a plan, each once. Raises UserError for what no run can be made of.
+    """Return the runs of a plan, each once: the first seed of every configuration, then the second, and so on, so that
+    a look before the end compares all of them on the same seeds. Raises UserError for what no run can be made of.
 
     An option of a strategy (scenario, model, optimiser) whose name varies is left out where it has no such option; a
     key that fits nowhere is an error.
@@ -41,7 +42,7 @@ def expand(plan: Plan) -> list[RunConfig]:
         section, _, option = key.partition(".")
         names = {str(_name(plan.base, point, section)) for point in _points(plan)}
         raise UserError(f"{key}: no {section} of this plan ({', '.join(sorted(names))}) has an option '{option}'.")
-    return _without(list(runs.values()), plan.exclude)
+    return sorted(_without(list(runs.values()), plan.exclude), key=lambda config: seeds.index(config.seed))
 
 
 def _points(plan: Plan) -> Iterator[Values]:

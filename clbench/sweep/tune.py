@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from clbench import store
 from clbench.config import RunConfig, resolve
-from clbench.errors import UserError
+from clbench.errors import InterruptedWorkError, UserError
 from clbench.layers import Section, assigned
 from clbench.metrics import METRICS
 from clbench.progress import Reporter
@@ -56,7 +56,8 @@ def search(
 ) -> Study:
     """Try settings, as many at once as the executor can; after each, write the study. What it has is not run again.
 
-    ``told`` hears (number, of how many, trial). Raises UserError if the file has another study, or a trial fails.
+    ``told`` hears (number, of how many, trial). Raises UserError if the file has another study, or a trial fails;
+    InterruptedWorkError once it has stopped where it was asked to.
     """
     (config, *_) = configs(layers, tune, {})
     asked = config.model_dump(mode="json", exclude={"seed", "tuned"}) | store.identity(config.code)
@@ -84,7 +85,7 @@ def search(
             asked_to_stop = True
             executor.stop()
     if asked_to_stop:
-        raise UserError(f"Stopped after {len(study.trials)} of {count} trials. The same command goes on.")
+        raise InterruptedWorkError(f"Stopped after {len(study.trials)} of {count} trials. The same command goes on.")
     journal.file.unlink(missing_ok=True)
     return study
 
