@@ -98,15 +98,14 @@ def version_with(version: int, concerns: Sequence[str] | None, options: Mapping[
     return version if concerns is None or any(options.get(option) for option in concerns) else 1
 
 
+SAID = ("version", "concerns", "role", "family")
+
+
 def _said(decorator: ast.Call) -> dict[str, Any]:
     """What a decorator says of the unit's version, role and family, as far as it is literal."""
     found = {str(keyword.arg): keyword.value for keyword in decorator.keywords}
     literal = {name: value for name, value in found.items() if isinstance(value, ast.Constant | ast.Tuple)}
-    said = {
-        name: ast.literal_eval(value)
-        for name, value in literal.items()
-        if name in ("version", "concerns", "role", "family")
-    }
+    said = {name: ast.literal_eval(value) for name, value in literal.items() if name in SAID}
     if said.get("family") not in FAMILIES:
         said.pop("family", None)
     return said

@@ -222,7 +222,7 @@ def test_a_role_is_read_from_the_text_and_told(plugin: Path) -> None:
     registry.add_plugin(file)
     assert registry.strategy.listed["mine"].role == "bound"
     assert registry.role_of(["mine", "ewc"]) == "bound"
-    assert "A bound: it sees more data" in catalogue.description("strategy", "mine")[0]
+    assert "A bound: it sees more data" in catalogue.description("strategy", "mine").doc
 
 
 def test_an_unknown_role_is_refused(plugin: Path) -> None:

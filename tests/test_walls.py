@@ -32,8 +32,8 @@ ALLOWED = {
         "progress", "",
     },
     "clbench.render": {
-        "render", "analysis", "store", "metrics", "registry", "catalogue", "roles", "words", "errors", "progress", "data",
-        "reproduce", "",
+        "render", "analysis", "store", "metrics", "registry", "catalogue", "roles", "words", "errors", "progress",
+        "data", "reproduce", "",
     },
     "clbench.analysis": {"analysis", "store", "metrics", "roles", "errors", ""},
     "clbench.metrics": {"metrics"},

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from clbench import metrics
+from clbench.analysis.costs import COSTS
 from clbench.analysis.relative import RELATIVE
 from clbench.errors import UserError, did_you_mean
 
@@ -28,8 +29,8 @@ def heading(column: str) -> str:
 
 
 def known() -> list[str]:
-    """Every column there is: metrics, those that need a run beside a run, and seconds."""
-    return [*sorted([*metrics.METRICS, *RELATIVE]), "seconds"]
+    """Every column there is: metrics, those that need a run beside a run, and costs."""
+    return [*sorted([*metrics.METRICS, *RELATIVE]), *COSTS]
 
 
 def resolve(name: str, columns: Sequence[str] | None = None) -> str:

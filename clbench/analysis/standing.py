@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from clbench.analysis.compare import cells
 from clbench.analysis.labels import labels
-from clbench.analysis.runs import Run
+from clbench.analysis.runs import Run, cells
 
 
 @dataclass(frozen=True)
