@@ -81,8 +81,14 @@ def test_a_label_is_a_classs_place_in_its_task(digits: cache.Dataset) -> None:
 
 def test_versions_of_a_stream_are_never_ranked_together() -> None:
     settings = {"scenario": {"name": "split-digits", "tasks": 5, "class_order": "fixed"}}
-    old = [make_result(name, settings=settings, scenario_version=1) for name in ("naive", "ewc")]
-    new = [make_result(name, settings=settings, scenario_version=2) for name in ("naive", "er")]
+    better = [[0.5, 0.5], [1.0, 0.5], [0.8, 1.0]]
+    old, new = (
+        [
+            make_result("naive", settings=settings, scenario_version=version),
+            make_result(other, accuracy=better, settings=settings, scenario_version=version),
+        ]
+        for version, other in ((1, "ewc"), (2, "er"))
+    )
     boards = leaderboards(map(run_of, old + new))
     assert [{entry.strategy for entry in board.entries} for board in boards] == [{"ewc", "naive"}, {"er", "naive"}]
     assert [board.setting for board in boards] == ["scenario version 1", "scenario version 2"]

@@ -26,17 +26,18 @@ def test_gap_to_the_cold_start_is_paired_by_seed_and_setting() -> None:
     runs += [run_of(warm("dash", seed, [[0.1], [0.6], [0.7]])) for seed in (0, 1, 2)]
     (board,) = leaderboards(runs)
     assert board.metrics[:2] == ["final_test_accuracy", "generalisation_gap"]
-    cold, dash = board.entries
+    dash, cold = board.entries
+    assert (dash.role, cold.role) == ("method", "bound")
     assert cold.estimates["generalisation_gap"] is not None
     assert cold.estimates["generalisation_gap"].mean == 0
     assert dash.estimates["generalisation_gap"] is None, "seed 2 has no cold start beside it"
     (board,) = leaderboards([run for run in runs if run.seed < 2])
-    gap = board.entries[1].estimates["generalisation_gap"]
+    gap = board.entries[0].estimates["generalisation_gap"]
     assert gap is not None
     assert gap.mean == pytest.approx((0.1 + 0.12) / 2)
     other = make_result("cold", 0, [[0.1], [0.5], [0.9]], scenario="warm-start-digits", settings={"batch_size": 64})
     (board,) = leaderboards([run_of(other), runs[2]])
-    assert board.entries[1].estimates["generalisation_gap"] is None, "another setting is no reference"
+    assert board.entries[0].estimates["generalisation_gap"] is None, "another setting is no reference"
 
 
 def test_intransigence_is_what_joint_training_has_ahead_of_learning() -> None:
@@ -65,7 +66,7 @@ def test_a_board_without_forgetting_has_no_plane(tmp_path: Path) -> None:
 
 def test_a_newer_metric_keeps_no_older_run_out() -> None:
     """A Result without a metric stands beside those that have it; another version of a metric does not."""
-    old, new = make_result("naive"), make_result("ewc")
+    old, new = make_result("naive"), make_result("ewc", accuracy=[[0.5, 0.5], [1.0, 0.5], [0.8, 1.0]])
     fewer = {name: found for name, found in old.metrics.items() if name != "online_accuracy"}
     (board,) = leaderboards([run_of(old.model_copy(update={"metrics": fewer})), run_of(new)])
     assert len(board.entries) == 2

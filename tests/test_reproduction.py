@@ -6,7 +6,7 @@ import pytest
 
 from clbench.analysis.compare import Method, leaderboards
 from clbench.analysis.load import load
-from clbench.render.leaderboards import as_text
+from clbench.render.formats import as_text
 from clbench.reproduce.judge import of_older_version
 from tests.bench.reproduction import FOLDER, STUDIES, configs
 

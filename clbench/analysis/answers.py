@@ -17,6 +17,7 @@ from typing import Literal
 from clbench.analysis.apart import NO_POOL, Apart, Values, apart, pool_of
 from clbench.analysis.joint import joint_p
 from clbench.analysis.significance import ALPHA, POWER, Test, compare, enough_seeds, holm
+from clbench.analysis.statistics import ROUNDING
 
 Stand = Literal["better", "worse", "equal", "open"]
 MOST_SEEDS = 1_000_000
@@ -27,9 +28,10 @@ class Against:
     """How a row stands to its reference: difference (mine − reference) with its interval, p after Holm's correction.
 
     The interval is at least a 95 % one, as wide as Holm's correction asks of this row, so that it leaves out 0 just
-    where p ≤ 5 %; None where a side has a single seed. ``n`` seeds are shared (or those of the smaller group, if not
-    ``paired``). ``seeds_needed``, of open rows: how many would tell, were difference and spread as they look now.
-    ``apart`` is what p and interval are from; ``wins`` the share of seeds in which mine is the better one, ties a half.
+    where p ≤ 5 %; None where a side has a single seed, and where all seeds differ by the same but are too few to be
+    sure of the sign. ``n`` seeds are shared (or those of the smaller group, if not ``paired``). ``seeds_needed``, of
+    open rows: how many would tell, were difference and spread as they look now. ``apart`` is what p and interval are
+    from; ``wins`` the share of seeds in which mine is the better one, ties a half.
     """
 
     reference: str
@@ -82,7 +84,9 @@ def judge(
     found: Sequence[Apart], names: Sequence[str], question: Question, adjusted: Sequence[float | None]
 ) -> list[Against]:
     """Say of differences, decided together, how they stand; ``names`` are those of the references."""
-    levels = _levels(adjusted) if question.test in ("moderated", "t") else [ALPHA] * len(found)
+    levels = [ALPHA] * len(found)
+    if question.test in ("moderated", "t"):
+        levels = _levels([one.two_sided() for one in found])
     answers = []
     for name, one, p, level in zip(names, found, adjusted, levels, strict=True):
         stand = _stand(one, p, question)
@@ -115,15 +119,18 @@ def holm_where_tested(ps: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else next(tested) for p in ps]
 
 
-def _levels(adjusted: Sequence[float | None]) -> list[float]:
-    """The level at which Holm's method decided on each: α over those that were still in question then."""
-    tested = sorted((p, place) for place, p in enumerate(adjusted) if p is not None)
-    levels = [ALPHA] * len(adjusted)
-    left = len(tested)
+def _levels(ps: Sequence[float | None]) -> list[float]:
+    """The level at which Holm's method decides on each unadjusted p: α over those that are still in question then.
+
+    Adjusted ones would not do: several may be equal, and their order is what counts.
+    """
+    tested = sorted((p, place) for place, p in enumerate(ps) if p is not None)
+    levels = [ALPHA] * len(ps)
+    left, rejecting = len(tested), True
     for p, place in tested:
         levels[place] = ALPHA / left
-        if p <= ALPHA:
-            left -= 1
+        rejecting = rejecting and p <= levels[place]
+        left -= rejecting
     return levels
 
 
@@ -145,7 +152,9 @@ def _seeds_needed(found: Apart, comparisons: int, test: Test) -> int | None:
 
     if found.spread is None or found.mean == 0:
         return None
-    able = enough_seeds(comparisons, test)
+    able = enough_seeds(
+        comparisons, "permutation" if (found.error or 0.0) <= ROUNDING else test
+    )  # without spread signs alone count
     reach = float(ndtri(1 - ALPHA / comparisons / 2))
     powerful = ((reach + float(ndtri(POWER))) * found.spread / found.mean) ** 2 + reach**2 / 2
     return max(able, found.n + 1, math.ceil(min(powerful, MOST_SEEDS)))

@@ -8,11 +8,11 @@ two seeds are compared as groups (Welch). The variance of a difference is modera
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations, islice
 
-from clbench.analysis.moderated import Prior, moderated, prior
+from clbench.analysis.moderated import LEAST_FREEDOM, Prior, moderated, prior
 from clbench.analysis.statistics import ROUNDING, t_below, t_quantile, variance, welch
 
 Values = Mapping[int, float]  # by seed
@@ -54,9 +54,9 @@ class Apart:
         return 0.5**self.n if gap > ROUNDING else 1.0 if gap < -ROUNDING else 0.5
 
     def two_sided(self) -> float | None:
-        """p of "there is no difference"."""
-        one = self.p()
-        return None if one is None else 1.0 if abs(self.mean) <= ROUNDING else min(1.0, 2 * min(one, 1 - one))
+        """p of "there is no difference", the same for either sign."""
+        one = replace(self, mean=abs(self.mean)).p()
+        return None if one is None else 1.0 if abs(self.mean) <= ROUNDING else min(1.0, 2 * one)
 
     def within(self, margin: float) -> float | None:
         """Probability that the true difference is smaller than ``margin``, from the same t-distribution."""
@@ -68,22 +68,45 @@ class Apart:
         return t_below(high, self.freedom) - t_below(low, self.freedom)
 
     def interval(self, alpha: float) -> tuple[float, float] | None:
-        """The two-sided interval at confidence 1 − alpha."""
-        if self.error is None:
+        """The two-sided interval at confidence 1 − alpha, which leaves out 0 just where p ≤ alpha.
+
+        None without a test; and where all seeds differ by the same, but too few of them to be sure of the sign.
+        """
+        p = self.two_sided()
+        if self.error is None or p is None:
             return None
-        half = t_quantile(1 - alpha / 2, self.freedom) * self.error if self.error > ROUNDING else 0.0
+        if self.error <= ROUNDING:
+            return (self.mean, self.mean) if abs(self.mean) <= ROUNDING or p <= alpha else None
+        half = t_quantile(1 - alpha / 2, self.freedom) * self.error
         return self.mean - half, self.mean + half
 
 
 def pool_of(rows: Sequence[Values]) -> Prior:
     """Return what all pairs of rows say of the spread of a difference.
 
-    k rows have k − 1 independent differences, however many pairs.
+    k rows have k − 1 independent differences, however many pairs. Rows in step (copies of one row; rows that are the
+    same in all seeds) differ from a third by the same: they count once, as do those of too few seeds not at all.
     """
-    count = len(rows) * (len(rows) - 1) // 2
-    pairs = islice(combinations(rows, 2), 0, None, max(1, math.ceil(count / POOLED)))
-    known = [spread for one, other in pairs if (spread := _spread(one, other)) is not None]
-    return prior([s2 for s2, *_ in known], [freedom for _, freedom, *_ in known], independent=len(rows) - 1)
+    distinct = [row for _, row in sorted({_residuals(row): row for row in rows if len(row) > 1}.items())]
+    count = len(distinct) * (len(distinct) - 1) // 2
+    pairs = islice(combinations(range(len(distinct)), 2), 0, None, max(1, math.ceil(count / POOLED)))
+    known = list(_known(distinct, pairs))
+    tell = {place for *_, places in known for place in places}
+    return prior([s2 for s2, *_ in known], [freedom for _, freedom, _ in known], independent=len(tell) - 1)
+
+
+def _residuals(row: Values) -> tuple[tuple[int, float], ...]:
+    """What a row's seeds are above its mean, but for rounding: the same for rows that differ by a constant."""
+    mean = math.fsum(row.values()) / len(row)
+    return tuple((seed, round(row[seed] - mean, 12)) for seed in sorted(row))
+
+
+def _known(rows: Sequence[Values], pairs: Iterator[tuple[int, int]]) -> Iterator[tuple[float, float, tuple[int, int]]]:
+    """Variance, degrees of freedom and places of those pairs of rows that tell of spreads."""
+    for one, other in pairs:
+        found = _spread(rows[one], rows[other])
+        if found is not None and found[0] > ROUNDING**2 and found[1] >= LEAST_FREEDOM:
+            yield found[0], found[1], (one, other)
 
 
 def apart(mine: Values, other: Values, pool: Prior) -> Apart:

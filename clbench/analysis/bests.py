@@ -16,15 +16,18 @@ from typing import Literal
 from clbench.analysis.answers import Question
 from clbench.analysis.apart import NO_POOL, Values, apart, pool_of
 from clbench.analysis.joint import joint_p
+from clbench.analysis.moderated import Prior
 from clbench.analysis.significance import ALPHA, PairTest, compare
 
 RIVALS = 60  # rows, from the best mean on, that may push others out
 
 
-def possible_bests(rows: Sequence[Values], question: Question) -> list[bool | None]:
+def possible_bests(rows: Sequence[Values], question: Question, pool: Prior | None = None) -> list[bool | None]:
     """Say of each row whether it may be the best; None for a row of a single seed, of which nothing can be said.
 
-    Only the leading rows push others out: what holds for fewer comparisons holds all the more for the set.
+    Only the leading rows push others out: what holds for fewer comparisons holds all the more for the set. Rows that
+    beat each other in a circle, as those may that share few seeds, tell nothing: all of them stay. ``pool``: what more
+    rows than these say of spreads.
     """
     sign = -1 if question.lower else 1
     able = [place for place, row in enumerate(rows) if len(row) > 1]
@@ -33,15 +36,19 @@ def possible_bests(rows: Sequence[Values], question: Question) -> list[bool | No
     if question.test == "max-t":
         beaten = _beaten_jointly(mine, leading)
     else:
-        beats = _judge_of(mine, question.test)
+        beats = _judge_of(mine, question.test, pool or pool_of(mine))
         beaten = [any(beats(mine[j], row) for j in leading if j != i) for i, row in enumerate(mine)]
+    if all(beaten):
+        beaten = [False] * len(beaten)
     answers: list[bool | None] = [None] * len(rows)
     for place, lost in zip(able, beaten, strict=True):
         answers[place] = not lost
     return answers
 
 
-def _judge_of(rows: Sequence[Values], test: PairTest | Literal["moderated"]) -> Callable[[Values, Values], bool]:
+def _judge_of(
+    rows: Sequence[Values], test: PairTest | Literal["moderated"], known: Prior
+) -> Callable[[Values, Values], bool]:
     """A one-sided test at 5 %/(k − 1) of whether one row is better than another."""
     level = ALPHA / max(len(rows) - 1, 1)
 
@@ -50,13 +57,18 @@ def _judge_of(rows: Sequence[Values], test: PairTest | Literal["moderated"]) -> 
         return p is not None and p <= level
 
     if test == "moderated" or test == "t":
-        pool = pool_of(rows) if test == "moderated" else NO_POOL
+        pool = known if test == "moderated" else NO_POOL
         return by_shape
     kind = test
 
     def by_signs(mine: Values, other: Values) -> bool:
+        shared = len(mine.keys() & other.keys())
+        if shared >= 2 and 0.5**shared > level:  # so few flips never reach it
+            return False
         found = compare(mine, other, kind)
-        return found.difference > 0 and found.p is not None and found.p / 2 <= level
+        # Arrangements of pairs, and of groups of one size, have mirror images; others may lie on one side alone.
+        sides = 2 if found.paired or len(mine) == len(other) else 1
+        return found.difference > 0 and found.p is not None and found.p / sides <= level
 
     return by_signs
 

@@ -27,10 +27,10 @@ class Entry:
 
     ``rank``: its place among methods, by the first column; bounds and controls have none. ``against`` the board's
     reference, ``may_be_best`` (methods alone; None: a single seed), ``way``: the share of the way from fine-tuning to
-    the bound that it covers. ``also``: labels of other strategies whose runs are these, bit for bit, with
-    what warnings say of them. ``lacks``: seeds
-    that other rows have and this one has not. ``front``: on one of the fronts that were asked for: no other
-    row that may win is as good in all of its objectives and better in one. Bounds are on none.
+    the bound that it covers. ``also``: labels of other strategies whose runs are these, bit for bit, each with the
+    kinds of its warnings. ``lacks``: seeds that other rows have and this one has not. ``front``: on one of the fronts
+    that were asked for: no other row that may win is as good in all of its objectives and better in one. Bounds are on
+    none.
     """
 
     label: str
@@ -42,13 +42,18 @@ class Entry:
     diverged: int
     estimates: dict[str, Estimate | None]
     warnings: dict[str, list[int]] = field(default_factory=dict)
-    also: list[str] = field(default_factory=list)
+    also: dict[str, list[str]] = field(default_factory=dict)
     lacks: list[int] = field(default_factory=list)
     rank: int | None = None
     against: Against | None = None
     may_be_best: bool | None = None
     way: float | None = None
     front: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """All labels of the row."""
+        return [self.label, *self.also]
 
     @property
     def spoilt(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from clbench import metrics
 from clbench.analysis.answers import Question, against
+from clbench.analysis.apart import pool_of
 from clbench.analysis.bests import possible_bests
 from clbench.analysis.boards import Entry, Leaderboard, Method
 from clbench.analysis.columns import resolved
@@ -17,7 +18,7 @@ from clbench.analysis.labels import differences
 from clbench.analysis.pareto import on_any
 from clbench.analysis.references import FINE_TUNING, named, references, unknown
 from clbench.analysis.relative import RELATIVE, with_relative
-from clbench.analysis.rows import Row, of_one_group, score
+from clbench.analysis.rows import Row, of_one_group, scores
 from clbench.analysis.runs import Run, setting
 
 __all__ = ["Entry", "Leaderboard", "Method", "better", "check_metrics", "leaderboards"]
@@ -101,7 +102,8 @@ def _answered(board: Leaderboard, rows: Sequence[Row], method: Method) -> Leader
     """A board with its rows in order and what is to be said of each."""
     column = board.metrics[0]
     lower = better(column) == "lower"
-    rows = sorted(rows, key=lambda row: _order(row, rows, lower))
+    placed = sorted(zip(rows, scores(rows), strict=True), key=lambda pair: _order(*pair, lower))
+    rows = [row for row, _ in placed]
     entries = [row.entry for row in rows]
     able = [bool(row.values) and not row.entry.spoilt for row in rows]
     candidates = named(entries, method.against)
@@ -116,7 +118,8 @@ def _answered(board: Leaderboard, rows: Sequence[Row], method: Method) -> Leader
         question,
     )
     rivals = [place for place in places if entries[place].role == "method"]
-    bests = possible_bests([rows[place].values for place in rivals], question)
+    pool = pool_of([rows[place].values for place in places])  # what is known of spreads, bounds and controls tell too
+    bests = possible_bests([rows[place].values for place in rivals], question, pool)
     for place, one in zip(places, compared, strict=True):
         entries[place] = replace(entries[place], against=one)
     for rank, (place, may) in enumerate(zip(rivals, bests, strict=True), start=1):
@@ -133,9 +136,8 @@ def _answered(board: Leaderboard, rows: Sequence[Row], method: Method) -> Leader
     return replace(board, entries=entries, reference=name, missing=missing, margin=question.margin, bound=bound_label)
 
 
-def _order(row: Row, rows: Sequence[Row], lower: bool) -> tuple[int, bool, bool, float, str]:
+def _order(row: Row, value: float, lower: bool) -> tuple[int, bool, bool, float, str]:
     roles = ("method", "bound", "control")
-    value = score(row, rows) if row.values else 0.0
     entry = row.entry
     return roles.index(entry.role), not row.values, entry.spoilt, value if lower else -value, entry.label
 
@@ -167,7 +169,7 @@ def _told_reference(
         return "", f"there is no run of {name} here"
     if not usable:
         spoilt = entries[candidates[0]]
-        return "", f"the reference, {spoilt.label}, is {spoilt.state or 'without a number'}"
+        return "", f"the reference, {spoilt.label}, takes no part ({spoilt.state or 'it has no number'})"
     if len(usable) == 1 or wanted is None:
         return entries[usable[0]].strategy if len(usable) > 1 else entries[usable[0]].label, ""
     return wanted, ""

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from clbench.analysis.answers import Against, Question, holm_where_tested, judge
 from clbench.analysis.apart import Apart
-from clbench.analysis.boards import Leaderboard
+from clbench.analysis.boards import Entry, Leaderboard
 from clbench.analysis.statistics import ROUNDING
 
 
@@ -44,11 +44,15 @@ def across(boards: Sequence[Leaderboard], lower: bool) -> AcrossBoards | None:
     names = {board.reference for board in boards}
     if len(boards) < 2 or len(columns) > 1 or len(names) > 1 or "" in names:
         return None
+    methods = {entry.label for board in boards for entry in board.of_role("method")}
     found: dict[str, list[Against]] = {}
     for board in boards:
-        for entry in board.of_role("method"):
-            if entry.against is not None:
-                found.setdefault(entry.label, []).append(entry.against)
+        for entry in board.entries:
+            # A method may be another one's other name where it never acts, the reference's too.
+            stand = _no_difference(entry) if entry.label == board.reference else entry.against
+            for name in methods.intersection(entry.names):
+                if stand is not None and name != board.reference:
+                    found.setdefault(name, []).append(stand)
     whole = {label: ones for label, ones in found.items() if len(ones) == len(boards)}
     if not whole:
         return None
@@ -62,6 +66,11 @@ def across(boards: Sequence[Leaderboard], lower: bool) -> AcrossBoards | None:
     ]
     rows.sort(key=lambda row: (row.against.difference if lower else -row.against.difference, row.label))
     return AcrossBoards([board.title for board in boards], name, rows)
+
+
+def _no_difference(entry: Entry) -> Against:
+    n = len(entry.seeds)
+    return Against(entry.label, "equal", 0.0, 0.0, 0.0, 1.0, n, True, apart=Apart(0.0, 0.0, 1.0, n, True), wins=0.5)
 
 
 def _mean(found: Sequence[Apart]) -> Apart:

@@ -37,7 +37,7 @@ def ranking(boards: Sequence[Leaderboard]) -> Ranking | None:
     A board counts once, by its means over seeds; equal means share their rank; a method that diverged, or whose
     numbers are spoilt there, comes last.
     """
-    names = [{entry.label for entry in board.entries} for board in boards]
+    names = [{name for entry in board.entries for name in entry.names} for board in boards]
     shared = sorted(set.intersection(*names)) if names else []
     k, n = len(shared), len(boards)
     if k < 2 or n < 2:
@@ -57,9 +57,9 @@ def _board_ranks(board: Leaderboard, labels: Sequence[str]) -> dict[str, float]:
     sign = 1 if better(board.metrics[0]) == "lower" else -1
     scores = {}
     for entry in board.entries:
-        if entry.label in wanted:
+        for label in wanted.intersection(entry.names):
             found = entry.estimates[board.metrics[0]]
-            scores[entry.label] = math.inf if found is None or entry.spoilt else sign * found.mean
+            scores[label] = math.inf if found is None or entry.spoilt else sign * found.mean
     ordered = sorted(scores.values())
     # Those below, and half of those that are equal, itself among them.
     return {

@@ -17,18 +17,23 @@ def named(entries: Sequence[Entry], wanted: str | None) -> list[int]:
     """Return the places of rows that a name means: a label, else a strategy, else a folder; None: fine-tuning."""
     if wanted is None:
         for name in FINE_TUNING:
-            if found := [place for place, entry in enumerate(entries) if entry.strategy == name]:
+            if found := [place for place, entry in enumerate(entries) if _called(entry, name)]:
                 return found
         return []
     folder = str(Path(wanted))
     for known in (
-        [place for place, entry in enumerate(entries) if wanted in (entry.label, *entry.also)],
-        [place for place, entry in enumerate(entries) if entry.strategy == wanted],
+        [place for place, entry in enumerate(entries) if wanted in entry.names],
+        [place for place, entry in enumerate(entries) if _called(entry, wanted)],
         [place for place, entry in enumerate(entries) if entry.source and str(Path(entry.source)) == folder],
     ):
         if known:
             return known
     return []
+
+
+def _called(entry: Entry, name: str) -> bool:
+    """Whether a row is of this strategy, or has it among its other names, behind which settings may stand."""
+    return entry.strategy == name or any(f"{also} ".startswith(f"{name} ") for also in entry.also)
 
 
 def unknown(entries: Sequence[Entry], wanted: str) -> UserError:

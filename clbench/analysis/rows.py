@@ -10,6 +10,7 @@ from statistics import fmean
 from clbench.analysis.boards import Entry, Method
 from clbench.analysis.costs import COSTS
 from clbench.analysis.labels import labels
+from clbench.analysis.references import FINE_TUNING
 from clbench.analysis.runs import Run, by_seed, cells
 from clbench.analysis.statistics import Estimate, estimate
 from clbench.errors import UserError
@@ -44,23 +45,31 @@ def of_one_group(runs: Sequence[Run], method: Method) -> list[Row]:
     names = labels([setup for setup, _ in groups], [source for _, source in groups], created)
     seeds = {run.seed for run in runs}
     rows: dict[object, Row] = {}
-    for label, group in zip(names, groups.values(), strict=True):
-        mine = _row(label, group, method, seeds)
+    made = [_row(label, group, method, seeds) for label, group in zip(names, groups.values(), strict=True)]
+    # In one order, whatever that of the files: the first of those that are the same gives the row its name.
+    for mine, group in sorted(zip(made, groups.values(), strict=True), key=lambda pair: _precedence(pair[0])):
         key = _same(group, rows)
         rows[key] = _merged(rows[key], mine) if key in rows else mine
     return list(rows.values())
 
 
-def score(row: Row, rows: Sequence[Row]) -> float:
-    """A row's mean as if it had all seeds, so that lucky seeds give no better place.
+def scores(rows: Sequence[Row]) -> list[float]:
+    """Each row's mean as if it had all seeds, so that lucky seeds give no better place; 0 for rows without a number.
 
     What its own seeds are above the others is read off the rows that have all.
     """
-    if not row.entry.lacks:
-        return row.mean
-    whole = [one for one in rows if one.values and not one.entry.lacks and row.values.keys() <= one.values.keys()]
-    luck = [fmean(one.values[seed] for seed in row.values) - one.mean for one in whole]
-    return row.mean - (fmean(luck) if luck else 0.0)
+    whole = [row for row in rows if row.values and not row.entry.lacks]
+    luck: dict[frozenset[int], float] = {}  # few sets of seeds, many rows
+    found = []
+    for row in rows:
+        mine = frozenset(row.values)
+        if row.entry.lacks and mine not in luck:
+            lucky = [
+                fmean(one.values[seed] for seed in mine) - one.mean for one in whole if mine and mine <= {*one.values}
+            ]
+            luck[mine] = fmean(lucky) if lucky else 0.0
+        found.append(row.mean - (luck[mine] if row.entry.lacks else 0.0) if mine else 0.0)
+    return found
 
 
 def _same(group: Sequence[Run], rows: Mapping[object, Row]) -> object:
@@ -76,14 +85,17 @@ def _same(group: Sequence[Run], rows: Mapping[object, Row]) -> object:
 
 
 def _merged(one: Row, other: Row) -> Row:
-    """Two names of the same runs; the control's stands first, else the first by its letters.
+    """The first of two names of the same runs, with the other behind it.
 
-    What its warnings say of the second stands behind its name: 'never fired' is no fault of the first.
+    What its warnings say of the other stands behind its name: 'never fired' is no fault of the first.
     """
-    first, second = sorted((one, other), key=lambda row: (ROLES.index(row.entry.role), row.entry.label))
-    kinds = f" ({', '.join(second.entry.warnings)})" if second.entry.warnings else ""
-    also = sorted([*first.entry.also, f"{second.entry.label}{kinds}", *second.entry.also])
-    return replace(first, entry=replace(first.entry, also=also))
+    also = one.entry.also | {other.entry.label: list(other.entry.warnings)}
+    return replace(one, entry=replace(one.entry, also=also))
+
+
+def _precedence(row: Row) -> tuple[bool, int, str]:
+    """Whose name stands first: fine-tuning's, which others are compared with, a control's, else by its letters."""
+    return row.entry.strategy not in FINE_TUNING, ROLES.index(row.entry.role), row.entry.label
 
 
 def _row(label: str, group: Sequence[Run], method: Method, seeds: set[int]) -> Row:

@@ -114,8 +114,9 @@ def blocks(board: Leaderboard) -> dict[int, str]:
 
 def names_of(entry: Entry) -> str:
     """A row's label, and those of other strategies whose runs are the same."""
-    more = len(entry.also) - SHOWN_NAMES
-    also = [*entry.also[:SHOWN_NAMES], *([f"{more} more"] if more > 0 else [])]
+    told = [f"{label} ({', '.join(kinds)})" if kinds else label for label, kinds in entry.also.items()]
+    more = len(told) - SHOWN_NAMES
+    also = [*told[:SHOWN_NAMES], *([f"{more} more"] if more > 0 else [])]
     return f"{entry.label} = {', '.join(also)}" if also else entry.label
 
 
@@ -153,7 +154,9 @@ def fewer(board: Leaderboard) -> str:
     """What the mark of rows with fewer seeds means."""
     if not any(entry.lacks for entry in board.entries):
         return ""
-    return f"{FEWER} fewer seeds than other rows: differences are over the seeds that two rows share."
+    text = f"{FEWER} fewer seeds than other rows: differences are over the seeds that two rows share"
+    groups = any(entry.against and not entry.against.paired for entry in board.entries)
+    return f"{text}; rows that share fewer than two are compared as groups." if groups else f"{text}."
 
 
 def warned(board: Leaderboard) -> str:

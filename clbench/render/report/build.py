@@ -99,7 +99,10 @@ def _sortable(table: Table, board: Leaderboard) -> dict[str, Any]:
     rows = []
     for entry, cells in zip(board.entries, table.rows, strict=True):
         keys = [_key(text) for text in cells]
-        rows.append({"verdict": entry.state or entry.role, "cells": list(zip(cells, keys, strict=True))})
+        kind = (
+            "spoilt" if entry.spoilt and not entry.diverged else entry.state or entry.role
+        )  # as the style sheet has it
+        rows.append({"verdict": kind, "cells": list(zip(cells, keys, strict=True))})
     return {"header": table.header, "right": table.right, "rows": rows, "note": table.note}
 
 
