@@ -1,10 +1,9 @@
-"""The report and the pictures: whole, escaped, and (where Chromium is installed) working in a real browser."""
+"""The report as text and the pictures: whole, escaped, the answer first."""
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
-from collections.abc import Iterator
+import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,28 +17,13 @@ from clbench.analysis.compare import leaderboards
 from clbench.analysis.load import load
 from clbench.analysis.matrices import matrices
 from clbench.analysis.provenance import command
-from clbench.analysis.ranking import ranking
 from clbench.cli import app
 from clbench.config import resolve
 from clbench.errors import UserError
 from clbench.render.plots import PICTURES, Scene, draw
 from clbench.render.report import build
 from tests.helpers import config, make_result
-
-HOSTILE = "<script>document.title='owned'</script>\"'&$\\alpha_"
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-
-
-def write_runs(folder: Path, seeds: int = 3) -> None:
-    for scenario in ("split-digits", "permuted-digits"):
-        for number, name in enumerate(("naive", "ewc", HOSTILE)):
-            for seed in range(seeds):
-                end = 0.6 + 0.1 * number + 0.01 * seed
-                result = make_result(name, seed, [[0.5, 0.5], [1.0, 0.5], [end, 0.99]], scenario=scenario)
-                store.write(result, folder)
-    store.write(make_result("si", 0, [[0.5, 0.5]], status="diverged"), folder)
+from tests.report_pages import HOSTILE, page_of, scene, write_runs
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +33,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def scene(folder: Path) -> Scene:
-    runs, _ = load([folder])
-    boards = leaderboards(runs)
-    return Scene(boards, ranking(boards), runs)
-
-
 @pytest.fixture(scope="module")
 def page(folder: Path) -> str:
-    shown = scene(folder)
-    return build(shown.boards, shown.ranking, shown.runs, ["<b>broken.json</b> is left out"], lambda doing: None)
+    return page_of(folder)
 
 
 class Tags(HTMLParser):
@@ -99,12 +76,49 @@ def test_names_are_text_everywhere(page: str) -> None:
     assert page.count("<script>") == 1
     assert "<b>broken" not in page
     assert "&lt;script&gt;document.title" in page
+    assert "\\u003cscript>document.title" in page, "inside JSON too"
+    assert page.count("</script>") == page.count("<script"), "no name ends a script"
+
+
+def test_the_answer_comes_first(page: str) -> None:
+    places = [page.index(text) for text in ("5 tasks" if "5 tasks" in page else "2 tasks", "3 seeds. ")]
+    places += [page.index(text) for text in ('class="forest"', 'class="groups"', "<details>")]
+    assert places == sorted(places)
 
 
 def test_every_picture_has_a_text_alternative(page: str) -> None:
-    pictures = [a for tag, a in Tags(page).found if tag == "svg"]
-    assert len(pictures) == 2 * 5 + 1
-    assert all(a["role"] == "img" and len(str(a["aria-label"])) > 40 for a in pictures)
+    """One in words, or none for those who hear it: then its numbers stand beside it, or it is part of a picture."""
+    tags = [(tag, a) for tag, a in Tags(page).found if tag == "svg" and ("class" in a or "role" in a)]
+    told = [a for _, a in tags if "aria-label" in a]
+    assert all(a["role"] in ("img", "group") and len(str(a["aria-label"])) > 20 for a in told)
+    silent = {str(a.get("class")) for _, a in tags if "aria-label" not in a}
+    assert silent <= {"strip", "axis", "mark", "cut"}
+    assert len([a for a in told if a["role"] == "group"]) == 2 * 2, "two planes on each board"
+
+
+def test_references_are_computed_beforehand(page: str) -> None:
+    first, second = re.findall(r"data-choices>(.*?)</script>", page)
+    content = json.loads(first)
+    assert content["labels"][0] == HOSTILE
+    texts = [[row[4] for row in choice["rows"]] for choice in content["choices"]]
+    assert len(texts) == 2, "fine-tuning, and the one that may be the best"
+    assert texts[0][0] == "+10.0 ± 0.0"
+    assert texts[0][0].replace("+", "−") in texts[1]
+    assert [choice["heading"] for choice in json.loads(second)["choices"]] == ["Δ naive", f"Δ {HOSTILE}"]
+
+
+def test_boards_that_say_little(tmp_path: Path) -> None:
+    """A single row; rows that all learnt nothing; no reference: there is an answer, and nothing breaks."""
+    alone, lost = tmp_path / "alone", tmp_path / "lost"
+    store.write(make_result("ewc", 0), alone)
+    for name in ("naive", "ewc"):
+        for seed in range(3):
+            store.write(make_result(name, seed, warnings=["collapsed: x"]), lost)
+    for folder, words in ((alone, "there is no run of fine-tuning"), (lost, "Every row diverged or learnt nothing")):
+        runs, _ = load([folder])
+        text = build(leaderboards(runs), None, runs, [], lambda doing: None)
+        assert words in text
+        Tags(text)
 
 
 def test_every_run_says_how_to_make_it_again() -> None:
@@ -169,94 +183,3 @@ def test_command_line_writes_one_file(folder: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert output.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [path.name for path in output.parent.iterdir()] == ["r.html"]
-
-
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None or importlib.util.find_spec("playwright") is None,
-    reason="needs Chromium (Debian: apt-get install chromium) and playwright",
-)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import Error, sync_playwright
-
-    with sync_playwright() as driver:
-        try:  # containers have little shared memory and no sandbox of their own
-            switches = ["--no-sandbox", "--disable-dev-shm-usage"]
-            opened = driver.chromium.launch(executable_path=CHROMIUM, args=switches)
-        except Error as error:
-            pytest.skip(f"{CHROMIUM} does not start here: {error}")
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def tab(browser: Any, page: str, tmp_path: Path) -> Iterator[Any]:
-    file = tmp_path / "report.html"
-    file.write_text(page, encoding="utf-8")
-    opened = browser.new_page()
-    problems: list[str] = []
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    opened.on("request", lambda request: None if request.url.startswith("file:") else problems.append(request.url))
-    opened.goto(file.as_uri())
-    yield opened
-    opened.close()
-    assert problems == []
-
-
-def names(tab: Any) -> list[str]:
-    return tab.locator("#board1 ~ .scroll table tbody tr:visible td:nth-child(2)").all_inner_texts()  # type: ignore[no-any-return]
-
-
-@needs_browser
-def test_tables_sort_by_mouse_and_keyboard(tab: Any) -> None:
-    before = names(tab)
-    heading = tab.locator("#board1 ~ .scroll table th").nth(3).locator("button")
-    heading.click()
-    assert names(tab) == before[::-1]
-    assert tab.locator("#board1 ~ .scroll table th").nth(3).get_attribute("aria-sort") == "ascending"
-    heading.focus()
-    tab.keyboard.press("Enter")
-    assert names(tab) == before
-
-
-@needs_browser
-def test_filter_leaves_what_matches(tab: Any) -> None:
-    tab.locator("#filter").focus()
-    tab.keyboard.type("ewc")
-    assert names(tab) == ["ewc"]
-    tab.locator("#filter").fill("")
-    assert len(names(tab)) == 3
-
-
-@needs_browser
-def test_hostile_names_do_nothing(tab: Any) -> None:
-    assert tab.title() == "clbench report"
-    assert HOSTILE in names(tab)
-
-
-@needs_browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone_and_dark_mode(tab: Any, scheme: str, tmp_path: Path) -> None:
-    tab.emulate_media(color_scheme=scheme)
-    tab.set_viewport_size({"width": 360, "height": 740})
-    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls down only"
-    paper, ink = tab.evaluate(
-        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
-    )
-    light = {"light": paper, "dark": ink}[scheme]
-    assert min(int(part) for part in light[4:-1].split(",")) > 200
-    assert tab.locator("svg").first.evaluate("e => getComputedStyle(e.querySelector('text')).fill") == ink
-
-
-@needs_browser
-def test_print_unfolds_the_pictures(tab: Any, tmp_path: Path) -> None:
-    folded = tab.locator("section details:not(.run):not([open])").count()
-    assert folded > 0
-    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert tab.locator("section details:not(.run):not([open])").count() == 0
-    tab.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert tab.locator("section details:not(.run):not([open])").count() == folded
-    assert tab.pdf().startswith(b"%PDF")

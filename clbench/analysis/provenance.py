@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from clbench.store import Result, canonical, flat
 
 FLAGS = ("strategy.name", "scenario.name", "model.name", "seed")
 
 
-def command(result: Result) -> str:
-    """Return the command line that repeats a run, every setting named, whatever later defaults are.
+def command(result: Result, seeds: Sequence[int] = ()) -> str:
+    """Return the command line that repeats a run, or it with these ``seeds``; every setting is named, whatever later
+    defaults are.
 
     Settings of a composition's parts and of plugins are named like any others; a ``--plugin`` file must be added by
     hand.
@@ -25,5 +27,5 @@ def command(result: Result) -> str:
                 "--set",
                 f"{key}={value if isinstance(value, str) and value.isidentifier() else canonical(value)}",
             ]
-    words += ["--set", f"seeds=[{result.seed}]"]
+    words += ["--set", f"seeds={canonical(list(seeds or [result.seed]))}"]
     return shlex.join(words)

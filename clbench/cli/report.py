@@ -52,9 +52,10 @@ def report(
     columns = check_metrics(metric or ())
     left_out: list[str] = []
     runs = load_chosen(paths or [Path("results")], scenario, strategy, where, left_out=left_out)
-    boards = leaderboards(runs, Method(columns, interval.value, test.value, None, against, margin / 100))
+    method = Method(columns, interval.value, test.value, None, against, margin / 100)
+    boards = leaderboards(runs, method)
     with for_people().status("making the report") as status:
-        page = build(boards, ranking(boards), runs, left_out, lambda doing: status.update(f"report: {doing}"))
+        page = build(boards, ranking(boards), runs, left_out, lambda doing: status.update(f"report: {doing}"), method)
     try:
         write_text(output, page)
     except OSError as error:
