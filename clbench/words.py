@@ -1,8 +1,8 @@
 """What a unit's documentation says of each of its options, and of what it costs. Nothing is imported.
 
 After the prose a docstring has an entry for each option, 'lam: strength of the penalty.'; entries may follow one
-another on a line. "rate: as for 'mas'." takes that unit's words, "Others as for 'ewc'." those of all options that are left. A
-last paragraph or line 'Cost: …' says what the unit costs beside a run without it.
+another on a line. "rate: as for 'mas'." takes that unit's words, "Others as for 'ewc'." those of all options that are
+left. A last paragraph or line 'Cost: …' says what the unit costs beside a run without it.
 """
 
 from __future__ import annotations
