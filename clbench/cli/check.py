@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clbench.cli import completion
 from clbench.cli.compare import WIDE, Paths, Scenarios, Strategies, Where, load_chosen
 from clbench.cli.output import for_people, for_tables, note
 
@@ -49,7 +50,10 @@ def check(
     where: Where = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="Metric to gate, repeatable. \\[default: average_accuracy, forgetting, learning_accuracy]"),
+        typer.Option(
+            autocompletion=completion.columns,
+            help="Metric to gate, repeatable. \\[default: average_accuracy, forgetting, learning_accuracy]",
+        ),
     ] = None,
     margin: Annotated[
         list[str] | None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clbench.cli import completion
 from clbench.cli.output import for_tables, note
 
 if TYPE_CHECKING:
@@ -78,16 +79,28 @@ Paths = Annotated[
     typer.Argument(help="Result files, folders or patterns; several folders stand side by side. \\[default: results]"),
 ]
 Scenarios = Annotated[
-    list[str] | None, typer.Option(help="Only scenarios of this name; * and ? stand for anything; repeatable.")
+    list[str] | None,
+    typer.Option(
+        autocompletion=completion.scenarios, help="Only scenarios of this name; * and ? stand for anything; repeatable."
+    ),
 ]
-Strategies = Annotated[list[str] | None, typer.Option(help="Only strategies of this name, likewise.")]
+Strategies = Annotated[
+    list[str] | None, typer.Option(autocompletion=completion.strategies, help="Only strategies of this name, likewise.")
+]
 Where = Annotated[
     list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="Only runs with this in their config, e.g. optimizer.lr=0.05; repeatable."),
+    typer.Option(
+        metavar="KEY=VALUE",
+        autocompletion=completion.filtered_keys,
+        help="Only runs with this in their config, e.g. optimizer.lr=0.05; repeatable.",
+    ),
 ]
 
 Columns = Annotated[
-    list[str] | None, typer.Option(help="Column, repeatable; the first one ranks. See 'clbench list metrics'.")
+    list[str] | None,
+    typer.Option(
+        autocompletion=completion.columns, help="Column, repeatable; the first one ranks. See 'clbench list metrics'."
+    ),
 ]
 IntervalKind = Annotated[Interval, typer.Option(help="Student's t, or bootstrap (ten seeds or more).")]
 TestKind = Annotated[
@@ -117,9 +130,16 @@ def compare(
     strategy: Strategies = None,
     where: Where = None,
     metric: Columns = None,
-    sort: Annotated[str | None, typer.Option(help="Column that ranks. \\[default: the first]")] = None,
+    sort: Annotated[
+        str | None, typer.Option(autocompletion=completion.columns, help="Column that ranks. \\[default: the first]")
+    ] = None,
     by: Annotated[
-        str | None, typer.Option(metavar="KEY", help="A leaderboard for each value of a key: model, strategy.lam, …")
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            autocompletion=completion.split_keys,
+            help="A leaderboard for each value of a key: model, strategy.lam, …",
+        ),
     ] = None,
     interval: IntervalKind = Interval.t,
     test: TestKind = Test.moderated,

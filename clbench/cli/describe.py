@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clbench.cli import completion
 from clbench.cli.output import for_tables
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Kind(str, Enum):
 
 def describe(
     kind: Annotated[Kind, typer.Argument(help="Kind of unit.")],
-    name: Annotated[str, typer.Argument(help="Its name, as 'clbench list' shows it.")],
+    name: Annotated[str, typer.Argument(autocompletion=completion.units, help="Its name, as 'clbench list' shows it.")],
     plugin: Annotated[list[Path] | None, typer.Option(help="Python file with more units.")] = None,
 ) -> None:
     """Show what a unit does, where it comes from, and every option with its range and default."""

@@ -32,6 +32,8 @@ class PlansKeys(TyperCommand):
 
 def refuse_keys(ctx: Any, command: TyperCommand, args: list[str], told: Callable[[str, str], str]) -> None:
     """Raise UserError for an option that is none of the command's but a key of a configuration, or its last part."""
+    if ctx.resilient_parsing:  # the shell completes a line that is not yet written
+        return
     own = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     for place, word in enumerate(args):
         name, _, value = word.partition("=")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clbench.cli import completion
 from clbench.cli.output import complain, for_people, note
 from clbench.cli.stopping import gently
 
@@ -74,19 +75,35 @@ class Precision(str, Enum):
 
 
 def run(
-    strategy: Annotated[str | None, typer.Option(help="Name, composition (ewc+er) or import path of a method.")] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=completion.strategies, help="Name, composition (ewc+er) or import path of a method."
+        ),
+    ] = None,
     scenario: Annotated[
-        str | None, typer.Option(help="<family>-<dataset>, e.g. split-mnist. \\[default: split-digits]")
+        str | None,
+        typer.Option(
+            autocompletion=completion.scenarios,
+            help="<family>-<dataset>, e.g. split-mnist. \\[default: split-digits]",
+        ),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="How many (3: seeds 0, 1, 2) or which (0,4,7). \\[default: 1]")
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set any key, e.g. strategy.lam=50; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            autocompletion=completion.assigned_keys,
+            help="Set any key, e.g. strategy.lam=50; repeatable.",
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with the same keys; flags and --set win.")] = None,
-    model: Annotated[str | None, typer.Option(help="Network. \\[default: the scenario's recipe]")] = None,
+    model: Annotated[
+        str | None, typer.Option(autocompletion=completion.models, help="Network. \\[default: the scenario's recipe]")
+    ] = None,
     pretrain: Annotated[
         str | None, typer.Option(help="Begin with features of a dataset, or of a .safetensors file; heads are dropped.")
     ] = None,

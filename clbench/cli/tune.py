@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clbench.cli import completion
 from clbench.cli.output import for_people, note
 from clbench.cli.stopping import gently
 from clbench.cli.sweep import Place
@@ -48,21 +49,35 @@ class Pruner(str, Enum):
 
 
 def tune(
-    strategy: Annotated[str | None, typer.Option(help="Name or composition of a method.")] = None,
-    scenario: Annotated[str | None, typer.Option(help="<family>-<dataset>. \\[default: split-digits]")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(autocompletion=completion.strategies, help="Name or composition of a method.")
+    ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.scenarios, help="<family>-<dataset>. \\[default: split-digits]"),
+    ] = None,
     tasks: Annotated[
         int | None, typer.Option(min=0, help="The first so many choose; 0: all, none is scored. \\[default: 3]")
     ] = None,
     space: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=V,V…", help="Values to try, or LOW..HIGH; repeatable. \\[default: lr and strengths]"),
+        typer.Option(
+            metavar="KEY=V,V…",
+            autocompletion=completion.assigned_keys,
+            help="Values to try, or LOW..HIGH; repeatable. \\[default: lr and strengths]",
+        ),
     ] = None,
     sampler: Annotated[Sampler | None, typer.Option(help="grid: every combination. \\[default: grid]")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="For all samplers but grid. \\[default: 30]")] = None,
     pruner: Annotated[Pruner | None, typer.Option(help="Give trials up that lag behind. \\[default: none]")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of each trial. \\[default: 1]")] = None,
-    metric: Annotated[str | None, typer.Option(help="What chooses. \\[default: average_accuracy]")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(autocompletion=completion.columns, help="What chooses. \\[default: average_accuracy]")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", autocompletion=completion.assigned_keys, help="Set any key."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file; its block 'tune' has the same keys.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for recipe and study.")] = Path(
         "results/tuned"
