@@ -12,11 +12,12 @@ SECTIONS = ("strategy", "scenario", "model")
 
 def strategies(incomplete: str) -> list[str]:
     """Names of strategies; of the part that is being written, in a composition such as 'lwf+e'."""
-    from clbench import registry
+    from clbench import registry, store
 
+    known = registry.strategy.listed
     before, plus, _ = incomplete.rpartition("+")
-    composed = f"{before}{plus}" if plus and not incomplete.endswith("++") else ""
-    return _beginning(incomplete, (f"{composed}{name}" for name in registry.strategy.listed))
+    composed = bool(plus) and all(part in known for part in store.parts(before))
+    return _beginning(incomplete, [*known, *(f"{before}+{name}" for name in known if composed)])
 
 
 def scenarios(incomplete: str) -> list[str]:
