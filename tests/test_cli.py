@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from clbench import store
+from clbench.cli.stopping import gently
 from tests.helpers import make_result
 
 QUICK = ["--set", "epochs=2", "--set", "scenario.samples_per_task=48"]
@@ -231,3 +232,11 @@ def test_main_job_on_real_images(real_data: Path, tmp_path: Path) -> None:
     cifar = clbench(*words, "--scenario", "split-cifar10", *small, cwd=tmp_path)
     assert cifar.returncode == 0, cifar.stderr
     assert json.loads(cifar.stdout)[0]["data"]["official"] is False
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_on_purpose_has_the_shells_exit_code(number: signal.Signals, code: int) -> None:
+    with gently() as stopping:
+        signal.raise_signal(number)
+        assert stopping()
+    assert stopping.error("Stopped.").exit_code == code
