@@ -76,9 +76,11 @@ class CoFinetuning(Strategy):
         if self.mu:
             assert self.head is not None
             self.head.zero_grad()  # a sharpness-aware step has been here before
-            backbone: Any = learner.model.backbone
+            network: Any = learner.model
             x, labels, _ = self.drawn
-            learner.loss = learner.loss + self.mu * functional.cross_entropy(self.head(backbone(x).float()), labels)
+            learner.loss = learner.loss + self.mu * functional.cross_entropy(
+                self.head(network.features(x).float()), labels
+            )
 
     @torch.no_grad()
     def after_update(self, learner: Learner, **kwargs: Any) -> None:

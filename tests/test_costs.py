@@ -16,9 +16,10 @@ from clbench.data.benchmark import kept_for
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import TaskData
 from clbench.engine.kept import Kept, kept, tensors_of
-from clbench.engine.rows import Rows, rows_of
 from clbench.engine.run import Machine, run
 from clbench.engine.state import Known
+from clbench.models.network import Network
+from clbench.models.rows import rows_of
 from tests.helpers import config, run_small, task_data
 from tests.test_strategy_contract import STRATEGIES, VIT, once
 
@@ -148,14 +149,14 @@ def test_samples_of_single_gradients_count() -> None:
 
 
 def test_rows() -> None:
-    backbone = nn.Linear(3, 2)
-    rows = Rows(backbone)
-    backbone(torch.zeros(4, 3))
+    network = Network(nn.Linear(3, 2), nn.Linear(2, 2))
+    network(torch.zeros(4, 3))
+    network.features(torch.zeros(2, 3))
     with torch.no_grad():
-        backbone(torch.zeros(4, 3))
-    with rows.paused():
-        backbone(torch.zeros(4, 3))
-    assert rows.count == 4
+        network(torch.zeros(4, 3))
+    with network.rows.paused():
+        network(torch.zeros(4, 3))
+    assert network.rows.count == 6
     seen: list[int] = []
     vmap(lambda x: seen.append(rows_of(x[None])) or x)(torch.zeros(6, 3))  # type: ignore[func-returns-value]
     assert seen == [6]

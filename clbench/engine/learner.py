@@ -18,9 +18,9 @@ from clbench.data.augment import Augment
 from clbench.data.benchmark import ResidentExperience
 from clbench.data.tensors import BatchLoader, TaskData
 from clbench.engine.optimizers import Sam
-from clbench.engine.rows import Rows
 from clbench.engine.seeding import generator
 from clbench.errors import UserError
+from clbench.models.rows import Rows
 from clbench.strategy import Strategy
 
 Logits = Literal["all", "seen", "current"]
@@ -90,8 +90,8 @@ class ResidentLearner(SupervisedTemplate):
         self.arithmetic = arithmetic
         self.seed = seed
         self.stage_steps = 0
-        backbone: Any = model.backbone
-        self.rows = Rows(backbone)
+        rows: Any = model.rows
+        self.rows: Rows = rows
         self.upstream: TaskData | None = None
         self._outputs = outputs
         self._masked: Tensor | None = None  # [outputs], True where a class is left out

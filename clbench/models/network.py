@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from clbench.avalanche import IncrementalClassifier, MultiTaskModule
+from clbench.models.rows import Rows
 
 Classifier = Literal["single", "growing", "multi"]
 
@@ -19,10 +20,17 @@ class Network(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.classifier = classifier
+        self.rows = Rows()
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return features [n, features] of inputs; whoever trains on them counts."""
+        self.rows.note(x)
+        found: Tensor = self.backbone(x)
+        return found
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits [n, classes] of inputs [n, channels, height, width]."""
-        logits: Tensor = self.classifier(self.backbone(x))
+        logits: Tensor = self.classifier(self.features(x))
         return logits
 
 
@@ -33,6 +41,13 @@ class MultiHeadNetwork(MultiTaskModule):
         super().__init__()
         self.backbone = backbone
         self.classifier = nn.ModuleList(nn.Linear(features, outputs) for _ in range(heads))
+        self.rows = Rows()
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return features [n, features] of inputs; whoever trains on them counts."""
+        self.rows.note(x)
+        found: Tensor = self.backbone(x)
+        return found
 
     def forward(self, x: Tensor, task_labels: Tensor | int | None) -> Any:
         """Return logits [n, outputs] of each sample's own head; without task labels, those of every head by task.
@@ -42,7 +57,7 @@ class MultiHeadNetwork(MultiTaskModule):
         """
         if task_labels is None:  # Avalanche's LwF asks so
             return self.forward_all_tasks(x)
-        features = self.backbone(x)
+        features = self.features(x)
         if isinstance(task_labels, int):
             return self.classifier[task_labels](features)
         everything = torch.stack([head(features) for head in self.classifier], dim=1)

@@ -69,8 +69,9 @@ class LiveProgress(Reporter):
         """Now the length is known: each seed has as many stages."""
         self._stages = stages
         # Set anew, so that seeds that are done already do not count for the speed.
-        before = (self._seed - 1) * stages
-        self._bar.reset(self._task, total=stages * self._seeds, completed=before, what=self._where("begins"))
+        self._bar.reset(
+            self._task, total=stages * self._seeds, completed=(self._seed - 1) * stages, what=self._where("begins")
+        )
 
     def stage_started(self, stage: int, steps: int) -> None:
         """A stage of so many steps begins."""

@@ -6,25 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 
 
 class Rows:
-    """Counts the samples that go through a backbone with gradients enabled, in whatever way a strategy sends them.
+    """Counts the samples that go through a network's features with gradients enabled, however a strategy sends them.
 
     The replayed ones, both passes of a sharpness-aware step, the steps that inputs take, a batch of another dataset:
     all are work. Evaluation and a teacher's answers are computed without gradients. Nothing is asked of the device.
     """
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self) -> None:
         self.count = 0
         self._paused = False
-        backbone.register_forward_hook(self._passed)
 
-    def _passed(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(self, x: Tensor) -> None:
+        """Count a batch. Called by the network itself: a hook would cost each step some per cent."""
         if torch.is_grad_enabled() and not self._paused:
-            self.count += rows_of(inputs[0])
+            self.count += rows_of(x)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
