@@ -143,14 +143,13 @@ def path_of(config: RunConfig) -> Path:
 @dataclass(frozen=True)
 class Row:
     """A method on a base: mean change of each column with its 95 % interval, in pairs of seeds, and whether it is more
-    than luck (paired t-test, p ≤ 0.05 after Holm's correction over the base's methods); training time over the base's.
+    than luck (paired t-test, p ≤ 0.05 after Holm's correction over the base's methods).
     """
 
     base: str
     method: str
     changes: list[Estimate]
     sure: list[bool]
-    cost: float
 
 
 Results = Mapping[tuple[Arm, int], Result]
@@ -170,33 +169,28 @@ def rows_of(results: Results, base: str) -> tuple[list[Estimate], list[Row]]:
     rows = []
     for method, found in values.items():
         changes = [estimate([mine[s] - theirs[s] for s in seeds]) for mine, theirs in zip(found, own, strict=True)]
-        cost = statistics.median(_seconds(results[(base, method), s]) / _seconds(results[(base, ""), s]) for s in seeds)
-        rows.append(Row(base, method, changes, [family[method] <= ALPHA for family in adjusted], cost))
+        rows.append(Row(base, method, changes, [family[method] <= ALPHA for family in adjusted]))
     return [estimate(list(found.values())) for found in own], rows
-
-
-def _seconds(result: Result) -> float:
-    return sum(cost.train_seconds for cost in result.cost)
 
 
 def table(stream: str, results: Results) -> str:
     """A block for each base: its own values, then what every method changes."""
-    header = [stream, *(column.title for column in COLUMNS), "time ×"]
+    header = [stream, *(column.title for column in COLUMNS)]
     lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
     for base in BASES:
         own, rows = rows_of(results, base)
-        lines.append(_line(f"**{base}**", [f"{e.mean:.1f} ± {e.half_width or 0:.1f}" for e in own], 1.0))
+        lines.append(_line(f"**{base}**", [f"{e.mean:.1f} ± {e.half_width or 0:.1f}" for e in own]))
         for row in rows:
             texts = [f"{change.mean:+.1f} ± {change.half_width or 0:.1f}" for change in row.changes]
             cells = [f"**{text}**" if sure else text for text, sure in zip(texts, row.sure, strict=True)]
-            lines.append(_line(f"+ {row.method}", cells, row.cost))
+            lines.append(_line(f"+ {row.method}", cells))
         missed = {method for (found, method), _ in results if found == base} - {"", *(row.method for row in rows)}
-        lines += [f"| + {method} | diverged |" + " |" * len(COLUMNS) for method in sorted(missed)]
+        lines += [f"| + {method} | diverged |" + " |" * (len(COLUMNS) - 1) for method in sorted(missed)]
     return "\n".join(lines) + "\n"
 
 
-def _line(name: str, cells: list[str], cost: float) -> str:
-    return f"| {name} | " + " | ".join(cells) + f" | {cost:.1f} |"
+def _line(name: str, cells: list[str]) -> str:
+    return f"| {name} | " + " | ".join(cells) + " |"
 
 
 def correlation(results: Results) -> str:
@@ -223,8 +217,7 @@ def tell(streams: Sequence[str], seeds: int) -> None:
     """Write tables.md."""
     parts = [
         "Changes against the base in points, mean and 95 % interval over seeds in pairs; bold: p ≤ 0.05 by a paired "
-        "t-test after Holm's correction over the methods of a base. time ×: training seconds against the base's, "
-        "median over seeds, two runs side by side. Made by `python -m tests.bench.generic_features`.\n"
+        "t-test after Holm's correction over the methods of a base. Made by `python -m tests.bench.generic_features`.\n"
     ]
     for stream in streams:
         results = complete(stream, seeds)
