@@ -105,7 +105,7 @@ def _answered(board: Leaderboard, rows: Sequence[Row], method: Method) -> Leader
     """A board with its rows in order and what is to be said of each."""
     column = board.metrics[0]
     lower = better(column) == "lower"
-    placed = sorted(zip(rows, scores(rows), strict=True), key=lambda pair: _order(*pair, lower))
+    placed = sorted(zip(rows, scores(rows), strict=True), key=lambda pair: _order(pair[0], pair[1], lower))
     rows = [row for row, _ in placed]
     entries = [row.entry for row in rows]
     able = [bool(row.values) and not row.entry.spoilt for row in rows]
