@@ -197,6 +197,14 @@ def test_copies_of_a_row_make_nothing_more_certain() -> None:
     assert pool_of([reference, *shifted]) == NO_POOL, "nor rows that differ from it by a constant"
 
 
+def test_of_many_rows_some_pairs_tell_of_spreads_whatever_their_order() -> None:
+    rows = [seeded(row) for row in drawn(90, 4)]
+    pool = pool_of(rows)
+    assert pool == pool_of(rows[::-1])
+    assert pool == pool_of([{seed: value + 0.25 for seed, value in row.items()} for row in rows])
+    assert pool.freedom == pytest.approx(pool_of(rows[:50]).freedom, rel=0.5)
+
+
 def test_rows_that_tell_nothing_of_spreads_do_not_count_as_independent() -> None:
     rows = [seeded(row) for row in drawn(4, 5)]
     short = [{0: 0.3}, {1: 0.2}, *({0: 0.1 + i / 50, 1: 0.3 - i / 70} for i in range(10))]
