@@ -129,9 +129,9 @@ def test_one_seed_one_strategy_no_variance_and_long_names(form: str, tmp_path: P
     done = clbench("compare", tmp_path / "one", "--format", form)
     assert done.exit_code == 0, done.output
     assert "nan" not in done.stdout.lower()
-    put(tmp_path / "two", [0.9, 0.9, 0.9], "ü" * 300)
-    put(tmp_path / "two", [0.9, 0.9, 0.9], "💥 & \\ _ |")
-    for test in ("permutation", "wilcoxon", "t"):
+    put(tmp_path / "two", [0.9] * 10, "ü" * 300)
+    put(tmp_path / "two", [0.8] * 10, "💥 & \\ _ |")
+    for test in ("moderated", "permutation", "max-t", "wilcoxon", "t"):
         for interval in ("t", "bootstrap"):
             words = ["compare", tmp_path / "two", "--format", form, "--test", test, "--interval", interval]
             done = clbench(*words)

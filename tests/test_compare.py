@@ -24,10 +24,12 @@ from clbench.analysis.statistics import estimate
 from clbench.errors import UserError
 from clbench.render import leaderboards as shown
 from clbench.render import tables
+from clbench.render.formats import as_text
 from clbench.store import Result
 from tests.helpers import make_result
 
 GOLDEN = Path(__file__).parent / "golden"
+OTHER = ((0.5, 0.5), (1.0, 0.5), (0.6, 0.9))  # than that of every strategy by default, with which it would be one row
 
 
 def results() -> list[Result]:
@@ -46,7 +48,9 @@ def results() -> list[Result]:
         make_result("redo", seed, [[0.5, 0.5], [1.0, 0.5], [0.5, 0.9]], warnings=("never fired: x",))
         for seed in range(3)
     ]
-    return good + bad + joint + broken + other + learnt_nothing + idle
+    named_anew = [one.model_copy(update={"config": one.config | {"strategy": {"name": "l2"}}}) for one in bad]
+    fewer = [make_result("lwf", seed, [[0.5, 0.5], [1.0, 0.5], [0.62 + 0.1 * seed, 0.7]]) for seed in range(2)]
+    return good + bad + joint + broken + other + learnt_nothing + idle + named_anew + fewer
 
 
 def leaderboards(found: Iterable[Result], columns: Sequence[str] | None = None) -> list[Leaderboard]:
@@ -65,10 +69,13 @@ def test_golden(form: str) -> None:
     if form in ("terminal", "wide"):
         console = Console(width=80 if form == "terminal" else 160, file=io.StringIO(), color_system=None)
         for board in boards:
-            tables.print_table(shown.leaderboard(board, wide=form == "wide"), console)
+            tables.print_table(shown.leaderboard(board), console)
+        console.print(shown.caption(boards), markup=False)
         text = console.file.getvalue()  # type: ignore[attr-defined]
     else:
-        text = shown.as_text(boards, ranking(boards), form)
+        text = as_text(boards, ranking(boards), form)
+    if form == "terminal":
+        assert max(map(len, text.splitlines())) <= 80
     golden = GOLDEN / f"leaderboard.{form}"
     assert rounded(text) == rounded(golden.read_text(encoding="utf-8")), (
         f"if the change is meant, rewrite {golden.name}"
@@ -87,15 +94,22 @@ def test_estimate_is_students_interval() -> None:
 
 def test_best_first_and_diverged_last_without_a_number() -> None:
     board = next(b for b in leaderboards(results()) if b.scenario == "split-digits")
-    assert [entry.strategy for entry in board.entries] == ["joint", "ewc", "naive", "redo", "mas", "si"]
-    diverged = board.entries[-1]
-    assert (diverged.rank, diverged.diverged) == (None, 1)
+    assert [entry.strategy for entry in board.entries] == ["ewc", "redo", "lwf", "mas", "si", "joint", "naive"]
+    assert [entry.role for entry in board.entries] == ["method"] * 5 + ["bound", "control"]
+    assert [entry.rank for entry in board.entries] == [1, 2, 3, None, None, None, None]
+    diverged = board.entries[4]
+    assert (diverged.state, diverged.diverged) == ("diverged", 1)
     assert set(diverged.estimates.values()) == {None}
 
 
 def test_lower_is_better_where_it_is() -> None:
     board = leaderboards(results(), ["forgetting"])[1]
-    assert [entry.strategy for entry in board.entries][:2] == ["ewc", "naive"]
+    assert [entry.strategy for entry in board.entries][:2] == ["ewc", "lwf"]
+    assert [entry.estimates["forgetting"].mean for entry in board.entries[:3] if entry.estimates["forgetting"]] == [
+        pytest.approx(0.09),
+        pytest.approx(0.33),
+        pytest.approx(0.5),
+    ]
 
 
 def test_results_that_must_not_meet_get_boards_of_their_own() -> None:
@@ -116,9 +130,9 @@ def test_results_that_must_not_meet_get_boards_of_their_own() -> None:
 
 def test_settings_that_tell_entries_apart_are_shown() -> None:
     rows = [make_result("ewc", options={"lam": lam}) for lam in (1, 2)]
-    rows.append(make_result("naive"))
+    rows.append(make_result("naive", accuracy=OTHER))
     assert sorted(e.label for e in leaderboards(rows)[0].entries) == ["ewc (lam=1)", "ewc (lam=2)", "naive"]
-    rows = [make_result("ewc"), make_result("naive", settings={"model": {"name": "cnn6"}})]
+    rows = [make_result("ewc"), make_result("naive", accuracy=OTHER, settings={"model": {"name": "cnn6"}})]
     assert sorted(e.label for e in leaderboards(rows)[0].entries) == ["ewc (model.name=mlp)", "naive (model.name=cnn6)"]
 
 
@@ -137,23 +151,27 @@ def test_order_of_results_does_not_matter(shuffler: random.Random) -> None:
 
 def test_a_worse_strategy_does_not_change_the_best() -> None:
     before = leaderboards(results())[1].entries[0]
-    worst = [make_result("worst", seed, [[0.5, 0.5], [0.1, 0.1], [0.0, 0.0]]) for seed in range(3)]
-    assert leaderboards(results() + worst)[1].entries[0] == before
+    worst = [make_result("worst", seed, [[0.5, 0.5], [0.1, 0.1], [0.0, 0.01 * seed]]) for seed in range(3)]
+    after = leaderboards(results() + worst)[1].entries[0]
+    assert (after.label, after.rank, after.may_be_best, after.estimates) == ("ewc", 1, True, before.estimates)
+    assert after.against is not None
+    assert before.against is not None
+    assert after.against.difference == before.against.difference
 
 
 def test_csv_and_json_carry_unrounded_numbers() -> None:
     boards = leaderboards(results())
-    rows = list(csv.DictReader(io.StringIO(shown.as_text(boards, None, "csv"))))
+    rows = list(csv.DictReader(io.StringIO(as_text(boards, None, "csv"))))
     mine = next(r for r in rows if r["strategy"] == "ewc" and r["metric"] == "average_accuracy")
     assert float(mine["mean"]) == pytest.approx(0.955)
-    found = json.loads(shown.as_text(boards, None, "json"))["leaderboards"]
-    assert found[1]["entries"][1]["estimates"]["average_accuracy"]["mean"] == float(mine["mean"])
+    found = json.loads(as_text(boards, None, "json"))["leaderboards"]
+    assert found[1]["entries"][0]["estimates"]["average_accuracy"]["mean"] == float(mine["mean"])
 
 
 def test_names_are_shown_as_text() -> None:
-    text = shown.as_text(leaderboards(results()), None, "markdown")
+    text = as_text(leaderboards(results()), None, "markdown")
     assert r"naive\|&lt;b>" in text
     console = Console(width=100, file=io.StringIO())
     hostile = leaderboards([make_result("[red]x[/red]")])[0]
-    tables.print_table(shown.leaderboard(hostile, wide=False), console)
+    tables.print_table(shown.leaderboard(hostile), console)
     assert "[red]x[/red]" in console.file.getvalue()  # type: ignore[attr-defined]

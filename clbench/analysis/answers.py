@@ -150,7 +150,7 @@ def _seeds_needed(found: Apart, comparisons: int, test: Test) -> int | None:
     """
     from scipy.special import ndtri
 
-    if found.spread is None or found.mean == 0:
+    if found.spread is None or abs(found.mean) <= ROUNDING:
         return None
     able = enough_seeds(
         comparisons, "permutation" if (found.error or 0.0) <= ROUNDING else test

@@ -80,7 +80,7 @@ def _against(board: Leaderboard, methods: Sequence[Entry], unit: Unit) -> list[s
     winners = [entry for entry in better if entry.may_be_best] or better
     parts = []
     if winners:
-        least = math.floor(10 * unit.factor * min(map(_least, winners))) / 10
+        least = math.floor(round(10 * unit.factor * min(map(_least, winners)), 6)) / 10
         by = f" by {_many(least, unit)} or more" if least > 0 else ""
         bests = [entry for entry in methods if entry.may_be_best]
         who = listed(winners) if len(winners) <= SHOWN else f"{len(winners)} methods"
@@ -124,20 +124,25 @@ def _least(entry: Entry) -> float:
 def _difference(entry: Entry, unit: Unit) -> str:
     found = entry.against
     assert found is not None
-    text = f"{unit.factor * found.difference:+.1f}".replace("-", "−")
+    text = signed(unit.factor * found.difference)
     return text if found.half_width is None else f"{text} ± {unit.factor * found.half_width:.1f}"
+
+
+def signed(value: float) -> str:
+    """A number with its sign: '+5.1', '−0.3', '0.0'."""
+    text = f"{value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
 def _needed(opened: Sequence[Entry]) -> str:
     """What would settle what is open."""
-    needed = sorted(e.against.seeds_needed for e in opened if e.against and e.against.seeds_needed)
-    if not needed:
+    known = [(e.against.seeds_needed, e.label) for e in opened if e.against and e.against.seeds_needed]
+    if not known:
         return ""
-    half = needed[(len(needed) - 1) // 2]
-    which = "this" if len(needed) == 1 else "half of them"
-    if half >= MOST_SEEDS:
-        return f"Open is not equal: if differences and spreads stay so, not even {MOST_SEEDS:,} seeds settle {which}."
-    return f"Open is not equal: if differences and spreads stay so, {half:,} seeds settle {which}."
+    half, label = sorted(known)[(len(known) - 1) // 2]
+    which = "half of them" if len(known) > 1 else "this" if len(opened) == 1 else label
+    able = f"not even {MOST_SEEDS:,} seeds would" if half >= MOST_SEEDS else f"{half:,} seeds should"
+    return f"Open is not equal: if differences and spreads stay so, {able} settle {which}."
 
 
 def _controls(board: Leaderboard, methods: Sequence[Entry], lower: bool) -> str:

@@ -14,7 +14,7 @@ from clbench.analysis.ranking import Ranking
 from clbench.analysis.statistics import Estimate, Interval
 from clbench.metrics import METRICS
 from clbench.render import amounts
-from clbench.render.conclusions import Unit, conclusion
+from clbench.render.conclusions import Unit, conclusion, signed
 from clbench.render.tables import Table
 from clbench.store.warnings import KINDS, kinds_of, spoilt
 
@@ -142,12 +142,6 @@ def difference(found: Against | None, column: str) -> str:
     factor = shown_factor(column)
     mean = signed(found.difference * factor)
     return mean if found.half_width is None else f"{mean} ± {found.half_width * factor:.1f}"
-
-
-def signed(value: float) -> str:
-    """A number with its sign: '+5.1', '−0.3', '0.0'."""
-    text = f"{value:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
 def fewer(board: Leaderboard) -> str:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from clbench.store import Result
 
 
-EDGES = 2  # a terminal's table has a space on either side
 SHORT_NAME = 28
 
 
@@ -43,12 +42,14 @@ def fitted(table: Table, width: int) -> Table:
 
     def needs(column: int) -> int:
         cells = [table.header[column], *(row[column] for row in table.rows)]
+        cells += table.blocks.values() if column == 1 else ()
         if column in table.right:
             return max(map(len, cells))
         return max(len(word) for cell in cells for word in cell.split() or [""])
 
     count = len(table.header)
-    while count > table.kept and sum(needs(column) + 1 for column in range(count)) > width - EDGES:
+    widths = [needs(column) + 2 for column in range(count)]  # a space on either side
+    while count > table.kept and sum(widths[:count]) > width:
         count -= 1
     if count == len(table.header):
         return table
@@ -129,7 +130,8 @@ LATEX = {
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "≈": r"$\approx$", "Δ": r"$\Delta$", "λ": r"$\lambda$", "≤": r"$\le$", "×": r"$\times$",
     "–": "--", "−": "$-$", "·": r"$\cdot$", "◆": r"$\blacklozenge$", "★": r"$\bigstar$", "†": r"$\dagger$",
-    "‡": r"$\ddagger$", "≥": r"$\ge$", "\n": " ",
+    "‡": r"$\ddagger$", "≥": r"$\ge$", "\n": " ", "|": r"\textbar{}",
+    "[": "{[}",  # after a line's end it would begin an option
 }  # fmt: skip
 
 
