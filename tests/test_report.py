@@ -37,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(folder: Path) -> str:
     return page_of(folder)
 
+
 class Tags(HTMLParser):
     """Tags and their attributes; a tag that closes none is a mistake."""
 
@@ -96,12 +97,12 @@ def test_every_picture_has_a_text_alternative(page: str) -> None:
 
 
 def test_references_are_computed_beforehand(page: str) -> None:
-    first, second = re.findall(r'data-choices>(.*?)</script>', page)
+    first, second = re.findall(r"data-choices>(.*?)</script>", page)
     content = json.loads(first)
     assert content["labels"][0] == HOSTILE
     texts = [[row[4] for row in choice["rows"]] for choice in content["choices"]]
     assert len(texts) == 2, "fine-tuning, and the one that may be the best"
-    assert texts[0][0] == "+10.0 ± 0.0"
+    assert texts[0][0] == "+10.0 ± 1.8"
     assert texts[0][0].replace("+", "−") in texts[1]
     assert [choice["heading"] for choice in json.loads(second)["choices"]] == ["Δ naive", f"Δ {HOSTILE}"]
 

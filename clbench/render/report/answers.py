@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from clbench.analysis.boards import Entry, Leaderboard, Method
+from clbench.analysis.boards import Entry, Leaderboard, Method, Role
 from clbench.analysis.compare import leaderboards
 from clbench.analysis.overall import AcrossBoards
 from clbench.analysis.runs import Run
@@ -18,6 +18,7 @@ from clbench.render.report.axes import Axis, Tick, around
 
 MOST = 12  # references
 MOST_ROWS = 1500  # of all references together: a page must stay small
+SHAPES: Mapping[Role, str] = {"bound": "squares", "control": "diamonds"}
 STANDS = ("better", "equal", "open", "worse")
 QUICK = ("moderated", "t")  # tests; by others rows are compared with the reference asked for alone
 
@@ -152,3 +153,12 @@ def _groups(board: Leaderboard) -> list[tuple[str, list[int]]]:
         *stands.items(),
         ("diverged or learnt nothing", [place for place, entry in numbered if entry.diverged or entry.spoilt]),
     ]
+
+
+def marks(board: Leaderboard, found: Sequence[Choice]) -> str:
+    """What the marks are that a board's pictures have."""
+    shapes = [f"{shape} are {role}s" for role, shape in SHAPES.items() if board.of_role(role)]
+    cut = any(row and row[3] for choice in found for row in choice.rows)
+    parts = [", ".join(shapes), "an arrow: the interval goes on" if cut else ""]
+    text = "; ".join(part for part in parts if part)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""

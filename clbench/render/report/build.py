@@ -83,6 +83,7 @@ def _section(
         "board": board,
         "sentence": described.sentence(board),
         "choices": choices,
+        "marks": answers.marks(board, choices),
         "data": {"labels": [entry.label for entry in board.entries], "choices": [one.as_data() for one in choices]},
         "table": details.table(board),
         "scatters": _scatters(board),
