@@ -13,8 +13,8 @@ from clbench.analysis.boards import Entry, Leaderboard, Method, Role
 from clbench.analysis.compare import leaderboards
 from clbench.analysis.overall import AcrossBoards
 from clbench.analysis.runs import Run
+from clbench.render.axes import Axis, Tick, around
 from clbench.render.leaderboards import answer, difference, heading, number, shown_factor, state_of
-from clbench.render.report.axes import Axis, Tick, around
 
 MOST = 12  # references
 MOST_ROWS = 1500  # of all references together: a page must stay small
