@@ -23,8 +23,8 @@ def ranks(found: Ranking, width: float) -> Figure:
     axes = figure.subplots()
     axes.set_axis_off()
     narrow = width < 4
-    margin = max(1.0, (0.8 if narrow else 0.35) * (highest - 1))
-    longest = 18 if narrow else 24
+    margin = max(1.0, (1.1 if narrow else 0.35) * (highest - 1))
+    longest = 16 if narrow else 24
     axes.set_xlim(1 - margin, highest + margin)
     bottom = levels + 1 + half
     axes.set_ylim(bottom, -3.2)
