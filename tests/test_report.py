@@ -121,6 +121,16 @@ def test_boards_that_say_little(tmp_path: Path) -> None:
         Tags(text)
 
 
+def test_sections_with_long_titles_are_a_menu(page: str, tmp_path: Path) -> None:
+    for letter in "ab":
+        store.write(make_result("ewc", 0, scenario=f"split-{40 * letter}"), tmp_path)
+    tags = Tags(page_of(tmp_path)).found
+    (navigation,) = [a for tag, a in tags if tag == "nav"]
+    assert "popover" in navigation
+    assert [a for tag, a in tags if tag == "button" and a.get("popovertarget") == navigation["id"]]
+    assert "popover" not in next(a for tag, a in Tags(page).found if tag == "nav")
+
+
 def test_every_run_says_how_to_make_it_again() -> None:
     made = config({"name": "ewc+er", "ewc": {"lam": 1e-5}}, seed=3)
     result = make_result("ewc+er", 3).model_copy(update={"config": made.model_dump(mode="json")})

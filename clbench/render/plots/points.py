@@ -65,7 +65,7 @@ def leaderboard(board: Leaderboard, width: float, notes: Sequence[str]) -> Figur
 
 
 def difference(board: Leaderboard, width: float, notes: Sequence[str]) -> Figure:
-    """Differences to the reference with their intervals: filled where p ≤ 5 % after correction, hollow where open.
+    """Differences to the reference with their intervals: filled where better, worse or equal, hollow where open.
 
     Raises UserError without a reference.
     """
@@ -78,8 +78,8 @@ def difference(board: Leaderboard, width: float, notes: Sequence[str]) -> Figure
         found = entry.against
         if found is None:
             continue
-        told = found.stand in ("better", "worse")
-        colour = INK if not told else BLUE if sign * found.difference > 0 else VERMILION
+        told = found.stand != "open"
+        colour = INK if found.stand in ("open", "equal") else BLUE if sign * found.difference > 0 else VERMILION
         ends = (_times(factor, found.low), _times(factor, found.high))
         lines.append(Line(entry, factor * found.difference, *ends, colour, told, found.stand))
     left = [e for e in board.entries if e.against is None and (e.spoilt or e.diverged)]

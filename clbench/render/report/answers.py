@@ -155,10 +155,12 @@ def _groups(board: Leaderboard) -> list[tuple[str, list[int]]]:
     ]
 
 
-def marks(board: Leaderboard, found: Sequence[Choice]) -> str:
-    """What the marks are that a board's pictures have."""
-    shapes = [f"{shape} are {role}s" for role, shape in SHAPES.items() if board.of_role(role)]
-    cut = any(row and row[3] for choice in found for row in choice.rows)
-    parts = [", ".join(shapes), "an arrow: the interval goes on" if cut else ""]
-    text = "; ".join(part for part in parts if part)
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+def shapes(board: Leaderboard) -> str:
+    """What the shapes of marks mean, of those that a board's pictures have."""
+    text = ", ".join(f"{shape} are {role}s" for role, shape in SHAPES.items() if board.of_role(role))
+    return f"{text.capitalize()}." if text else ""
+
+
+def any_cut(found: Sequence[Choice]) -> bool:
+    """Whether an interval goes beyond the picture."""
+    return any(row and row[3] for choice in found for row in choice.rows)

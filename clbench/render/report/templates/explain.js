@@ -45,6 +45,9 @@ document.addEventListener("mouseout", (event) => {
   if (event.target.closest(`${EXPLAINED}, .about`)) hideSoon();
 });
 document.addEventListener("focusout", hideSoon);
+document.getElementById("sections").addEventListener("click", (event) => {
+  if (event.target.closest("a") && event.currentTarget.popover) event.currentTarget.hidePopover();
+});
 addEventListener("scroll", () => {
   const about = document.querySelector(".about:popover-open");
   if (about && source) lay(about);
