@@ -12,7 +12,7 @@ from clbench.analysis.compare import Method, leaderboards
 from clbench.analysis.runs import run_of
 from clbench.engine.run import metric_values
 from clbench.errors import UserError
-from clbench.render.plots import Scene, draw, points
+from clbench.render.plots import Scene, draw, planes
 from tests.helpers import make_result
 
 
@@ -55,7 +55,7 @@ def test_long_streams_show_what_is_known_of_them() -> None:
     (board,) = leaderboards([run_of(long.model_copy(update={"metrics": values}))])
     assert "online_trend" in board.metrics
     assert "forgetting" not in board.metrics
-    assert points.plane_axes(board) == ("learning_accuracy", "forgetting_first_last")
+    assert planes.plane_axes(board) == ("learning_accuracy", "forgetting_first_last")
 
 
 def test_a_board_without_forgetting_has_no_plane(tmp_path: Path) -> None:

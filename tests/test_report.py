@@ -102,7 +102,7 @@ def test_references_are_computed_beforehand(page: str) -> None:
     assert content["labels"][0] == HOSTILE
     texts = [[row[4] for row in choice["rows"]] for choice in content["choices"]]
     assert len(texts) == 2, "fine-tuning, and the one that may be the best"
-    assert texts[0][0] == "+10.0 ± 0.0"
+    assert texts[0][0] == "+10.0 ± 1.8"
     assert texts[0][0].replace("+", "−") in texts[1]
     assert [choice["heading"] for choice in json.loads(second)["choices"]] == ["Δ naive", f"Δ {HOSTILE}"]
 
@@ -119,6 +119,16 @@ def test_boards_that_say_little(tmp_path: Path) -> None:
         text = build(leaderboards(runs), None, runs, [], lambda doing: None)
         assert words in text
         Tags(text)
+
+
+def test_sections_with_long_titles_are_a_menu(page: str, tmp_path: Path) -> None:
+    for letter in "ab":
+        store.write(make_result("ewc", 0, scenario=f"split-{40 * letter}"), tmp_path)
+    tags = Tags(page_of(tmp_path)).found
+    (navigation,) = [a for tag, a in tags if tag == "nav"]
+    assert "popover" in navigation
+    assert [a for tag, a in tags if tag == "button" and a.get("popovertarget") == navigation["id"]]
+    assert "popover" not in next(a for tag, a in Tags(page).found if tag == "nav")
 
 
 def test_every_run_says_how_to_make_it_again() -> None:

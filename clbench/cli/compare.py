@@ -30,7 +30,7 @@ clbench compare --metric forgetting --metric average_accuracy --format csv > tab
 
 clbench compare --by strategy.lam --where optimizer.name=sgd --test wilcoxon
 
-clbench compare --plot plane.pdf --picture plane"""
+clbench compare --plot answer.pdf --picture difference --width column"""
 SHOWN_NOTES = 10
 WIDE = 120
 
@@ -63,10 +63,18 @@ class Test(str, Enum):
     t = "t"
 
 
+class Width(str, Enum):
+    """Widths of pictures: of a column of a paper (3.3 inches), or of its page (6.8)."""
+
+    column = "column"
+    full = "full"
+
+
 class Picture(str, Enum):
     """Pictures that --plot draws."""
 
     leaderboard = "leaderboard"
+    difference = "difference"
     plane = "plane"
     pareto = "pareto"
     curves = "curves"
@@ -149,6 +157,9 @@ def compare(
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.terminal,
     plot: Annotated[Path | None, typer.Option(help="Draw a picture instead: a .pdf, .svg or .png file.")] = None,
     picture: Annotated[Picture | None, typer.Option(help="What --plot draws. \\[default: leaderboard]")] = None,
+    width: Annotated[
+        Width, typer.Option(help="How wide --plot draws: a paper's column (3.3 in) or its page (6.8 in).")
+    ] = Width.full,
 ) -> None:
     """Say per scenario which methods are better than a reference, and which may be the best, as far as seeds can tell.
 
@@ -180,7 +191,10 @@ def compare(
     boards = analysis.leaderboards(runs, method)
     found = ranking(boards)
     if plot is not None:
-        _draw(plot, (picture or Picture.leaderboard).value, boards, found, runs)
+        from clbench.render.plots import Scene, draw
+
+        for path in draw(plot, (picture or Picture.leaderboard).value, Scene(boards, found, runs, width=width.value)):
+            note(f"wrote {path}")
     elif form is Format.terminal:
         _print(boards, found)
     else:
@@ -242,10 +256,3 @@ def _print(boards: Sequence[Leaderboard], found: Ranking | None) -> None:
         console.print()
         tables.print_table(leaderboards.ranks(found), console)
         console.print(leaderboards.ranks_caption(found), style="dim", markup=False, highlight=False)
-
-
-def _draw(file: Path, picture: str, boards: Sequence[Leaderboard], found: Ranking | None, runs: Sequence[Run]) -> None:
-    from clbench.render.plots import Scene, draw
-
-    for path in draw(file, picture, Scene(boards, found, runs)):
-        note(f"wrote {path}")

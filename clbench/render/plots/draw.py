@@ -1,13 +1,11 @@
-"""One figure for each picture and leaderboard, to a file or as SVG text."""
+"""One figure for each picture and leaderboard, to a file."""
 
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,22 +17,25 @@ from clbench.analysis.ranking import Ranking
 from clbench.analysis.runs import Run
 from clbench.errors import UserError
 from clbench.render.leaderboards import WARNED
-from clbench.render.plots import diagnosis, grids, holding, points
+from clbench.render.plots import diagnosis, grids, holding, planes, points
 from clbench.render.plots.images import backwards
 from clbench.render.plots.ranks import ranks
-from clbench.render.plots.style import INK, WIDTH, shortened, styled
+from clbench.render.plots.style import WIDTHS, styled
 from clbench.store import Result, read
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANELS: dict[str, Callable[[Axes, Leaderboard], None]] = {
+PANELS: dict[str, Callable[[Leaderboard, float, Sequence[str]], Figure]] = {
     "leaderboard": points.leaderboard,
-    "plane": points.plane,
-    "pareto": points.pareto,
+    "difference": points.difference,
+    "plane": planes.plane,
+    "pareto": planes.pareto,
 }
-GRIDS: dict[str, Callable[[str, Sequence[Matrices]], Figure]] = {"curves": grids.curves, "matrix": grids.matrix}
+GRIDS: dict[str, Callable[[str, Sequence[Matrices], float, Sequence[str]], Figure]] = {
+    "curves": grids.curves,
+    "matrix": grids.matrix,
+}
 DIAGNOSES: dict[str, Callable[[str, Sequence[Diagnosis]], Figure]] = {
     "stages": diagnosis.stages,
     "cosines": diagnosis.cosines,
@@ -44,18 +45,24 @@ DIAGNOSES: dict[str, Callable[[str, Sequence[Diagnosis]], Figure]] = {
     "backwards": backwards,
 }
 PICTURES = (*PANELS, *GRIDS, *DIAGNOSES, "ranks", "map")
-SHOWN_ROWS, SHOWN_PANELS, SHOWN_LINES = 40, 24, 8
+SHOWN_ROWS, SHOWN_PANELS, SHOWN_LINES = 70, 24, 8
 FORMATS = (".pdf", ".svg", ".png")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture may show, and how a run's Result is come by."""
+    """What a picture may show, how a run's Result is come by, and how wide a picture is: 'column' or 'full'."""
 
     boards: Sequence[Leaderboard]
     ranking: Ranking | None
     runs: Sequence[Run]
     read: Callable[[Path], Result] = read
+    width: str = "full"
+
+    @property
+    def inches(self) -> float:
+        """The width."""
+        return WIDTHS[self.width]
 
 
 def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
@@ -66,34 +73,25 @@ def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
     if picture == "ranks":
         if scene.ranking is None:
             raise UserError("--picture ranks needs two strategies that are in two or more leaderboards each.")
-        return ranks(scene.ranking)
+        return ranks(scene.ranking, scene.inches)
     assert board is not None
     board = _marked(board)
     if picture == "map":
         runs = [run for group in board.runs_by_entry(scene.runs) for run in group]
         return holding.instability(board.title, maps(runs, scene.read))
-    if picture == "plane" and points.plane_axes(board) is None:
-        raise UserError(
-            f"--picture plane: in {board.title} nothing can be forgotten, or every run has diverged. "
-            "Use --picture pareto or leaderboard."
-        )
-    board = _best(board, SHOWN_PANELS if picture in GRIDS else SHOWN_LINES if picture in DIAGNOSES else SHOWN_ROWS)
+    count = SHOWN_PANELS if picture in GRIDS else SHOWN_LINES if picture in DIAGNOSES else SHOWN_ROWS
+    whole, board = board, _best(board, count)
+    less = len(whole.of_role("method")) - len(board.of_role("method"))
+    notes = [f"Not shown: the last {less} of {len(whole.of_role('method'))} methods."] if less else []
+    if picture in PANELS:
+        return PANELS[picture](board, scene.inches, notes)
     if picture in DIAGNOSES:
-        return DIAGNOSES[picture](board.title, diagnoses(board, scene.runs, scene.read))
-    if picture in GRIDS:
-        found = matrices(board, scene.runs, scene.read)
-        if not found:
-            raise UserError(f"--picture {picture}: every run of {board.title} has diverged.")
-        return GRIDS[picture](board.title, found)
-    from matplotlib.figure import Figure
-
-    rows = len(board.entries)
-    height = 0.9 + 0.22 * rows if picture == "leaderboard" else max(3.2, 0.6 + 0.16 * rows)
-    drawn = Figure(figsize=(WIDTH, height), layout="constrained")
-    axes = drawn.subplots()
-    axes.set_title(shortened(board.title, 80))
-    PANELS[picture](axes, board)
-    return drawn
+        titled = replace(board, setting=", ".join(part for part in (board.setting, *notes) if part))
+        return DIAGNOSES[picture](titled.title, diagnoses(board, scene.runs, scene.read))
+    found = matrices(board, scene.runs, scene.read)
+    if not found:
+        raise UserError(f"--picture {picture}: every run of {board.title} has diverged.")
+    return GRIDS[picture](board.title, found, scene.inches, notes)
 
 
 def _marked(board: Leaderboard) -> Leaderboard:
@@ -103,12 +101,10 @@ def _marked(board: Leaderboard) -> Leaderboard:
 
 
 def _best(board: Leaderboard, count: int) -> Leaderboard:
-    """A board that a picture can hold; its title says what is left out."""
-    if len(board.entries) <= count:
-        return board
-    setting = f"{board.setting}, " if board.setting else ""
-    words = f"{setting}best {count} of {len(board.entries)}"
-    return replace(board, setting=words, entries=board.entries[:count])
+    """A board that a picture can hold: bounds and controls, and as many methods as there is room for, the best."""
+    others = len(board.entries) - len(board.of_role("method"))
+    kept = board.of_role("method")[: max(1, count - others)]
+    return replace(board, entries=[*kept, *board.of_role("bound"), *board.of_role("control")][: max(count, len(kept))])
 
 
 def draw(file: Path, picture: str, scene: Scene) -> list[Path]:
@@ -139,21 +135,3 @@ def write_figures(file: Path, makers: Sequence[Callable[[], Figure]]) -> list[Pa
         except OSError as error:
             raise UserError(f"--plot {target} cannot be written ({error.strerror}). Name another file.") from None
     return files
-
-
-def svg(picture: str, board: Leaderboard | None, scene: Scene, name: str, alternative: str) -> str:
-    """Return a picture as an SVG element for a page: ink in the page's colour, a text alternative, ids of its own."""
-    buffer = io.StringIO()
-    with styled(**{"svg.hashsalt": name}):
-        drawn = figure(picture, board, scene)
-        drawn.patch.set_alpha(0)
-        for axes in drawn.axes:
-            axes.patch.set_alpha(0)
-        drawn.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # Ids such as figure_1 are the same in every picture.
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
-    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(alternative)}" ', 1)

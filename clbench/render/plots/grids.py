@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clbench.analysis.matrices import Matrices
 from clbench.analysis.statistics import Estimate
-from clbench.render.plots.style import INK, SEQUENTIAL, WIDTH, shortened
+from clbench.render.plots.style import INK, SEQUENTIAL, SMALL, headed, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = 4
+COLUMNS = {True: 2, False: 4}  # at the width of a column, of a page
 NUMBERED_TASKS = 5  # up to so many tasks the cells carry numbers
 SHOWN_TASKS = 8
 
 
-def matrix(title: str, found: Sequence[Matrices]) -> Figure:
+def matrix(title: str, found: Sequence[Matrices], width: float, notes: Sequence[str]) -> Figure:
     """Mean R in per cent: a row per stage, a column per task."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
 
     def panel(axes: Axes, one: Matrices, first: bool) -> None:
         means = [[math.nan if cell is None else 100 * cell.mean for cell in row] for row in one.accuracy]
@@ -34,24 +36,34 @@ def matrix(title: str, found: Sequence[Matrices]) -> Figure:
                     if math.isnan(value):
                         continue
                     colour = "black" if value > 55 else "white"
-                    axes.text(task, stage, f"{value:.0f}", ha="center", va="center", fontsize=7, color=colour)
+                    axes.text(task, stage, f"{value:.0f}", ha="center", va="center", fontsize=SMALL, color=colour)
         if first:
-            axes.set_ylabel("after stage")
-            axes.set_xlabel("accuracy on task (%)")
+            axes.set_ylabel("after stage", fontsize=SMALL)
+            axes.set_xlabel("task", fontsize=SMALL)
 
-    return _grid(title, found, panel)
+    figure = _grid(title, found, panel, width, notes)
+    shades = ScalarMappable(Normalize(0, 100), SEQUENTIAL)
+    bar = figure.colorbar(shades, ax=figure.axes, location="bottom", aspect=40, shrink=0.6, pad=0.01)
+    bar.set_label("accuracy on a task (%)", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
+    return figure
 
 
-def curves(title: str, found: Sequence[Matrices]) -> Figure:
-    """Accuracy on each task over stages with its interval, and (dashed) mean forgetting so far."""
+def curves(title: str, found: Sequence[Matrices], width: float, notes: Sequence[str]) -> Figure:
+    """Accuracy on each task over stages with its interval, and (dashed) mean forgetting so far.
+
+    Rows of a single stage have no course.
+    """
+    shown = [one for one in found if len(one.accuracy) > 2] or found
+    left = [one.label for one in found if one not in shown]
+    notes = [*notes, *([f"Not shown: {', '.join(left)} (a single stage)."] if left else [])]
 
     def panel(axes: Axes, one: Matrices, first: bool) -> None:
         import matplotlib
 
         tasks = len(one.accuracy[0])
-        chosen = sorted({round(i * (tasks - 1) / max(SHOWN_TASKS - 1, 1)) for i in range(SHOWN_TASKS)})
         colours = matplotlib.colormaps[SEQUENTIAL]
-        for task in chosen:
+        for task in _chosen(tasks):
             colour = colours(0.9 * task / max(tasks - 1, 1))
             known = {stage: row[task] for stage, row in enumerate(one.accuracy)}
             cells = {stage: cell for stage, cell in known.items() if cell is not None}
@@ -61,10 +73,31 @@ def curves(title: str, found: Sequence[Matrices]) -> Figure:
         axes.set_ylim(-3, 103)
         axes.set_xticks(_ticks(len(one.accuracy)))
         if first:
-            axes.set_ylabel("accuracy (%)\nforgetting (dashed)")
-            axes.set_xlabel("after stage")
+            axes.set_ylabel("accuracy (%)", fontsize=SMALL)
+            axes.set_xlabel("after stage", fontsize=SMALL)
 
-    return _grid(title, found, panel)
+    figure = _grid(title, shown, panel, width, notes)
+    tasks = len(shown[0].accuracy[0])
+    figure.legend(handles=_told(tasks), loc="outside lower left", ncols=4 if width < 4 else 8, fontsize=SMALL)
+    return figure
+
+
+def _chosen(tasks: int) -> list[int]:
+    """At most eight tasks, evenly, with the first and the last."""
+    return sorted({round(i * (tasks - 1) / max(SHOWN_TASKS - 1, 1)) for i in range(SHOWN_TASKS)})
+
+
+def _told(tasks: int) -> list[Any]:
+    """What the lines are."""
+    import matplotlib
+    from matplotlib.lines import Line2D
+
+    colours = matplotlib.colormaps[SEQUENTIAL]
+    lines = [
+        Line2D([], [], color=colours(0.9 * task / max(tasks - 1, 1)), label=f"task {task + 1}")
+        for task in _chosen(tasks)
+    ]
+    return [*lines, Line2D([], [], color=INK, linestyle="--", label="forgetting")]
 
 
 def _band(axes: Axes, x: Sequence[int], values: Sequence[Estimate], colour: object, line: str = "-") -> None:
@@ -75,19 +108,24 @@ def _band(axes: Axes, x: Sequence[int], values: Sequence[Estimate], colour: obje
         axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
-def _grid(title: str, found: Sequence[Matrices], panel: Callable[[Axes, Matrices, bool], None]) -> Figure:
+def _grid(
+    title: str, found: Sequence[Matrices], panel: Callable[[Axes, Matrices, bool], None], width: float,
+    notes: Sequence[str],
+) -> Figure:  # fmt: skip
     from matplotlib.figure import Figure
 
-    rows = math.ceil(len(found) / COLUMNS)
-    columns = min(COLUMNS, len(found))
-    figure = Figure(figsize=(max(WIDTH * columns / COLUMNS, 3), 1.6 * rows + 0.8), layout="constrained")
-    figure.suptitle(shortened(title, 80), x=0.01, ha="left", fontsize=10)
+    columns = min(COLUMNS[width < 4], len(found))
+    rows = math.ceil(len(found) / columns)
+    size = (max(width * columns / COLUMNS[width < 4], 3), 1.2 * rows + 1.0 + 0.12 * len(notes))
+    figure = Figure(figsize=size, layout="constrained")
+    headed(figure, title, notes, size[0])
     grid = figure.subplots(rows, columns, squeeze=False)
     for index, axes in enumerate(grid.flat):
         if index >= len(found):
             axes.remove()
             continue
-        axes.set_title(shortened(found[index].label, 22), fontsize=8)
+        axes.set_title(shortened(found[index].label, 24), fontsize=SMALL)
+        axes.tick_params(labelsize=SMALL)
         panel(axes, found[index], index % columns == 0 and index // columns == rows - 1)
     return figure
 

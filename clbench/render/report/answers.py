@@ -9,15 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from clbench.analysis.boards import Entry, Leaderboard, Method
+from clbench.analysis.boards import Entry, Leaderboard, Method, Role
 from clbench.analysis.compare import leaderboards
 from clbench.analysis.overall import AcrossBoards
 from clbench.analysis.runs import Run
+from clbench.render.axes import Axis, Tick, around
 from clbench.render.leaderboards import answer, difference, heading, number, shown_factor, state_of
-from clbench.render.report.axes import Axis, Tick, around
 
 MOST = 12  # references
 MOST_ROWS = 1500  # of all references together: a page must stay small
+SHAPES: Mapping[Role, str] = {"bound": "squares", "control": "diamonds"}
 STANDS = ("better", "equal", "open", "worse")
 QUICK = ("moderated", "t")  # tests; by others rows are compared with the reference asked for alone
 
@@ -152,3 +153,14 @@ def _groups(board: Leaderboard) -> list[tuple[str, list[int]]]:
         *stands.items(),
         ("diverged or learnt nothing", [place for place, entry in numbered if entry.diverged or entry.spoilt]),
     ]
+
+
+def shapes(board: Leaderboard) -> str:
+    """What the shapes of marks mean, of those that a board's pictures have."""
+    text = ", ".join(f"{shape} are {role}s" for role, shape in SHAPES.items() if board.of_role(role))
+    return f"{text.capitalize()}." if text else ""
+
+
+def any_cut(found: Sequence[Choice]) -> bool:
+    """Whether an interval goes beyond the picture."""
+    return any(row and row[3] for choice in found for row in choice.rows)

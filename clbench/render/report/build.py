@@ -24,6 +24,7 @@ from clbench.render.report import answers, described, details, panels, provenanc
 from clbench.render.report.scatter import COSTS, scatter
 
 SHOWN_PANELS = 60
+IN_A_LINE = 60  # letters of titles; of more the navigation is a menu
 Told = Callable[[str], None]
 
 
@@ -53,6 +54,7 @@ def build(
         version=clbench.__version__,
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         sections=sections,
+        crowded=sum(len(board.title) for board in boards) > IN_A_LINE,
         overall=_overall(boards),
         ranks=None if found is None or not found.tells else _ranks(found),
         configurations=provenance.configurations(boards, runs, results),
@@ -83,6 +85,8 @@ def _section(
         "board": board,
         "sentence": described.sentence(board),
         "choices": choices,
+        "shapes": answers.shapes(board),
+        "arrows": "An arrow: the interval goes on." if answers.any_cut(choices) else "",
         "data": {"labels": [entry.label for entry in board.entries], "choices": [one.as_data() for one in choices]},
         "table": details.table(board),
         "scatters": _scatters(board),

@@ -3,10 +3,15 @@
 // hear by themselves, closes. A mark of a picture says its numbers in the same way.
 const LINGER = 200; // ms in which a pointer may travel from a word to what is said of it
 let leaving = 0;
-function beside(about, source) {
+let source = null;
+function show(about, from) {
   clearTimeout(leaving);
+  source = from;
   if (!about.matches(":popover-open")) about.showPopover();
   Object.assign(about.style, { inset: "auto", margin: "0" });
+  lay(about);
+}
+function lay(about) {
   const at = source.getBoundingClientRect();
   const below = at.bottom + about.offsetHeight + 8 < innerHeight || at.top < about.offsetHeight + 8;
   about.style.left = `${Math.max(8, Math.min(at.left, innerWidth - about.offsetWidth - 8))}px`;
@@ -31,8 +36,8 @@ const EXPLAINED = ".term, .point, .sort[aria-describedby]";
 for (const kind of ["mouseover", "focusin", "click"]) {
   document.addEventListener(kind, (event) => {
     if (event.target.closest(".about")) return clearTimeout(leaving);
-    const source = event.target.closest(EXPLAINED);
-    if (source) beside(explained(source), source);
+    const from = event.target.closest(EXPLAINED);
+    if (from) show(explained(from), from);
     else if (kind === "focusin") hideSoon();
   });
 }
@@ -40,7 +45,13 @@ document.addEventListener("mouseout", (event) => {
   if (event.target.closest(`${EXPLAINED}, .about`)) hideSoon();
 });
 document.addEventListener("focusout", hideSoon);
-addEventListener("scroll", () => document.querySelector(".about:popover-open")?.hidePopover(), { passive: true });
+document.getElementById("sections").addEventListener("click", (event) => {
+  if (event.target.closest("a") && event.currentTarget.popover) event.currentTarget.hidePopover();
+});
+addEventListener("scroll", () => {
+  const about = document.querySelector(".about:popover-open");
+  if (about && source) lay(about);
+}, { passive: true });
 
 // One stop of the Tab key for each table or picture; the arrow keys, Home and End go through it.
 const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, Home: -Infinity, End: Infinity };

@@ -1,4 +1,4 @@
-"""Where numbers lie on a picture of the page: in per cent of its width or height, so that it fits every screen."""
+"""Where numbers lie on a picture, on a page in per cent of its width or height, so that it fits every screen."""
 
 from __future__ import annotations
 
@@ -31,13 +31,22 @@ class Axis:
 
         On a logarithmic axis 1, 2 and 5 of each order, as far as there is room.
         """
-        values = _orders(self.low, self.high, most) if self.log else _round(self.low, self.high, most)
+        values = self.values(most)
         zero = values.index(0.0) if 0.0 in values else 0
         shown = enumerate(values)
-        return [(self.place(v), f"{v:g}".replace("-", "−"), int((n - zero) % 2)) for n, v in shown]
+        return [(self.place(v), text(v), int((n - zero) % 2)) for n, v in shown]
+
+    def values(self, most: int) -> list[float]:
+        """At most so many round numbers between the ends."""
+        return _orders(self.low, self.high, most) if self.log else _round(self.low, self.high, most)
 
     def _scaled(self, value: float) -> float:
         return math.log10(max(value, self.low)) if self.log else value
+
+
+def text(value: float) -> str:
+    """A number at an axis."""
+    return f"{value:g}".replace("-", "−")
 
 
 def around(middles: Sequence[float], ends: Sequence[float], *, zero: bool = False) -> Axis:
