@@ -117,13 +117,13 @@ def test_another_reference_moves_marks_and_says_another_answer(tab: Any) -> None
 
 def test_words_explain_themselves_by_keyboard_and_mouse(tab: Any) -> None:
     about = tab.locator(".about:popover-open")
-    tab.locator(f"{BOARD} .forest .term").first.focus()
+    tab.locator(f"{BOARD} .forest tbody .term").first.focus()
     tab.keyboard.press("ArrowDown")
     assert "Elastic weight consolidation" in about.inner_text()
     assert tab.evaluate("document.activeElement.textContent") == "ewc"
     tab.keyboard.press("Escape")
     assert about.count() == 0
-    tab.locator(f"{BOARD} .forest .term", has_text="naive").hover()
+    tab.locator(f"{BOARD} .forest tbody .term", has_text="naive").hover()
     assert "A control" in about.inner_text()
     about.hover()
     tab.wait_for_timeout(300)
@@ -144,14 +144,16 @@ def test_marks_say_their_numbers(tab: Any) -> None:
 
 
 def test_one_stop_for_each_table_and_picture(tab: Any) -> None:
-    stops = tab.locator(f"{BOARD} .forest .term").evaluate_all("all => all.filter(one => one.tabIndex === 0).length")
+    stops = tab.locator(f"{BOARD} .forest tbody .term").evaluate_all(
+        "all => all.filter(one => one.tabIndex === 0).length"
+    )
     assert stops == 1
 
 
 def test_names_to_a_reader_that_listens(tab: Any) -> None:
     row = tab.locator(f"{BOARD} .forest").get_by_role("row", name="ewc")
     assert row.get_by_role("rowheader").count() == 1
-    about = tab.locator(f"{BOARD} .forest .term", has_text="ewc").get_attribute("aria-describedby")
+    about = tab.locator(f"{BOARD} .forest tbody .term", has_text="ewc").get_attribute("aria-describedby")
     assert tab.locator(f"#{about}").get_attribute("role") == "tooltip"
     assert tab.get_by_label("Compare with").count() == 2
     assert tab.get_by_label("Show", exact=True).get_attribute("id") == "filter"
@@ -203,6 +205,6 @@ def test_without_script_the_answer_tables_and_pictures_are_there(browser: Any, f
     assert tab.locator(f"{BOARD} .forest .strip .mark").first.is_visible()
     unfold(tab, "The whole table")
     assert tab.locator(f"{BOARD} .whole").is_visible()
-    tab.locator(f"{BOARD} .forest .term", has_text="ewc").click()
+    tab.locator(f"{BOARD} .forest tbody .term", has_text="ewc").click()
     assert "Elastic weight consolidation" in tab.locator(".about:visible").inner_text()
     context.close()

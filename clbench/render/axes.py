@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+COSTS = ("samples", "memory", "state", "seconds")  # columns that differ by orders of magnitude
 Tick = tuple[float, str, int]
 BEYOND = 0.35  # of the span of the middles: how far intervals may widen an axis before they are cut
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clbench.analysis.boards import Entry, Leaderboard
 from clbench.analysis.compare import PLANE
 from clbench.errors import UserError
-from clbench.render.axes import Axis, around, of_costs, text
+from clbench.render.axes import COSTS, Axis, around, of_costs, text
 from clbench.render.leaderboards import heading, shown_factor
 from clbench.render.plots.numbers import number
 from clbench.render.plots.points import unit
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COSTS = ("samples", "memory", "state", "seconds")
 LEGEND_LINE = 0.118  # inches
 
 
@@ -47,8 +46,11 @@ def plane(board: Leaderboard, width: float, notes: Sequence[str]) -> Figure:
 
 
 def pareto(board: Leaderboard, width: float, notes: Sequence[str]) -> Figure:
-    """Accuracy against seconds; rows that no other is as good as in all objectives and better in one are filled."""
-    return _numbered(board, "seconds", "average_accuracy", width, notes, "diverged")
+    """Accuracy against the first cost that is known; rows that no other is as good as in all objectives of the front
+    and better in one are filled.
+    """
+    known = [cost for cost in COSTS if any(entry.estimates.get(cost) is not None for entry in board.entries)]
+    return _numbered(board, known[0] if known else "seconds", "average_accuracy", width, notes, "diverged")
 
 
 def _numbered(board: Leaderboard, x: str, y: str, width: float, notes: Sequence[str], why: str) -> Figure:

@@ -20,8 +20,9 @@ from clbench.analysis.overall import across
 from clbench.analysis.ranking import Ranking
 from clbench.analysis.runs import Run
 from clbench.render import leaderboards as texts
+from clbench.render.axes import COSTS
 from clbench.render.report import answers, described, details, panels, provenance
-from clbench.render.report.scatter import COSTS, scatter
+from clbench.render.report.scatter import scatter
 
 SHOWN_PANELS = 60
 IN_A_LINE = 60  # letters of titles; of more the navigation is a menu

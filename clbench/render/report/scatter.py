@@ -7,12 +7,11 @@ from typing import Any
 
 from clbench.analysis.boards import Entry, Leaderboard
 from clbench.analysis.compare import better
-from clbench.render.axes import Axis, around, of_costs
+from clbench.render.axes import COSTS, Axis, around, of_costs
 from clbench.render.leaderboards import heading, number, shown_factor
 
 WIDTH, HEIGHT = 640.0, 380.0  # px: for which names are placed; narrower pictures show none
 LETTER, LINE = 6.6, 14.0  # px: a letter's width, a line's height
-COSTS = ("samples", "memory", "state", "seconds")
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
