@@ -1,0 +1,44 @@
+"""The README's first session, command by command as it stands there, and what it says comes out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def session() -> tuple[list[str], str]:
+    """The commands of the section's first block, and the text of its second."""
+    text = README.read_text(encoding="utf-8")
+    section = text[text.index("## A first session") : text.index("## Runs and their configuration")]
+    commands, shown = re.findall(r"```(?:sh|text)\n(.*?)```", section, flags=re.DOTALL)[:2]
+    return commands.strip().splitlines(), shown
+
+
+def words(text: str) -> str:
+    """A text with its numbers masked and its columns joined: another machine rounds otherwise, and not far off."""
+    return " ".join(re.sub(r"[+−]?\d+(\.\d+)?", "#", text).replace("─", "").split())
+
+
+def test_the_first_session_says_what_the_readme_shows(tmp_path: Path) -> None:
+    commands, shown = session()
+    environment = os.environ | {"COLUMNS": "80", "CLBENCH_OFFLINE": "1"}
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "clbench"
+        done = subprocess.run(
+            [sys.executable, "-m", "clbench", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert words(done.stdout) == words(shown)
+    assert max(map(len, done.stdout.splitlines())) <= 80
