@@ -70,7 +70,7 @@ def make_result(
     seconds: float = 2.0,
     created: str = "2026-01-01T00:00:00+00:00",
     warnings: Sequence[str] = (),
-    role: Role = "method",
+    role: Role | None = None,
     cost: Sequence[store.StageCost] = (),
 ) -> store.Result:
     """A Result that no run made."""
@@ -85,7 +85,7 @@ def make_result(
     rows: list[list[float | None]] = [[float(value) for value in row] for row in accuracy]
     return store.Result(
         run_id=store.digest(configuration),
-        role=role,
+        role=role or _role_here(strategy),
         status=status,
         reason=None if status == "ok" else "the loss became NaN or infinite at step 3 of stage 1",
         created=created,
@@ -105,6 +105,12 @@ def make_result(
         warnings=list(warnings),
         environment={},
     )
+
+
+def _role_here(name: str) -> Role:
+    """What a strategy of this name is in the catalogue; made-up ones are methods."""
+    listed = registry.strategy.listed
+    return listed[name].role if name in listed else "method"
 
 
 def make_stream(family: str, data: cache.Dataset, seed: int = 0, **options: Any) -> Stream:

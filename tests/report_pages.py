@@ -20,7 +20,7 @@ def write_runs(folder: Path, seeds: int = 3) -> None:
     for scenario in ("split-digits", "permuted-digits"):
         for number, name in enumerate(("naive", "ewc", HOSTILE)):
             for seed in range(seeds):
-                end = 0.6 + 0.1 * number + 0.01 * seed * (1 + number % 2)
+                end = 0.6 + 0.1 * number + 0.01 * seed * (1 + number)
                 result = make_result(name, seed, [[0.5, 0.5], [1.0, 0.5], [end, 0.99]], scenario=scenario)
                 store.write(result, folder)
     store.write(make_result("si", 0, [[0.5, 0.5]], status="diverged"), folder)

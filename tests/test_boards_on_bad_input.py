@@ -77,7 +77,7 @@ def test_one_row(tmp_path: Path) -> None:
     put(tmp_path, "ewc", [0.7, 0.71, 0.72])
     text = answered(tmp_path)
     assert "3 seeds. #" in text, "nothing is said where there is nothing to say"
-    assert entries(tmp_path)["ewc"]["may_be_best"] is True
+    assert entries(tmp_path)["ewc"]["may_be_best"] is None, "who has no rival is not the best of anything"
 
 
 def test_all_rows_collapsed(tmp_path: Path) -> None:

@@ -233,8 +233,8 @@ def test_report_shows_stages_where_they_were_measured(folder: Path, tmp_path: Pa
     done = CliRunner().invoke(app, ["report", str(folder), "-o", str(tmp_path / "r.html")])
     assert done.exit_code == 0, done.output
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "board1-stages" in page
-    assert "board1-plane" not in page, "nothing can be forgotten where data only grow"
+    assert "<summary>Units, ranks, weights and gradients over stages</summary>" in page
+    assert "<summary>Stability–plasticity plane</summary>" not in page, "nothing can be forgotten where data only grow"
 
 
 def test_command_line_measures_and_names_stages_that_missed_the_threshold(tmp_path: Path) -> None:

@@ -373,7 +373,7 @@ class TestThroughTheCommandLine:
             assert bool(told) == bool(words), done.output
             if words:
                 assert "◆" not in done.output
-        done = CliRunner().invoke(app, ["compare", str(tmp_path)])
+        done = CliRunner().invoke(app, ["compare", str(tmp_path)], env={"COLUMNS": "160"})
         assert done.exit_code == 0
         (spoilt_row,) = [line for line in done.stdout.splitlines() if "lr=1000.0" in line and "†" in line][:1]
         assert "◆" not in spoilt_row

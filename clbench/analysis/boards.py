@@ -26,7 +26,7 @@ class Entry:
     with it: what happens to one seed belongs to the method, as divergence does, and a mean over the others flatters.
 
     ``rank``: its place among methods, by the first column; bounds and controls have none. ``against`` the board's
-    reference, ``may_be_best`` (of methods; None: a single seed, or no rival), ``way``: the share of the way from
+    reference, ``may_be_best`` (of methods; None: a single seed, or a single row), ``way``: the share of the way from
     fine-tuning to the bound that it covers. ``also``: labels of other strategies whose runs are these, bit for bit,
     each with the kinds of its warnings. ``lacks``: seeds that other rows have and this one has not. ``front``: on one
     of the fronts that were asked for: no other row that may win is as good in all of its objectives and better in one.

@@ -122,10 +122,10 @@ def _answered(board: Leaderboard, rows: Sequence[Row], method: Method) -> Leader
     bests = possible_bests([rows[place].values for place in rivals], question, pool)
     for place, one in zip(places, compared, strict=True):
         entries[place] = replace(entries[place], against=one)
-    alone = len(rivals) == 1  # who has no rival is not the best of anything
+    alone = len(entries) == 1  # and so not the best of anything
     for rank, (place, may) in enumerate(zip(rivals, bests, strict=True), start=1):
         entries[place] = replace(entries[place], rank=rank, may_be_best=None if alone else may)
-    free = [place for place in places if entries[place].role != "bound"] if len(places) > 1 else []
+    free = [place for place in places if entries[place].role != "bound"] if len(entries) > 1 else []
     for number in on_any([entries[place].estimates for place in free], method.fronts, better):
         entries[free[number]] = replace(entries[free[number]], front=True)
     bound = next((place for place in places if entries[place].role == "bound"), None)

@@ -180,13 +180,14 @@ def compare(
     columns = analysis.check_metrics(metric or ())
     if sort:
         columns = analysis.check_metrics([sort, *(columns or analysis.DEFAULT_METRICS)])
+    asked = [[column.strip() for column in one.split(",")] for one in front] if front else [FRONT]
+    fronts = [analysis.check_metrics(columns) for columns in asked]
     runs = load_chosen(paths or [Path("results")], scenario, strategy, where)
     if by is not None:
         check_key("--by", by, runs)
     older = remark(runs)
     if older is not None:
         note(older)
-    fronts = [[column.strip() for column in one.split(",")] for one in front] if front else [FRONT]
     method = analysis.Method(columns, interval.value, test.value, by, against, margin / 100, fronts)
     boards = analysis.leaderboards(runs, method)
     found = ranking(boards)

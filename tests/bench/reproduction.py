@@ -144,14 +144,17 @@ def tell(name: str) -> None:
 def main() -> None:
     """Run what is missing, then write leaderboards and pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", nargs="*", default=list(STUDIES), choices=list(STUDIES))
+    parser.add_argument("studies", nargs="*", metavar="STUDY", help=", ".join(STUDIES))
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     root = prepared()
     if root is None:
         sys.exit("The studies need the real images: set CLBENCH_TEST_DATA or provide ../shared/data.")
-    asked = configs(options.studies, options.seeds)
+    studies = options.studies or list(STUDIES)
+    if unknown := set(studies) - set(STUDIES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; studies are {', '.join(STUDIES)}")
+    asked = configs(studies, options.seeds)
     # with what the network looks like between stages
     left = missing([Job(name, str(c.strategy["name"]), c, FOLDER / name, diagnostics=True) for name, c in asked])
     for number, (job, result) in enumerate(run_all(left, DataPlace.default(root, offline=True), options.jobs), start=1):
@@ -160,7 +163,7 @@ def main() -> None:
         print(
             f"{number}/{len(left)} {job.entry} {job.arm} seed {job.config.seed}: {result.status}, {words}", flush=True
         )
-    for name in options.studies:
+    for name in studies:
         tell(name)
 
 
