@@ -169,7 +169,7 @@ def _dies(child: int, seconds: float, phase: mmap.mmap, seen: Counter[str]) -> b
 
 def killed_sweeps(kills: int) -> Count:
     """kill -9 of a sweep and, by that, of its workers; the same command goes on until all is done."""
-    chance, seeds = random.Random(1), 2 if kills < 5 else 10
+    chance, seeds = random.Random(1), 1 if kills < 5 else 10
     done_between = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
