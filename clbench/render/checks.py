@@ -57,10 +57,10 @@ def caption(check: Check, wide: bool = True) -> str:
     margins = ", ".join(f"{100 * rules.margin(name):g} in {heading(name)}" for name in rules.metrics)
     return (
         f"Mean change over seeds in {POINTS}"
-        + (f", and its lower bound at {1 - rules.alpha:.0%} confidence. " if wide else ". ")
+        + (f", and its lower bound at {100 * (1 - rules.alpha):g} % confidence. " if wide else ". ")
         + f"Worse: below the baseline by more than {margins} (one-sided t-tests paired by seed, variances moderated "
         "over cells, Benjamini and Hochberg's method over all tests: without a drop, at most "
-        f"{rules.alpha:.0%} of checks fail). "
+        f"{100 * rules.alpha:g} % of checks fail). "
         "Unclear: neither that nor its contrary is shown" + ("; --strict makes it fail." if rules.strict else ".")
     )
 

@@ -28,9 +28,10 @@ COLUMNS = {
     "the margin with a probability of 95 %), or open: the seeds cannot tell.",
     "of the way": "How much of the way from fine-tuning to the bound a row covers.",
     "seconds": "Wall-clock time of the whole run.",
-    "samples": "Samples that are kept from earlier tasks.",
-    "memory": "Memory beside the network.",
-    "state": "Numbers that are kept beside the network's weights.",
+    "samples": "Training samples processed: each time one goes through the network with gradients, replay and "
+    "inner steps of a method included.",
+    "memory": "Bytes of samples that a method keeps beside the network; the most at any stage's end.",
+    "state": "Bytes of all else that it keeps, such as anchors, importances and copies; the most at any stage's end.",
 }
 DIFFERENCE = "Difference to the reference, seed by seed, with its interval, as wide as Holm's correction asks."
 

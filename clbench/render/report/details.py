@@ -11,7 +11,8 @@ from clbench.analysis.compare import better
 from clbench.render import leaderboards as texts
 from clbench.store import Result
 
-COST = ["strategy", "prepare, s", "train, s", "evaluate, s", "samples/s", "peak memory, MiB"]
+COUNTED = ("samples", "memory", "state")  # by the run itself, whatever else the machine did
+COST = ["strategy", "prepare, s", "train, s", "evaluate, s", "samples/s", "peak memory, MiB", *COUNTED]
 NOTED = 10  # values of a quantity that are shown whole
 
 
@@ -41,7 +42,7 @@ def _key(text: str) -> float | str:
 
 
 def cost(entries: Sequence[Entry], groups: Sequence[list[Result]]) -> list[tuple[int, list[str]]]:
-    """Mean seconds of each phase, samples per second and peak memory of each row, with its place."""
+    """Mean seconds of each phase, samples per second, peak memory and counted costs of each row, with its place."""
     rows = []
     for place, (entry, group) in enumerate(zip(entries, groups, strict=True)):
         stages = [stage for result in group for stage in result.cost]
@@ -56,6 +57,7 @@ def cost(entries: Sequence[Entry], groups: Sequence[list[Result]]) -> list[tuple
             f"{sum(stage.evaluate_seconds for stage in stages) / n:.2f}",
             f"{sum(stage.samples_per_second for stage in stages) / len(stages):,.0f}",
             f"{max(stage.peak_memory_mib for stage in stages):,.0f}",
+            *(texts.number(entry.estimates.get(column), column) for column in COUNTED),
         ]
         rows.append((place, cells))
     return rows
