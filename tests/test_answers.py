@@ -66,7 +66,7 @@ def plain_moderation(X: NDArray[np.float64]) -> Callable[[float], tuple[float, f
         mixed = s02 if np.isinf(d0) else (d0 * s02 + f * own) / (d0 + f)
         if own > 2 * mixed:
             return own, f
-        return max(own, mixed), max(f, min(d0 + f, f * (k - 2)))
+        return max(own, mixed), max(f, min(d0 + f, f * (k - 1)))
 
     return moderate
 

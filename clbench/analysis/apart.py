@@ -84,15 +84,16 @@ class Apart:
 def pool_of(rows: Sequence[Values]) -> Prior:
     """Return what all pairs of rows say of the spread of a difference.
 
-    k rows have k − 1 independent differences, however many pairs. Rows in step (copies of one row; rows that are the
-    same in all seeds) differ from a third by the same: they count once, as do those of too few seeds not at all.
+    k rows of n seeds leave (k − 1)(n − 1) degrees of freedom beside what a seed does to all, however many pairs, and no
+    difference has more. Rows in step (copies of one row; rows that are the same in all seeds) differ from a third by
+    the same: they count once, as do those of too few seeds not at all.
     """
     distinct = [row for _, row in sorted({_residuals(row): row for row in rows if len(row) > 1}.items())]
     count = len(distinct) * (len(distinct) - 1) // 2
     pairs = islice(combinations(range(len(distinct)), 2), 0, None, max(1, math.ceil(count / POOLED)))
     known = list(_known(distinct, pairs))
     tell = {place for *_, places in known for place in places}
-    return prior([s2 for s2, *_ in known], [freedom for _, freedom, _ in known], independent=len(tell) - 1)
+    return prior([s2 for s2, *_ in known], [freedom for _, freedom, _ in known], independent=len(tell))
 
 
 def _residuals(row: Values) -> tuple[tuple[int, float], ...]:
