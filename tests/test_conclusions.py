@@ -63,7 +63,7 @@ BOARDS: dict[str, tuple[list[list[Run]], str]] = {
     "equal within the margin": (
         [rows("naive", 0.5, 0.001), rows("ewc", 0.501, 0.001), rows("si", 0.5005, 0.001)],
         "3 seeds. The seeds do not tell which of 2 methods is the better; si (+0.1 ± 0.3) and ewc (+0.1 "
-        "± 0.5) are equal to fine-tuning (naive) within 1 point.",
+        "± 0.3) are equal to fine-tuning (naive) within 1 point.",
     ),
     "worse, one of them the better of the two": (
         [rows("naive", 0.8), rows("ewc", 0.5), rows("si", 0.4)],
