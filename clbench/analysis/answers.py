@@ -16,6 +16,7 @@ from typing import Literal
 
 from clbench.analysis.apart import NO_POOL, Apart, Values, apart, pool_of
 from clbench.analysis.joint import joint_p
+from clbench.analysis.moderated import Prior
 from clbench.analysis.significance import ALPHA, POWER, Test, compare, enough_seeds, holm
 from clbench.analysis.statistics import ROUNDING
 
@@ -62,13 +63,18 @@ class Question:
 
 
 def against(
-    rows: Sequence[Values], references: Sequence[int | None], names: Sequence[str], question: Question
+    rows: Sequence[Values],
+    references: Sequence[int | None],
+    names: Sequence[str],
+    question: Question,
+    known: Prior | None = None,
 ) -> list[Against | None]:
     """Compare each row with its reference, given by its place; None: the row is compared with nothing.
 
-    ``names`` are the rows' labels. Every comparison counts for Holm's correction.
+    ``names`` are the rows' labels. Every comparison counts for Holm's correction. ``known``: what the rows say of
+    spreads, if that has been asked before.
     """
-    pool = pool_of(rows) if question.test == "moderated" else NO_POOL
+    pool = (known or pool_of(rows)) if question.test == "moderated" else NO_POOL
     places = [place for place, reference in enumerate(references) if reference is not None]
     pairs = [(rows[place], rows[references[place] or 0]) for place in places]
     found = [apart(mine, other, pool) for mine, other in pairs]

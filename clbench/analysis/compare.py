@@ -18,6 +18,7 @@ from clbench.analysis.labels import differences
 from clbench.analysis.pareto import on_any
 from clbench.analysis.references import FINE_TUNING, named, references, unknown
 from clbench.analysis.relative import RELATIVE, with_relative
+from clbench.analysis.rows import PLANE as PLANE
 from clbench.analysis.rows import Row, of_one_group, scores
 from clbench.analysis.runs import Run, setting
 
@@ -41,8 +42,6 @@ LONG_STREAM_METRICS = (
     "online_trend",
     "seconds",
 )
-# The stability–plasticity plane, by the first of the two forgettings that is known.
-PLANE = ("learning_accuracy", "forgetting", "forgetting_first_last")
 
 
 def better(metric: str) -> str:
@@ -111,14 +110,15 @@ def _answered(board: Leaderboard, rows: Sequence[Row], method: Method) -> Leader
     question = Question(lower, _margin(method.margin, column, rows, able, candidates), method.test)
     places = [place for place, one in enumerate(able) if one]
     moved = {place: number for number, place in enumerate(places)}
+    pool = pool_of([rows[place].values for place in places])  # what is known of spreads, bounds and controls tell too
     compared = against(
         [rows[place].values for place in places],
         [None if told[place] is None else moved[told[place] or 0] for place in places],
         [entries[place].label for place in places],
         question,
+        pool,
     )
     rivals = [place for place in places if entries[place].role == "method"]
-    pool = pool_of([rows[place].values for place in places])  # what is known of spreads, bounds and controls tell too
     bests = possible_bests([rows[place].values for place in rivals], question, pool)
     for place, one in zip(places, compared, strict=True):
         entries[place] = replace(entries[place], against=one)
