@@ -92,7 +92,7 @@ def _against(board: Leaderboard, methods: Sequence[Entry], unit: Unit) -> list[s
     for stand in ("equal", "open", "worse"):
         group = stands[stand]
         if group:
-            who = _joined([f"{e.label} ({_difference(e, unit)})" for e in group])
+            who = joined([f"{e.label} ({_difference(e, unit)})" for e in group])
             than = "" if parts else f" {WITH[stand]} {name}"
             within = f" within {_many(unit.factor * board.margin, unit)}" if stand == "equal" else ""
             parts.append(f"{who if len(group) <= SHOWN else len(group)} {_is(len(group))} {stand}{than}{within}")
@@ -164,13 +164,13 @@ def _lost(entries: Sequence[Entry]) -> str:
         return "Every row diverged, collapsed or is unstable: no number here means anything."
     if len(lost) > SHOWN:
         return f"{len(lost)} rows diverged, collapsed or are unstable, and take no part."
-    names = _joined([f"{entry.label} ({entry.state})" for entry in lost])
+    names = joined([f"{entry.label} ({entry.state})" for entry in lost])
     return f"{names} take{'s' * (len(lost) == 1)} no part."
 
 
 def listed(entries: Sequence[Entry]) -> str:
     """Labels as in a sentence."""
-    return _joined([entry.label for entry in entries])
+    return joined([entry.label for entry in entries])
 
 
 def _few(entries: Sequence[Entry]) -> str:
@@ -178,5 +178,6 @@ def _few(entries: Sequence[Entry]) -> str:
     return listed(entries) if len(entries) <= SHOWN else f"{len(entries)} methods"
 
 
-def _joined(texts: Sequence[str]) -> str:
+def joined(texts: Sequence[str]) -> str:
+    """Words as in a sentence: 'a, b and c'."""
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

@@ -14,7 +14,7 @@ from clbench.analysis.ranking import Ranking
 from clbench.analysis.statistics import Estimate, Interval
 from clbench.metrics import METRICS
 from clbench.render import amounts
-from clbench.render.conclusions import Unit, conclusion, signed
+from clbench.render.conclusions import Unit, conclusion, joined, signed
 from clbench.render.tables import Table
 from clbench.store.warnings import KINDS, kinds_of, spoilt
 
@@ -211,7 +211,7 @@ def caption(boards: Sequence[Leaderboard]) -> str:
             "of the way: from fine-tuning to the bound, which has more than a method may have (all data at once)."
         )
     if any(entry.front for entry in entries):
-        told = ", or of ".join(_listed([*map(heading, objectives)]) for objectives in boards[0].fronts)
+        told = ", or of ".join(joined([*map(heading, objectives)]) for objectives in boards[0].fronts)
         sentences.append(f"{FRONT_MARK} on the Pareto front of {told}.")
     if any("final_test_accuracy" in board.metrics for board in boards):
         sentences.append(
@@ -224,11 +224,6 @@ def caption(boards: Sequence[Leaderboard]) -> str:
             "trend: its rise over the stream."
         )
     return " ".join(sentences)
-
-
-def _listed(words: Sequence[str]) -> str:
-    """Words as in a sentence: 'a, b and c'."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def ranks(found: Ranking) -> Table:
