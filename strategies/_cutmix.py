@@ -28,7 +28,7 @@ class CutMix:
 
     def plan(self, learner: Learner, random: torch.Generator) -> None:
         """Draw an epoch's boxes and partners."""
-        height, width = learner.data.images.shape[-2:]
+        height, width = learner.data.samples.shape[-2:]
         sizes = learner.batch_sizes
         drawn = torch.rand((len(sizes), 4), generator=random, dtype=torch.float64).tolist()
         self._plan = []

@@ -124,7 +124,7 @@ def without_repeats(count: int, batch: int, steps: int, random: torch.Generator)
 
 def batch_of(learner: Learner, memory: TaskData, rows: Tensor) -> Sequence[Tensor]:
     """Inputs, augmented if the run augments, labels and heads of a memory's rows."""
-    images = learner.augmented(memory.images[rows])
+    images = learner.augmented(memory.samples[rows])
     return memory.inputs(images), memory.labels[rows], memory.heads[rows]
 
 

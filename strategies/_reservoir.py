@@ -50,7 +50,7 @@ class Reservoir:
             raw, (_, labels, heads) = learner.raw, learner.mbatch
             if self.data is None:
                 self.data = _empty(self.size, raw, labels, learner.data)
-            self.data.images[places] = raw[entering]
+            self.data.samples[places] = raw[entering]
             self.data.labels[places], self.data.heads[places] = labels[entering], heads[entering]
         return entering, places
 
@@ -61,7 +61,7 @@ class Reservoir:
 
 def _empty(size: int, images: Tensor, labels: Tensor, like: TaskData) -> TaskData:
     places = labels.new_zeros(size)
-    return TaskData(images.new_zeros(size, *images.shape[1:]), places, places.clone(), like.scale, like.shift, None)
+    return TaskData(images.new_zeros(size, *images.shape[1:]), places, places.clone(), like.encode, None)
 
 
 def _last_of_each(slots: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -20,9 +20,9 @@ class AdversarialTraining(Strategy):
     """Adversarial training: each batch is moved by projected gradient ascent to where its loss is higher.
 
     Madry et al. 2018 (arXiv:1706.06083), eq. 2.1; its features transfer better (Utrera et al. 2021, arXiv:2007.05869).
-    ``steps`` steps of 2.5·eps/steps, up the gradient ('l2') or its sign ('linf'), from the image itself, projected to
-    the ball of radius eps and to valid images. Gradients are taken in evaluation mode.
-    eps: radius of the ball, for pixels from 0 to 1.
+    ``steps`` steps of 2.5·eps/steps, up the gradient ('l2') or its sign ('linf'), from the sample itself, projected to
+    the ball of radius eps and to valid samples. Gradients are taken in evaluation mode.
+    eps: radius of the ball, for pixels from 0 to 1; of vectors in standard deviations.
     steps: how many steps of ascent.
     norm: 'l2' or 'linf', the ball's norm.
 
@@ -39,14 +39,15 @@ class AdversarialTraining(Strategy):
         """Move the batch."""
         if not self.eps:
             return
-        scale, shift = 255 * learner.data.scale, learner.data.shift  # input = pixel · scale + shift
+        encode = learner.data.encode
+        scale, low, high = encode.unit, encode.low, encode.high
         clean = learner.mbatch[0]
-        moved = torch.zeros_like(clean)  # in pixels
+        moved = torch.zeros_like(clean)  # in units of the samples' own scale
         with evaluating(learner.model):
             for _ in range(self.steps):
                 gradient = input_gradient(learner, clean + moved * scale) * scale
                 moved = self._projected(moved + 2.5 * self.eps / self.steps * self._direction(gradient))
-                moved = ((clean + moved * scale).clamp(shift, shift + scale) - clean) / scale
+                moved = ((clean + moved * scale).clamp(low, high) - clean) / scale
         learner.mbatch[0] = clean + moved * scale
 
     def _direction(self, gradient: Tensor) -> Tensor:

@@ -81,9 +81,9 @@ class RandomLabelPretrain(Strategy):
     def _spoilt(self, data: TaskData, random: torch.Generator) -> TaskData:
         """Copies of the data with black pixels and random labels out of their own."""
         copied = TaskData.concat([data] * self.copies)
-        kept = torch.rand(copied.images.shape, generator=random) >= self.zeroed
+        kept = torch.rand(copied.samples.shape, generator=random) >= self.zeroed
         classes = data.labels.unique()
         drawn = torch.randint(len(classes), (len(copied),), generator=random)
-        images = copied.images * kept.to(data.images.device)
+        images = copied.samples.masked_fill(~kept.to(data.labels.device), data.encode.blank)
         labels = classes[drawn.to(data.labels.device)]
-        return TaskData(images, labels, copied.heads, data.scale, data.shift, data.head)
+        return TaskData(images, labels, copied.heads, data.encode, data.head)

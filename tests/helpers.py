@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from clbench import metrics, registry, store
 from clbench.config import RunConfig, resolve
 from clbench.data import cache
+from clbench.data.inputs import Pixels
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream
 from clbench.data.tensors import TaskData
@@ -122,7 +123,7 @@ def make_stream(family: str, data: cache.Dataset, seed: int = 0, **options: Any)
 def task_data(images: Tensor, labels: Tensor, head: int | None = 0) -> TaskData:
     """Samples without a dataset; pixel values are the network's input."""
     one, zero = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
-    return TaskData(images, labels, torch.zeros_like(labels), one, zero, head)
+    return TaskData(images, labels, torch.zeros_like(labels), Pixels(one, zero), head)
 
 
 class FakeLearner:

@@ -201,7 +201,7 @@ def test_list_json_is_json(tmp_path: Path) -> None:
 def test_data_status_and_verify(tmp_path: Path) -> None:
     place = {"CLBENCH_CACHE": str(tmp_path / "cache"), "CLBENCH_DATA": str(tmp_path)}
     assert "decoded" in clbench("data", "verify", "digits", cwd=tmp_path, **place).stderr
-    (images,) = (tmp_path / "cache").rglob("train_images.npy")
+    (images,) = (tmp_path / "cache").rglob("train_samples.npy")
     images.write_bytes(images.read_bytes()[:-1] + b"\x01")
     damaged = clbench("data", "verify", cwd=tmp_path, **place)
     assert damaged.returncode == 1

@@ -191,7 +191,7 @@ def test_what_counts_as_kept() -> None:
     optimizer = torch.optim.Adam(network.parameters())
     data = task_data(torch.zeros(5, 1, 2, 2, dtype=torch.uint8), torch.zeros(5, dtype=torch.int64))
     plugin = Keeps(network, data)
-    stream: list[Tensor] = [data.images, data.labels, data.heads, data.scale, data.shift]
+    stream: list[Tensor] = [data.samples, data.labels, data.heads]
     known = Known({}, {}, packages=[__name__.partition(".")[0]])
     found = kept([plugin], known, [*stream, *tensors_of(network, optimizer)])
     assert found == Kept(memory=2 * (4 + 8 + 8) + 2 * 2 * 4, state=10 * 4 + 6 * 4)

@@ -50,7 +50,7 @@ def write_idx(folder: Path, n: int = 20) -> tuple[np.ndarray[Any, Any], np.ndarr
 def test_idx_files_in_torchvision_layout(name: str, folder: str, place: DataPlace) -> None:
     images, labels = write_idx(place.root / folder / "raw")
     data = cache.load(name, place)
-    assert np.array_equal(data.train_images[:, 0], images)
+    assert np.array_equal(data.train_samples[:, 0], images)
     assert np.array_equal(data.train_labels, labels)
     assert data.shape == SOURCES[name].shape
     assert data.official is (False if name == "mnist" else None), "these are not the official images"
@@ -90,7 +90,7 @@ def write_cifar(root: Path, kind: Any, monkeypatch: pytest.MonkeyPatch, classes:
 def test_cifar_batches(name: str, kind: Any, classes: int, place: DataPlace, monkeypatch: pytest.MonkeyPatch) -> None:
     images = write_cifar(place.root, kind, monkeypatch, classes)
     data = cache.load(name, place)
-    assert np.array_equal(data.train_images[:classes], images)
+    assert np.array_equal(data.train_samples[:classes], images)
     assert data.classes[3] == "class 3"
     assert data.official is True
     assert data.coarse == (None if classes == 10 else [c // 5 for c in range(100)])
@@ -130,7 +130,7 @@ def test_image_folder(mode: str, channels: int, place: DataPlace) -> None:
     assert data.shape == (channels, 6, 6)
     assert data.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
     pixels = np.asarray(Image.open(place.root / "insects" / "train" / "ant" / "0.png"))
-    assert np.array_equal(data.train_images[0], pixels[None] if mode == "L" else pixels.transpose(2, 0, 1))
+    assert np.array_equal(data.train_samples[0], pixels[None] if mode == "L" else pixels.transpose(2, 0, 1))
     assert data.official is False
 
 
@@ -171,7 +171,7 @@ def test_resized(place: DataPlace) -> None:
 
 def test_cache_is_memory_mapped_and_kept(place: DataPlace) -> None:
     first = cache.load("digits", place)
-    assert isinstance(first.train_images, np.memmap)
+    assert isinstance(first.train_samples, np.memmap)
     before = (cache.cache_folder("digits", place) / "meta.json").stat().st_mtime_ns
     assert cache.load("digits", place).fingerprint == first.fingerprint
     assert (cache.cache_folder("digits", place) / "meta.json").stat().st_mtime_ns == before
@@ -191,7 +191,7 @@ def test_damaged_cache_is_rebuilt(damage: str, place: DataPlace) -> None:
         case "flip":
             flip(folder / "train_labels.npy")
         case "truncate":
-            (folder / "train_images.npy").write_bytes((folder / "train_images.npy").read_bytes()[:500])
+            (folder / "train_samples.npy").write_bytes((folder / "train_samples.npy").read_bytes()[:500])
         case "no meta":
             (folder / "meta.json").unlink()
         case "bad meta":
@@ -207,7 +207,7 @@ def test_damaged_cache_is_rebuilt(damage: str, place: DataPlace) -> None:
 def test_verify_says_what_it_found_and_repairs(place: DataPlace) -> None:
     assert verify("digits", place).sentence.startswith("decoded")
     assert verify("digits", place).sentence.startswith("sound")
-    flip(cache.cache_folder("digits", place) / "test_images.npy")
+    flip(cache.cache_folder("digits", place) / "test_samples.npy")
     verdict = verify("digits", place)
     assert not verdict.sound
     assert "rebuilt" in verdict.sentence
@@ -267,7 +267,7 @@ def test_real_mnist_is_official_and_real_cifar_is_not(real_data: Path, tmp_path:
     mnist = cache.load("mnist", place)
     assert (mnist.official, len(mnist.train_labels), len(mnist.test_labels)) == (True, 60000, 10000)
     raw = (real_data / "MNIST" / "raw" / "t10k-images-idx3-ubyte").read_bytes()
-    assert mnist.test_images.tobytes() == raw[16:]
+    assert mnist.test_samples.tobytes() == raw[16:]
     found = find("cifar10", place)
     assert found is not None
     assert found.layout == "image folder"

@@ -88,7 +88,7 @@ def test_mean_gradient_is_that_of_all_samples_at_once() -> None:
     fake: Any = FakeLearner(model, data)
     weights = list(model.parameters())
     found = gradients.mean_gradient(fake, data, weights)
-    expected = torch.autograd.grad(nn.functional.cross_entropy(model(data.images), data.labels), weights)
+    expected = torch.autograd.grad(nn.functional.cross_entropy(model(data.samples), data.labels), weights)
     for one, other in zip(found, expected, strict=True):
         assert one is not None
         assert torch.allclose(one, other, atol=1e-6)
@@ -135,7 +135,7 @@ def test_old_data_of_finished_tasks_are_kept_in_equal_parts() -> None:
         watch._begun = {name: p.detach().clone() for name, p in model.named_parameters()}
         watch.after_training_exp(fake)
     assert watch._old is not None
-    counts = [int((watch._old.images[:, 0, 0, 0] == stage).sum()) for stage in range(4)]
+    counts = [int((watch._old.samples[:, 0, 0, 0] == stage).sum()) for stage in range(4)]
     assert sum(counts) == 1000
     assert counts[3] == 250
     assert all(200 < count < 300 for count in counts)

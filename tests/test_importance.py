@@ -123,7 +123,7 @@ def test_exact_fisher_of_logistic_regression_has_its_closed_form() -> None:
 
 def test_sampled_fisher_tends_to_the_exact_one() -> None:
     model, learner, _, labels = problem(linear, n=20)
-    many = task_data(learner.data.images.repeat(500, 1, 1, 1), labels.repeat(500))
+    many = task_data(learner.data.samples.repeat(500, 1, 1, 1), labels.repeat(500))
     exact = Fisher("exact").finish(learner, list(model.parameters()))
     sampled = Fisher("sampled").finish(FakeLearner(model, many), list(model.parameters()))
     torch.testing.assert_close(sampled[0], exact[0], rtol=0.1, atol=0.01)

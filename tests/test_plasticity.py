@@ -125,7 +125,7 @@ def test_dash_smooths_descent_directions_from_oldest_to_newest() -> None:
     start = model[1].weight.detach().clone()
     smoothed = torch.zeros_like(start)
     for part in range(0, 12, 4):
-        x, y = fake.data.images[part : part + 4], fake.data.labels[part : part + 4]
+        x, y = fake.data.samples[part : part + 4], fake.data.labels[part : part + 4]
         loss = nn.functional.cross_entropy(model(x), y)
         (found,) = torch.autograd.grad(loss, [model[1].weight])
         smoothed = 0.8 * smoothed - 0.2 * found

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clbench.avalanche import SupervisedPlugin
 from clbench.data.benchmark import make_benchmark
+from clbench.data.inputs import Pixels
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import ResidentStream
 from clbench.engine.assemble import learner_of, plugins_of, stages_of, stream_of
@@ -101,7 +102,8 @@ class Plain:
         self.multi = any(name.count(".") == 2 and name.startswith("classifier") for name in self.w)
         self.v: dict[str, Tensor] = {}
         data = trained.data[0]
-        self.scale, self.shift = data.scale, data.shift
+        assert isinstance(data.encode, Pixels)
+        self.scale, self.shift = data.encode.scale, data.encode.shift
 
     def logits(self, x: Tensor, heads: Tensor) -> Tensor:
         weight, bias = (self.w[name] for name in self.hidden)
@@ -177,7 +179,7 @@ def follow(trained: Trained, memory: Places, gradient: Callable[[Plain, dict[str
         if not running:
             data = trained.data[number]
             for row, chance in enumerate(chances(len(data), random)):
-                memory.offer((data.images[row], data.labels[row], data.heads[row]), chance)
+                memory.offer((data.samples[row], data.labels[row], data.heads[row]), chance)
     assert not trained.recorded.rows, "every draw was used"
     return plain
 
@@ -239,7 +241,7 @@ def test_er_is_one_loss_over_batch_and_memory(incremental: str, current: bool, m
     follow(trained, memory, both(trained, memory), running=current)
     held = trained.strategy.memory.data
     for place, sample in enumerate(memory.kept):
-        assert torch.equal(held.images[place], sample[0])
+        assert torch.equal(held.samples[place], sample[0])
         assert held.labels[place] == sample[1]
 
 
@@ -270,7 +272,7 @@ def test_der_matches_logits_and_labels_of_two_draws(
 
     follow(trained, memory, gradient, running=True)
     for place, sample in enumerate(memory.kept):
-        assert torch.equal(trained.strategy.memory.data.images[place], sample[0])
+        assert torch.equal(trained.strategy.memory.data.samples[place], sample[0])
         torch.testing.assert_close(trained.strategy.memory.logits[place], sample[3], rtol=1e-5, atol=1e-5)
 
 
@@ -297,9 +299,9 @@ def test_memories_keep_images_as_they_came_and_augment_what_they_replay(
     )
     for stage, other in zip(trained.recorded.stages, naive.recorded.stages, strict=True):
         assert all(torch.equal(step["x"], same["x"]) for step, same in zip(stage, other, strict=True))
-    originals = {image.numpy().tobytes() for data in trained.data for image in data.images}
+    originals = {image.numpy().tobytes() for data in trained.data for image in data.samples}
     assert {image.numpy().tobytes() for images in given for image in images} <= originals
-    assert {image.numpy().tobytes() for image in trained.strategy.memory.data.images} <= originals
+    assert {image.numpy().tobytes() for image in trained.strategy.memory.data.samples} <= originals
 
 
 # The greedy sampler.

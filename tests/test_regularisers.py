@@ -15,6 +15,7 @@ from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clbench.data.inputs import Pixels
 from clbench.data.sources import DataPlace
 from clbench.engine.run import Machine, run
 from clbench.errors import UserError
@@ -250,7 +251,7 @@ def test_adversarial_inputs_are_worse_near_and_valid(norm: Any) -> None:
     torch.manual_seed(0)
     pixels, labels = torch.rand(16, 1, 3, 3), torch.randint(3, (16,))
     learner: Any = Learner(small(nn.Linear(9, 12), nn.ReLU()), pixels, labels)
-    learner.data.scale, learner.data.shift = torch.full((1, 1, 1), 1 / (255 * 0.3)), torch.full((1, 1, 1), -0.5 / 0.3)
+    learner.data.encode = Pixels(torch.full((1, 1, 1), 1 / (255 * 0.3)), torch.full((1, 1, 1), -0.5 / 0.3))
     learner.mbatch[0] = clean = (pixels - 0.5) / 0.3
     AdversarialTraining(eps=0.2, norm=norm).before_forward(learner)
     moved = learner.mbatch[0]
@@ -284,13 +285,13 @@ def test_random_labels_are_learnt_once_from_spoilt_copies() -> None:
     images = torch.full((40, 1, 4, 4), 200, dtype=torch.uint8)
     labels = torch.arange(40) % 2 + 1
     learner: Any = Learner(small(nn.Linear(16, 4)), images.float(), labels)
-    learner.data.images = images
+    learner.data.samples = images
     method = RandomLabelPretrain(copies=3, zeroed=0.25, epochs=1)
     assert method.warnings() == []
     spoilt = method._spoilt(learner.data, torch.Generator().manual_seed(0))
     assert len(spoilt) == 120
-    assert set(spoilt.images.unique().tolist()) == {0, 200}
-    assert float((spoilt.images == 0).float().mean()) == pytest.approx(0.25, abs=0.03)
+    assert set(spoilt.samples.unique().tolist()) == {0, 200}
+    assert float((spoilt.samples == 0).float().mean()) == pytest.approx(0.25, abs=0.03)
     assert set(spoilt.labels.tolist()) == {1, 2}
     assert float((spoilt.labels == labels.repeat(3)).float().mean()) == pytest.approx(0.5, abs=0.15)
     for stage, moves in ((1, False), (0, True)):
@@ -306,7 +307,8 @@ def test_random_labels_are_learnt_until_they_are_fitted() -> None:
     torch.manual_seed(0)
     images = torch.randint(256, (12, 1, 4, 4), dtype=torch.uint8)
     learner: Any = Learner(small(nn.Linear(16, 32), nn.ReLU()), images.float(), torch.arange(12) % 3)
-    learner.data.images, learner.data.scale = images, torch.full((1, 1, 1), 1 / 255)
+    learner.data.samples = images
+    learner.data.encode = Pixels(torch.full((1, 1, 1), 1 / 255), torch.zeros(1, 1, 1))
     method = RandomLabelPretrain(lr=0.5)
     method.before_training_exp(learner)
     assert method.accuracy == 1.0

@@ -132,7 +132,7 @@ def test_balanced_memory_has_as_many_of_each_class() -> None:
     assert memory.data.labels.bincount().tolist() == [6, 6]
     memory.take(stage([2] * 30, first=40), random)
     assert memory.data.labels.bincount().tolist() == [4, 4, 4]
-    assert (memory.data.images.flatten().long() >= 40).tolist() == (memory.data.labels == 2).tolist()
+    assert (memory.data.samples.flatten().long() >= 40).tolist() == (memory.data.labels == 2).tolist()
 
 
 def test_the_same_label_of_another_stage_is_another_class() -> None:
@@ -141,7 +141,7 @@ def test_the_same_label_of_another_stage_is_another_class() -> None:
         memory.take(stage([0] * 9 + [1] * 9, first=18 * number), random)
     assert memory.data is not None
     assert memory.data.labels.bincount().tolist() == [12, 12]
-    assert (memory.data.images.flatten() // 18).bincount().tolist() == [6, 6, 6, 6]
+    assert (memory.data.samples.flatten() // 18).bincount().tolist() == [6, 6, 6, 6]
 
 
 def test_balanced_memory_keeps_its_size_when_there_are_more_classes() -> None:
@@ -158,7 +158,7 @@ def test_balanced_memory_draws_its_samples_by_seed() -> None:
         memory = Memory(10, "balanced")
         memory.take(stage([0] * 100), torch.Generator().manual_seed(seed))
         assert memory.data is not None
-        kept.append(memory.data.images.flatten().tolist())
+        kept.append(memory.data.samples.flatten().tolist())
     assert kept[0] != kept[1]
 
 
@@ -175,7 +175,7 @@ def test_rare_classes_leave_their_places_to_others() -> None:
     memory.take(stage([2] * 30 + [3] * 5, first=32), random)
     counts = memory.data.labels.bincount().tolist()
     assert sorted(counts) == [2, 5, 6, 7]
-    assert len(memory.data.images.unique()) == 20, "no sample twice"
+    assert len(memory.data.samples.unique()) == 20, "no sample twice"
 
 
 def test_per_class_is_no_more_than_that_of_each() -> None:

@@ -115,7 +115,7 @@ def test_random_labels_are_new_for_each_task_on_the_same_images(digits: cache.Da
     stream = make("random-label", digits, tasks=3, images=300, last_task="true")
     resident = ResidentStream(stream, digits, torch.device("cpu"), "unit")
     first, second, last = (resident.train(task) for task in range(3))
-    assert torch.equal(first.images, second.images)
+    assert torch.equal(first.samples, second.samples)
     assert 0.8 < float((first.labels != second.labels).float().mean()) < 0.97  # 9 of 10 by chance
     assert torch.equal(resident.evaluation(1, "test").labels, second.labels), "tested on what it memorises"
     assert torch.equal(last.labels, torch.from_numpy(digits.train_labels[stream.tasks[2].train]))
@@ -201,14 +201,14 @@ def test_rotation_of_an_oblong_image_keeps_its_centre() -> None:
 def test_normalisation(kind: str, low: float, high: float, digits: cache.Dataset) -> None:
     resident = ResidentStream(make("split", digits), digits, torch.device("cpu"), kind)
     data = resident.train(0)
-    x = data.inputs(data.images)
+    x = data.inputs(data.samples)
     assert (float(x.min()), float(x.max())) == (low, high)
 
 
 def test_standard_normalisation_has_mean_0_and_variance_1(digits: cache.Dataset) -> None:
     resident = ResidentStream(make("permuted", digits, tasks=1), digits, torch.device("cpu"), "standard")
     data = resident.train(0)
-    x = data.inputs(data.images)
+    x = data.inputs(data.samples)
     assert float(x.mean()) == pytest.approx(0, abs=1e-5)
     assert float(x.std()) == pytest.approx(1, abs=1e-3)
 
@@ -254,7 +254,7 @@ def test_evaluation_data_are_kept_only_while_there_is_room(
     for task in range(10):
         resident.evaluation(task, "test")
     assert len(resident._kept) == 50_000 // (355 * 64)
-    assert torch.equal(resident.evaluation(9, "test").images, resident.evaluation(9, "test").images)
+    assert torch.equal(resident.evaluation(9, "test").samples, resident.evaluation(9, "test").samples)
 
 
 def test_avalanche_sees_a_benchmark(digits: cache.Dataset) -> None:
@@ -264,7 +264,7 @@ def test_avalanche_sees_a_benchmark(digits: cache.Dataset) -> None:
     assert experience.classes_in_this_experience == [0, 1]
     assert experience.task_labels == [1]
     x, label, task = experience.dataset[0]
-    assert torch.equal(x, experience.data.inputs(experience.data.images[0]))
+    assert torch.equal(x, experience.data.inputs(experience.data.samples[0]))
     assert (label, task) == (int(experience.data.labels[0]), 1)
     assert len(benchmark.streams["test"]) == 5
 

@@ -45,7 +45,7 @@ def learner(model: nn.Module, momentum: float = 0.9) -> Any:
 
 def step(fake: Any) -> None:
     fake.optimizer.zero_grad()
-    nn.functional.cross_entropy(fake.model(fake.data.images), fake.data.labels).backward()
+    nn.functional.cross_entropy(fake.model(fake.data.samples), fake.data.labels).backward()
     fake.optimizer.step()
 
 
@@ -230,7 +230,7 @@ def test_upgd_step_written_out() -> None:
     utilities = [torch.zeros_like(p) for p in model.parameters()]
     for _ in range(3):
         fake.optimizer.zero_grad()
-        nn.functional.cross_entropy(model(fake.data.images), fake.data.labels).backward()
+        nn.functional.cross_entropy(model(fake.data.samples), fake.data.labels).backward()
         gradients = [p.grad.clone() for p in model.parameters()]
         utilities = [
             0.5 * u - 0.5 * g * p.detach() for u, g, p in zip(utilities, gradients, model.parameters(), strict=True)
@@ -467,7 +467,7 @@ def test_half_precision_goes_through_hooks() -> None:
         method.before_training_exp(fake)
         method.pass_begins(fake)
         with torch.autocast("cpu", torch.bfloat16):
-            output = model(fake.data.images)
+            output = model(fake.data.samples)
         method.pass_ends(fake)
         nn.functional.cross_entropy(output.float(), fake.data.labels).backward()
         fake.optimizer.step()

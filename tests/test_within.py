@@ -87,7 +87,7 @@ class Spy(SupervisedPlugin):
             data = test.data
             right = 0
             for place in range(len(data)):
-                logits = model(data.inputs(data.images[place : place + 1]), int(data.heads[place]))
+                logits = model(data.inputs(data.samples[place : place + 1]), int(data.heads[place]))
                 right += int(logits.argmax()) == int(data.labels[place])
             row.append(right / len(data))
         if row:

@@ -89,7 +89,7 @@ class _Samples(torch.utils.data.Dataset[tuple[Tensor, int]]):
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.data.inputs(self.data.images[index]), int(self.data.labels[index])
+        return self.data.inputs(self.data.samples[index]), int(self.data.labels[index])
 
 
 def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], part: str) -> CLScenario:

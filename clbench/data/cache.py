@@ -23,7 +23,7 @@ from clbench.errors import UserError
 from clbench.lock import locked
 
 FORMAT = 2
-PARTS = ("train_images", "train_labels", "test_images", "test_labels")
+PARTS = ("train_samples", "train_labels", "test_samples", "test_labels")
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Dataset:
     """
 
     name: str
-    train_images: np.ndarray[Any, Any]
+    train_samples: np.ndarray[Any, Any]
     train_labels: np.ndarray[Any, Any]
-    test_images: np.ndarray[Any, Any]
+    test_samples: np.ndarray[Any, Any]
     test_labels: np.ndarray[Any, Any]
     classes: list[str]
     coarse: list[int] | None
@@ -49,7 +49,7 @@ class Dataset:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of an image."""
-        channels, height, width = self.train_images.shape[1:]
+        channels, height, width = self.train_samples.shape[1:]
         return channels, height, width
 
 
@@ -161,11 +161,11 @@ def official(name: str, digest: str, read_as: bool | None, image_size: int | Non
 
 def _write(folder: Path, name: str, found: Found, image_size: int | None) -> None:
     raw = found.read()
-    if image_size is not None and raw.train_images.shape[2:] != (image_size, image_size):
+    if image_size is not None and raw.train_samples.shape[2:] != (image_size, image_size):
         raw = _resized(raw, image_size)
     arrays = [getattr(raw, part) for part in PARTS]
     digest = fingerprint(*arrays)
-    pixels = raw.train_images
+    pixels = raw.train_samples
     meta = {
         "name": name,
         "stamp": found.stamp,
@@ -236,4 +236,4 @@ def _resized(raw: RawImages, size: int) -> RawImages:
                 out[row, channel] = np.asarray(picture)
         return out
 
-    return replace(raw, train_images=scale(raw.train_images), test_images=scale(raw.test_images))
+    return replace(raw, train_samples=scale(raw.train_samples), test_samples=scale(raw.test_samples))

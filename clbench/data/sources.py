@@ -28,9 +28,9 @@ class RawImages:
     ``coarse`` maps each class to its superclass, where the release has them.
     """
 
-    train_images: np.ndarray[Any, Any]
+    train_samples: np.ndarray[Any, Any]
     train_labels: np.ndarray[Any, Any]
-    test_images: np.ndarray[Any, Any]
+    test_samples: np.ndarray[Any, Any]
     test_labels: np.ndarray[Any, Any]
     classes: list[str]
     official: bool | None

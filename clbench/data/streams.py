@@ -18,7 +18,7 @@ from clbench.registry import Count, Share
 Incremental = Literal["task", "class", "domain"]
 
 
-class Pixels(Protocol):
+class Change(Protocol):
     """A fixed change of images that makes a task of its own, such as a permutation."""
 
     @property
@@ -65,7 +65,7 @@ class Task:
     test: np.ndarray[Any, Any]
     labels: np.ndarray[Any, Any]
     head: int = 0
-    pixels: Pixels | None = None
+    pixels: Change | None = None
     validation: np.ndarray[Any, Any] | None = None
     train_labels: np.ndarray[Any, Any] | None = None
     memorised: bool = False
@@ -154,7 +154,7 @@ def whole(data: Dataset, classes: int | None) -> Stream:
     return Stream([Task(train, test, labels)], outputs=count, heads=1, incremental="class")
 
 
-def same_classes_stream(data: Dataset, tasks: int, pixels: Callable[[int], Pixels], incremental: Incremental) -> Stream:
+def same_classes_stream(data: Dataset, tasks: int, pixels: Callable[[int], Change], incremental: Incremental) -> Stream:
     """Make a stream in which every task is the whole dataset with its pixels changed by ``pixels(task)``.
 
     domain: the labels stay the same. task: they stay the same and each task has its own head. class: task t's class c

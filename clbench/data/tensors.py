@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from clbench.data.augment import Augment
 from clbench.data.cache import Dataset
-from clbench.data.streams import Permutation, Pixels, Rotation, Stream, Task
+from clbench.data.inputs import Encoder, Pixels
+from clbench.data.streams import Change, Permutation, Rotation, Stream, Task
 
 # Test images of tasks are made once and kept up to this many bytes; long streams make them again.
 KEPT_BYTES = 256 * 2**20
@@ -24,25 +25,25 @@ Batch = list[Tensor]
 
 @dataclass
 class TaskData:
-    """Images of one or several tasks, on the device.
+    """Samples of one or several tasks, on the device.
 
-    images: uint8 [n, channels, height, width]; labels, heads: int64 [n]; scale, shift: float32 [channels, 1, 1],
-    which turn pixel values into network input. ``head`` is the head of all samples, or None if they differ.
+    samples: as they are kept, [n, …] of any one shape (uint8 images [n, channels, height, width], float32 vectors);
+    labels, heads: int64 [n]; ``encode`` turns samples into network input. ``head`` is the head of all samples, or None
+    if they differ.
     """
 
-    images: Tensor
+    samples: Tensor
     labels: Tensor
     heads: Tensor
-    scale: Tensor
-    shift: Tensor
+    encode: Encoder
     head: int | None
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def inputs(self, images: Tensor) -> Tensor:
-        """Normalise uint8 images into float32 network input."""
-        return images.to(torch.float32).mul_(self.scale).add_(self.shift)
+    def inputs(self, samples: Tensor) -> Tensor:
+        """Return network input of raw samples."""
+        return self.encode(samples)
 
     def shared(self, heads: Tensor) -> Tensor | int:
         """The head of all samples, which the host knows, or else a batch's own."""
@@ -54,7 +55,7 @@ class TaskData:
 
     def subset(self, index: Tensor) -> TaskData:
         """Return the samples at the given positions."""
-        return TaskData(self.images[index], self.labels[index], self.heads[index], self.scale, self.shift, self.head)
+        return TaskData(self.samples[index], self.labels[index], self.heads[index], self.encode, self.head)
 
     def drawn(self, count: int | None, random: torch.Generator) -> TaskData:
         """Return at most ``count`` samples, drawn without repeats; all, in order, if there are no more."""
@@ -69,11 +70,10 @@ class TaskData:
             return parts[0]
         heads = {part.head for part in parts}
         return TaskData(
-            torch.cat([part.images for part in parts]),
+            torch.cat([part.samples for part in parts]),
             torch.cat([part.labels for part in parts]),
             torch.cat([part.heads for part in parts]),
-            parts[0].scale,
-            parts[0].shift,
+            parts[0].encode,
             heads.pop() if len(heads) == 1 else None,
         )
 
@@ -123,7 +123,7 @@ class BatchLoader:
         bounds = self._bounds()
         if self.shuffle is None:
             for part in (slice(*bound) for bound in bounds):
-                yield [data.inputs(data.images[part]), data.labels[part], data.heads[part]]
+                yield [data.inputs(data.samples[part]), data.labels[part], data.heads[part]]
             return
         self.order = torch.randperm(len(data), generator=self.shuffle).to(data.labels.device)
         self.position = 0
@@ -133,7 +133,7 @@ class BatchLoader:
             index = self.order[slice(*bounds[self.position])]
             self.position += 1
             self.rows = index
-            images = data.images.index_select(0, index)
+            images = data.samples.index_select(0, index)
             if self.augment is not None:
                 images = self.augment(images)
             labels = data.labels.index_select(0, index)
@@ -152,8 +152,8 @@ class ResidentStream:
         self.stream = stream
         self.device = device
         self.pixels = {
-            "train": _resident(data.train_images, device),
-            "test": _resident(data.test_images, device),
+            "train": _resident(data.train_samples, device),
+            "test": _resident(data.test_samples, device),
         }
         self._labels = {"train": data.train_labels, "test": data.test_labels}
         channels = data.shape[0]
@@ -165,8 +165,9 @@ class ResidentStream:
             "unit": ([1 / 255] * channels, [0.0] * channels),
             "none": ([1.0] * channels, [0.0] * channels),
         }[normalisation]
-        self._scale = torch.tensor(scale, device=device).reshape(-1, 1, 1)
-        self._shift = torch.tensor(shift, device=device).reshape(-1, 1, 1)
+        self.encode = Pixels(
+            torch.tensor(scale, device=device).reshape(-1, 1, 1), torch.tensor(shift, device=device).reshape(-1, 1, 1)
+        )
         self._kept: OrderedDict[tuple[int, str], TaskData] = OrderedDict()
         self._kept_bytes = 0
 
@@ -182,9 +183,9 @@ class ResidentStream:
             chosen = self.stream.tasks[task]
             images, index = chosen.scored(part)
             data = self._make(chosen, index, images)
-            if self._kept_bytes + data.images.nbytes > KEPT_BYTES:
+            if self._kept_bytes + data.samples.nbytes > KEPT_BYTES:
                 return data
-            self._kept_bytes += data.images.nbytes
+            self._kept_bytes += data.samples.nbytes
             self._kept[key] = data
         return self._kept[key]
 
@@ -198,7 +199,7 @@ class ResidentStream:
         chosen = task.labels[self._labels[part][index]] if own is None else own[index]
         labels = torch.from_numpy(chosen).to(self.device)
         heads = torch.full_like(labels, task.head)
-        return TaskData(changed(images, task.pixels), labels, heads, self._scale, self._shift, task.head)
+        return TaskData(changed(images, task.pixels), labels, heads, self.encode, task.head)
 
 
 def _resident(images: np.ndarray[Any, Any], device: torch.device) -> Tensor:
@@ -206,7 +207,7 @@ def _resident(images: np.ndarray[Any, Any], device: torch.device) -> Tensor:
     return torch.from_numpy(np.asarray(images)).to(device)
 
 
-def changed(images: Tensor, pixels: Pixels | None) -> Tensor:
+def changed(images: Tensor, pixels: Change | None) -> Tensor:
     """Apply a task's pixel change to uint8 images [n, channels, height, width]."""
     match pixels:
         case None:

@@ -158,7 +158,7 @@ def outputs_of(learner: Any, data: TaskData) -> tuple[dict[str, Tensor], Tensor]
         if type(module).__name__ in ACTIVATIONS
     ]
     with torch.no_grad(), evaluating(learner.model):
-        features = learner.model.backbone(data.inputs(data.images)).float()
+        features = learner.model.backbone(data.inputs(data.samples)).float()
     for hook in hooks:
         hook.remove()
     return outputs, features

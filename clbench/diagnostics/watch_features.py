@@ -81,9 +81,9 @@ class FeatureWatch(SupervisedPlugin):
             self._due = []
             random = learner.random(f"clones after stage {learner.stage}")
             data = learner.data.drawn(SAMPLES, random)
-            made = {kind: clones(data.images, data.labels, kind, random) for kind in KINDS}
+            made = {kind: clones(data.samples, data.labels, kind, random) for kind in KINDS}
             self.features[-1]["clones"] = {
-                kind: _accuracy(learner, data, images) for kind, images in ({"real": data.images} | made).items()
+                kind: _accuracy(learner, data, images) for kind, images in ({"real": data.samples} | made).items()
             }
 
     def _backwards(self, learner: Any, data: TaskData) -> Measured:
@@ -95,12 +95,12 @@ class FeatureWatch(SupervisedPlugin):
         try:
             x, again = regenerated(learner, data)
             error = float(((x - again).square().sum() / x.square().sum()).nan_to_num(1e30, 1e30, 1e30).clamp_max(1e30))
-            self.pictures = {"inputs": as_pixels(shown.images.float()), "regenerated": as_pixels(again[: len(shown)])}
+            self.pictures = {"inputs": as_pixels(shown.samples.float()), "regenerated": as_pixels(again[: len(shown)])}
         except IrreversibleError:
             pass
-        if first is not None and first.weight[0].numel() == data.images[0].numel():
-            vectors = features.right_vectors(first.weight.detach(), SHOWN).view(-1, *data.images.shape[1:])
-            alike = features.likeness(vectors[: features.VECTORS], data.inputs(data.images))
+        if first is not None and first.weight[0].numel() == data.samples[0].numel():
+            vectors = features.right_vectors(first.weight.detach(), SHOWN).view(-1, *data.samples.shape[1:])
+            alike = features.likeness(vectors[: features.VECTORS], data.inputs(data.samples))
             self.pictures["vectors"] = as_pixels(vectors)
         elif isinstance(first, nn.Conv2d):
             self.pictures["vectors"] = as_pixels(features.right_vectors(first.weight.detach(), SHOWN))
@@ -111,7 +111,7 @@ class FeatureWatch(SupervisedPlugin):
 def regenerated(learner: Any, data: TaskData) -> tuple[Tensor, Tensor]:
     """Inputs, and what the reverse pass makes of them; IrreversibleError where there is none."""
     reversal = Reversal(learner.model)
-    x = data.inputs(data.images)
+    x = data.inputs(data.samples)
     with evaluating(learner.model), reversal.remembering():
         learner.logits(x, data.shared(data.heads))
         return reversal.back().pairs[-1]

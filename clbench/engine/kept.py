@@ -89,7 +89,7 @@ class _Walk:
         if isinstance(value, list | tuple | set | frozenset | deque):
             return [*value]
         if isinstance(value, TaskData):
-            return [value.images, value.labels, value.heads]  # scale and shift are the whole stream's
+            return [value.samples, value.labels, value.heads]  # the encoder is the whole stream's
         if self.known.allows(type(value).__module__) or isinstance(value, torch.optim.Optimizer):
             return [*attributes(value).values()]
         return []

@@ -149,7 +149,7 @@ class ResidentLearner(SupervisedTemplate):
         """Images of the mini-batch as they came, uint8, without those that plugins have put behind them."""
         loader = self._own_loader()
         assert loader.rows is not None
-        return loader.data.images.index_select(0, loader.rows)
+        return loader.data.samples.index_select(0, loader.rows)
 
     @property
     def batch_sizes(self) -> list[int]:

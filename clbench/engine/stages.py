@@ -245,9 +245,9 @@ class Stages:
 
 def parts_of(data: TaskData) -> dict[str, Tensor]:
     """Return the tensors of some samples by name."""
-    return {part: getattr(data, part) for part in ("images", "labels", "heads", "scale", "shift")}
+    return {part: getattr(data, part) for part in ("samples", "labels", "heads")}
 
 
 def bytes_of(data: TaskData) -> int:
     """Return how many bytes samples take, with label and head each."""
-    return int(data.images.nbytes + data.labels.nbytes + data.heads.nbytes)
+    return int(data.samples.nbytes + data.labels.nbytes + data.heads.nbytes)

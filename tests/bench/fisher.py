@@ -21,6 +21,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
 from clbench.data import cache
+from clbench.data.inputs import Pixels
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import TaskData
 from clbench.strategies.ewc import Fisher
@@ -40,7 +41,7 @@ def by_vmap(model: nn.Module, data: TaskData) -> Tensor:
         value: Tensor = functional.log_softmax(logits, 1)[0].gather(0, label[None])[0]
         return value
 
-    found = vmap(grad(likelihood), in_dims=(None, 0, 0), chunk_size=64)(weights, data.inputs(data.images), data.labels)
+    found = vmap(grad(likelihood), in_dims=(None, 0, 0), chunk_size=64)(weights, data.inputs(data.samples), data.labels)
     return torch.cat([value.square().mean(0).flatten() for value in found.values()])
 
 
@@ -62,10 +63,10 @@ def main() -> None:
         sys.exit("The benchmark needs the MNIST images: set CLBENCH_TEST_DATA or provide ../shared/data.")
     mnist = cache.load("mnist", DataPlace.default(root, offline=True))
     images, labels = (
-        torch.from_numpy(part[: options.samples].copy()) for part in (mnist.train_images, mnist.train_labels)
+        torch.from_numpy(part[: options.samples].copy()) for part in (mnist.train_samples, mnist.train_labels)
     )
     data = task_data(images, labels)
-    data.scale = torch.full((1, 1, 1), 1 / 255)
+    data.encode = Pixels(torch.full((1, 1, 1), 1 / 255), torch.zeros(1, 1, 1))
     torch.manual_seed(0)
     layers = [nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, 10)]
     model = nn.Sequential(nn.Flatten(), *layers)

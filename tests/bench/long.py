@@ -72,7 +72,7 @@ def ratios(strategy: str, tasks: int, root: Path) -> list[float]:
     learner, benchmark, data = assembled(config, root)
     torch.set_num_threads(1)
     bare = Bare(
-        *(torch.tensor(part) for part in (data.train_images, data.train_labels, data.test_images, data.test_labels))
+        *(torch.tensor(part) for part in (data.train_samples, data.train_labels, data.test_samples, data.test_labels))
     )
     found: list[float] = []
     for experience, test in zip(benchmark.streams["train"], benchmark.streams["test"], strict=True):

@@ -56,7 +56,7 @@ def ratios(method: str, tasks: int, root: Path) -> list[float]:
     learner, benchmark, data = assembled(config, root)
     torch.set_num_threads(THREADS)
     bare = Bare("ewc" if method == "ewc" else "naive")
-    images = torch.tensor(data.train_images)[:, 0]
+    images = torch.tensor(data.train_samples)[:, 0]
     labels = torch.tensor(data.train_labels).long()
     found = []
     for experience in benchmark.streams["train"]:

@@ -60,7 +60,7 @@ class Recorder(Strategy):
         data = learner.data
         self.tape.random = learner.random
         self.tape.heads = any(name.startswith("classifier.1.") for name, _ in learner.model.named_parameters())
-        inputs = data.inputs(data.images).double()
+        inputs = data.inputs(data.samples).double()
         self.tape.stages.append(Stage(inputs, data.labels, int(data.heads[0]), named(learner)))
 
     def before_training_epoch(self, learner: Any, **kwargs: Any) -> None:

@@ -1,0 +1,63 @@
+"""From samples as they are kept to what a network is given."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Encoder(Protocol):
+    """Turns raw samples [n, …] into network input; one object for all of a stream, fitted to its past alone.
+
+    ``unit``: how far the input moves for one unit of a sample's own scale (a pixel from 0 to 1, a standard deviation);
+    ``low`` and ``high``: where inputs of valid samples lie; all broadcast against one input. ``blank``: the raw value
+    that stands for nothing, a black pixel or a missing number.
+    """
+
+    blank: float
+
+    @property
+    def unit(self) -> Tensor:
+        """Input for one unit."""
+
+    @property
+    def low(self) -> Tensor:
+        """Least input."""
+
+    @property
+    def high(self) -> Tensor:
+        """Greatest input."""
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        """Return float32 network input of raw samples."""
+
+
+class Pixels:
+    """uint8 images [n, channels, height, width] times ``scale`` plus ``shift``, both float32 [channels, 1, 1]."""
+
+    blank = 0.0
+
+    def __init__(self, scale: Tensor, shift: Tensor) -> None:
+        self.scale = scale
+        self.shift = shift
+
+    @property
+    def unit(self) -> Tensor:
+        """From black to white."""
+        return 255 * self.scale
+
+    @property
+    def low(self) -> Tensor:
+        """Black."""
+        return self.shift
+
+    @property
+    def high(self) -> Tensor:
+        """White."""
+        return self.shift + self.unit
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        """Return the normalised images."""
+        return samples.to(torch.float32).mul_(self.scale).add_(self.shift)
