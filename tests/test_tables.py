@@ -124,7 +124,12 @@ def test_groups_by_a_column_or_by_several_of_ones(tmp_path: Path) -> None:
     assert data.groups == ["x", "y", "z"]
     assert data.columns is not None
     assert "where" not in data.columns.categories, "a group is no input"
-    ones = {"left": [1, 0, 0, 1, 1, 0], "right": [0, 1, 1, 0, 0, 1], "label": [0, 1, 0, 1, 0, 1], "x": [1.0] * 6}
+    ones: dict[str, list[Any]] = {
+        "left": [1, 0, 0, 1, 1, 0],
+        "right": [0, 1, 1, 0, 0, 1],
+        "label": [0, 1, 0, 1, 0, 1],
+        "x": [1.0] * 6,
+    }
     data = of(tmp_path, ones, label="label", group=["left", "right"])
     assert data.groups == ["left", "right"]
     assert data.train.groups is not None
@@ -177,7 +182,7 @@ def test_bad_tables_are_told_in_a_sentence(case: str, tmp_path: Path) -> None:
 
 def test_mixed_types_in_a_later_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = 200_000  # more than Arrow looks at before it decides
-    columns = {"x": [1.0] * (rows - 1) + ["many"], "label": [0, 1] * (rows // 2)}
+    columns: dict[str, list[Any]] = {"x": [1.0] * (rows - 1) + ["many"], "label": [0, 1] * (rows // 2)}
     with pytest.raises(UserError, match=r"column 'x' holds numbers, and in a later row 'many'.*data.categories=\[x\]"):
         of(tmp_path, columns, label="label")
     assert of(tmp_path, columns, label="label", categories=["x"]).shape == (1,)

@@ -81,7 +81,7 @@ def beside(file: Path) -> dict[str, Any]:
 
 def checked(options: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return options of ``data`` that are given, validated; UserError that names the key."""
-    from clbench.config import validated
+    from clbench.options import validated
     from clbench.registry import options_model
 
     section = dict(options)
