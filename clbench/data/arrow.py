@@ -127,7 +127,8 @@ def _opened(file: Path, columns: list[str], types: dict[str, pa.DataType], rows:
         with csv.open_csv(file, blocks, _delimiter(file), options) as reader:
             yield from reader
     elif file.name.endswith(".parquet"):
-        with parquet.ParquetFile(file) as table:
+        # without these two Arrow holds in memory all that it has read
+        with parquet.ParquetFile(file, memory_map=True, pre_buffer=False) as table:
             yield from table.iter_batches(rows, columns=columns)
     else:
         for batch in huggingface.batches(file) if file.is_dir() else _stored(file):
