@@ -132,9 +132,6 @@ def _array(file: Path, name: str) -> Array:
         found: Array = np.load(file, mmap_mode="r", allow_pickle=False)
         return found
     except ValueError as error:
-        what = (
-            "holds Python objects, which are never read"
-            if "allow_pickle" in str(error)
-            else f"cannot be read ({error})"
-        )
+        holds_objects = "Python objects" in str(error) or "allow_pickle" in str(error)
+        what = "holds Python objects, which are never read" if holds_objects else f"cannot be read ({error})"
         raise UserError(f"The array '{name}' {what}. Save numbers, dates or text (dtype '<U…').") from None

@@ -39,6 +39,9 @@ def kinds_of(file: Path) -> dict[str, Kind]:
     twice = [name for name, count in Counter(schema.names).items() if count > 1]
     if twice:
         raise UserError(f"{file} has {Counter(schema.names)[twice[0]]} columns named '{twice[0]}'. Rename them.")
+    garbled = [one.name for one in schema if _is_csv(file) and pa.types.is_binary(one.type)]
+    if garbled:
+        raise UserError(f"{file}: the text of column '{garbled[0]}' is not UTF-8. Save the file as UTF-8.")
     kinds: dict[str, Kind] = {}
     for field in schema:
         length = vectors.length_of(field, first)

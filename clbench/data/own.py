@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -122,10 +122,11 @@ def under(name: str, place: DataPlace) -> Own | None:
     return None
 
 
-def names_under(place: DataPlace) -> Iterator[str]:
-    """Yield the names of all data under the data root or its ``tables``, each once, in order."""
+def all_under(place: DataPlace) -> dict[str, Own]:
+    """Return all data under the data root or its ``tables`` by name, in order."""
     roots = [root for root in (place.root, place.root / "tables") if root.is_dir()]
-    yield from sorted({name for root in roots for child in root.iterdir() if (name := _name(child)) is not None})
+    names = sorted({name for root in roots for child in root.iterdir() if (name := _name(child)) is not None})
+    return {name: mine for name in names if (mine := under(name, place)) is not None}
 
 
 def _name(child: Path) -> str | None:

@@ -67,6 +67,6 @@ class Pictures:
     def in_time(self, rows: Array) -> None:
         """Nothing depends on the order of images."""
 
-    def dated(self, rows: Array, times: Array | None, room: Path) -> tuple[Array, list[str]]:
+    def dated(self, rows: Array, times: Array | None, room: Path) -> tuple[Array, None]:
         """Return images as they are: a date is no pixel. A copy on the disk where they are part of another array."""
-        return rows if rows.flags.c_contiguous else taken(rows, np.arange(len(rows)), room), []
+        return rows if rows.flags.c_contiguous else taken(rows, np.arange(len(rows)), room), None

@@ -34,7 +34,7 @@ class Verdict:
 def present(place: DataPlace) -> list[str]:
     """Names of the datasets on disk: the named ones, and a user's own folders, tables and arrays."""
     named = [name for name in SOURCES if _layout(name, place) is not None]
-    return named + [name for name in own.names_under(place) if name not in SOURCES]
+    return named + [name for name in own.all_under(place) if name not in SOURCES]
 
 
 def statuses(place: DataPlace) -> list[Status]:

@@ -160,12 +160,13 @@ class _Reading:
         train, held_out = parts.divided(whole, test, self.room)
         roles = self.roles
         group = " or ".join(roles.group) or None
+        columns = None if numbers is None else Columns(numbers, roles.categories, roles.label, roles.time, group)
         return Raw(
             train,
             held_out,
             classes,
             None,
-            columns=Columns(numbers, roles.categories, roles.label, roles.time, group) if numbers else None,
+            columns=columns,
             groups=[*self.group.number] if group else None,
             calendar=self.calendar,
         )
