@@ -151,7 +151,7 @@ def test_bad_arrays_are_told_in_a_sentence(case: str) -> None:
 
 @pytest.mark.parametrize("names", [("x", "y"), ("X_train", "y_train"), ("train_images", "train_labels"), ("a", "b")])
 def test_npz_is_the_same_as_arrays(names: tuple[str, str], tmp_path: Path) -> None:
-    said = {"label": "b"} if names == ("a", "b") else {}
+    said: dict[str, Any] = {"label": "b"} if names == ("a", "b") else {}
     if said:
         with pytest.raises(UserError, match=r"mine.npz holds a, b, and no 'x'"):
             load(save(tmp_path / "mine.npz", a=X, b=Y), **said)
