@@ -36,6 +36,7 @@ NonNegative = Annotated[float, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 UnitInterval = Annotated[float, Ge(0), Le(1)]
 Share = Annotated[float, Ge(0), Lt(1)]
+Ratio = Annotated[float, Ge(1)]
 Count = Annotated[int, Ge(1)]
 
 

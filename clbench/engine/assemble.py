@@ -11,7 +11,7 @@ from clbench.avalanche import SupervisedPlugin
 from clbench.config import RunConfig, components
 from clbench.data import cache
 from clbench.data.sources import DataPlace
-from clbench.data.streams import Stream, stretch, whole, with_common_options
+from clbench.data.streams import Stream, check_filled, stretch, whole, with_common_options
 from clbench.data.tensors import ResidentStream, TaskData
 from clbench.engine import optimizers, pretrain
 from clbench.engine.learner import Arithmetic, ResidentLearner, Training
@@ -39,7 +39,9 @@ def stream_of(config: RunConfig, place: DataPlace) -> tuple[cache.Dataset, Strea
     skip, keep = options.pop("skip"), options.pop("keep")
     del options["name"], options["normalisation"]
     stream = stretch(scenario_of(config).make(data, config.seed, **options), skip, keep)
-    return data, with_common_options(stream, config.seed, samples, validation)
+    stream = with_common_options(stream, config.seed, samples, validation)
+    check_filled(stream, data, config.evaluate)
+    return data, stream
 
 
 def plugins_of(config: RunConfig) -> list[SupervisedPlugin]:
@@ -140,7 +142,7 @@ def learner_of(
     backbone = declared.make(data.shape, **options)
     if weights is not None:
         pretrain.load(backbone, weights)
-    model = network.build(backbone, data.shape, kind, stream.outputs, stream.heads)
+    model = network.build(backbone, data.shape, kind, stream.outputs, stream.head_outputs)
     for plugin in plugins:
         if isinstance(plugin, Strategy):
             plugin.check(model)

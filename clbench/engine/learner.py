@@ -20,6 +20,7 @@ from clbench.data.tensors import BatchLoader, TaskData
 from clbench.engine.optimizers import Sam
 from clbench.engine.seeding import generator
 from clbench.errors import UserError
+from clbench.models.network import MASKED
 from clbench.models.rows import Rows
 from clbench.strategy import Strategy
 
@@ -34,7 +35,6 @@ STEP_EVENTS = (
     "after_update",
     "after_training_iteration",
 )
-MASKED = -1e9  # finite, so that no method meets 0 · inf
 EVAL_BATCH = 1024
 
 

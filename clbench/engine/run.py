@@ -100,7 +100,10 @@ def run(
     watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
     last = range(1) if stream.common_test else stages[-1]
-    columns = [column_of(stream.tasks[task], data, config.evaluate, task in last) for task in stream.tested]
+    columns = [
+        column_of(task, data, config.evaluate, place in last, stream.head_outputs[task.head])
+        for place, task in ((place, stream.tasks[place]) for place in stream.tested)
+    ]
     return store.Result(
         run_id=config.run_id,
         role=role_of(store.parts(config.strategy["name"])),
@@ -129,7 +132,7 @@ def run(
         seconds=time.perf_counter() - started + trained.before,
         cost=trained.costs,
         diagnostics={"training_loss": watches.losses.losses} | watches.looked,
-        warnings=warnings_of(config, trained, Ending(columns, stream.outputs, learner.answers), plugins),
+        warnings=warnings_of(config, trained, Ending(columns, learner.answers), plugins),
         code=config.code,
         environment=found_here | ({"continued": trained.continued} if trained.continued else {}),
     )
