@@ -142,6 +142,14 @@ class Stream:
         return found
 
     @cached_property
+    def classes_return(self) -> bool:
+        """Whether several tasks have samples of one class, told by its label: class-incremental, borders blurred."""
+        if self.incremental != "class":
+            return False
+        found = [label for task in self.tasks for label in task.classes]
+        return len(set(found)) < len(found)
+
+    @cached_property
     def digest(self) -> str:
         """sha256 (16 hex digits) of everything that makes the stream: indices, label maps, pixel changes."""
         digest = hashlib.sha256(f"{self.outputs} {self.heads} {self.incremental}".encode())

@@ -176,6 +176,7 @@ def learner_of(
         arithmetic=arithmetic,
         seed=config.seed,
         outputs=stream.outputs,
+        classes_return=stream.classes_return,
     )
     return learner, store.ModelInfo(
         parameters=sum(p.numel() for p in model.parameters()),

@@ -85,6 +85,7 @@ class ResidentLearner(SupervisedTemplate):
         arithmetic: Arithmetic,
         seed: int,
         outputs: int,
+        classes_return: bool = False,
     ) -> None:
         self.training = training
         self.arithmetic = arithmetic
@@ -93,6 +94,7 @@ class ResidentLearner(SupervisedTemplate):
         rows: Any = model.rows
         self.rows: Rows = rows
         self.upstream: TaskData | None = None
+        self.classes_return = classes_return
         self._outputs = outputs
         self._masked: Tensor | None = None  # [outputs], True where a class is left out
         self._seen: set[int] = set()

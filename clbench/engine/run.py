@@ -78,7 +78,7 @@ def run(
     stages = stages_of(plugins, stream)
     resident = ResidentStream(stream, data, device, config.scenario["normalisation"])
     benchmark = make_benchmark(resident, stages, config.evaluate)
-    watches = _Watches(config, reporter, machine.diagnostics)
+    watches = _Watches(config, stream, reporter, machine.diagnostics)
     learner, model_info = learner_of(config, stream, data, device, watches.around(plugins), weights)
     other = beside(config, plugins, machine.place, data.shape, device)
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
@@ -168,12 +168,13 @@ def _pretraining(machine: Machine, device: torch.device, reporter: Reporter) -> 
 class _Watches:
     """The engine's own plugins."""
 
-    def __init__(self, config: RunConfig, reporter: Reporter, diagnostics: bool) -> None:
+    def __init__(self, config: RunConfig, stream: Stream, reporter: Reporter, diagnostics: bool) -> None:
         self.reporter = reporter
         self.losses = DivergenceWatch(reporter)
         self.answers = AnswerWatch(config.until_train_accuracy)
         self.diagnostics: list[Diagnostics | FeatureWatch] = [Diagnostics(), FeatureWatch()] if diagnostics else []
-        self.within = None if config.evaluate_steps is None else WithinWatch(config.evaluate_steps)
+        classes = stream.outputs if stream.incremental == "class" else None
+        self.within = None if config.evaluate_steps is None else WithinWatch(config.evaluate_steps, classes)
         self._budget = [] if config.steps is None else [StepBudget()]
 
     def around(self, plugins: list[SupervisedPlugin]) -> list[SupervisedPlugin]:
@@ -187,7 +188,11 @@ class _Watches:
     @property
     def looked(self) -> dict[str, Any]:
         """What the diagnostics and evaluation inside stages have found, if they were asked for."""
-        curves = {} if self.within is None else {"accuracy_within": self.within.curves}
+        curves: dict[str, Any] = {}
+        if self.within is not None:
+            curves["accuracy_within"] = self.within.curves
+            if any(self.within.seen):
+                curves["accuracy_seen"] = self.within.seen
         return curves | {key: found for watch in self.diagnostics for key, found in watch.found.items()}
 
 

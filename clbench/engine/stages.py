@@ -44,8 +44,8 @@ class Trained:
         """What the metrics are computed from."""
         steps = [cost.steps for cost in self.costs if cost.steps is not None]
         tasks = [cost.tasks for cost in self.costs]
-        curves = None if within is None else within.curves
-        return metrics.Course(self.rows, steps, answers.reached or None, answers.online, tasks, curves)
+        curves, seen = (None, None) if within is None else (within.curves, within.seen)
+        return metrics.Course(self.rows, steps, answers.reached or None, answers.online, tasks, curves, seen)
 
 
 class Stages:
