@@ -35,6 +35,7 @@ BY_HAND = {
     "online_trend": 0.1,  # the line through .5, .7, .6 rises by .05 per stage
     "stability_gap": ((0.9 - 0.5) + (0.6 - 0.1) + (0.8 - 0.5)) / 3,
     "min_accuracy": (0.1 + 0.5) / 2,
+    "anytime_accuracy": (0.5 + 0.8 + 0.6) / 3,
     "worst_case_accuracy": 1.0 / 3 + 2 / 3 * (0.1 + 0.5) / 2,
 }
 
@@ -52,6 +53,7 @@ def test_every_metric_is_worked_by_hand() -> None:
         online=[0.5, 0.7, 0.6],
         tasks=[[0], [1], [2]],
         within=within,
+        seen=[[0.5], [0.8, None], [0.6]],
     )
     assert metrics.compute(course) == pytest.approx(BY_HAND)
 
