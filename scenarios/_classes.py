@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Array, Dataset
 from clbench.errors import UserError
 
 ClassOrder = Literal["fixed", "random", "coarse"]
-Indices = np.ndarray[Any, Any]
 
 
-def class_order(data: Dataset, seed: int, kind: ClassOrder) -> Indices:
+def class_order(data: Dataset, seed: int, kind: ClassOrder) -> Array:
     """Return the dataset's classes in the order in which tasks get them.
 
     Raises UserError for superclasses that the dataset does not have.
@@ -73,7 +72,7 @@ def division(classes: int, tasks: int | None, first: int | None, then: int | Non
     return sizes
 
 
-def long_tailed(data: Dataset, seed: int, imbalance: float) -> Indices:
+def long_tailed(data: Dataset, seed: int, imbalance: float) -> Array:
     """Return the training samples that a long tail leaves, in order: all of them where ``imbalance`` is 1.
 
     Of C classes, in an order that is drawn by seed, the class at place i = 0 … C−1 keeps n·ρ^(−i/(C−1)) of its own n
@@ -82,12 +81,12 @@ def long_tailed(data: Dataset, seed: int, imbalance: float) -> Indices:
     dataset's classes.
     """
     if imbalance == 1:
-        return np.arange(len(data.train_labels))
+        return data.rows("train")
     random = np.random.default_rng([seed, 9])
     classes = len(data.classes)
     kept = []
     for place, label in enumerate(random.permutation(classes)):
-        own = np.flatnonzero(data.train_labels == label)
+        own = data.rows("train", np.arange(classes) == label)
         share = imbalance ** (-place / max(classes - 1, 1))
         count = max(int(len(own) * share + 1e-9), 1)  # 1/ρ is not exact: 500 · 100^(−1) must be 5
         kept.append(random.permutation(own)[:count])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Array, Dataset
 from clbench.data.streams import Stream, Task
 from clbench.errors import UserError
 from clbench.registry import Count, UnitInterval, scenario
 
-from ._classes import ClassOrder, Indices, even
+from ._classes import ClassOrder, even
 from ._classes import class_order as ordered
+from .split import VECTORS
 
 _ONLINE = {"epochs": 1, "batch_size": 16}
 _MLP = _ONLINE | {
@@ -23,6 +24,7 @@ _CNN = _MLP | {
     "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "reset": "never"},
 }
 RECIPES = {
+    "vectors": VECTORS | {"epochs": 1, "batch_size": 32, "evaluate_steps": 100},
     "digits": _MLP | {"model": {"name": "mlp", "widths": [100, 100]}, "batch_size": 4, "evaluate_steps": 10},
     "mnist": _MLP,
     "fashion-mnist": _MLP,
@@ -59,21 +61,21 @@ def blurry(
     own, sharp = _own_classes(ordered(data, seed, class_order), tasks, disjoint, random if stochastic else None)
     label = np.empty(len(data.classes), np.int64)
     label[np.concatenate(own)] = np.arange(len(label))
-    stays = [np.flatnonzero(np.isin(data.train_labels, np.intersect1d(mine, sharp))) for mine in own]
-    moves = [np.flatnonzero(np.isin(data.train_labels, np.setdiff1d(mine, sharp))) for mine in own]
+    alone = np.isin(np.arange(len(label)), sharp)
+    tested = [np.isin(np.arange(len(label)), mine) for mine in own]
+    stays = [data.rows("train", mine & alone) for mine in tested]
+    moves = [data.rows("train", mine & ~alone) for mine in tested]
     stream = []
-    for mine, *parts in zip(own, stays, _blurred(moves, blur, random, even_shares=not stochastic), strict=True):
+    for mine, *parts in zip(tested, stays, _blurred(moves, blur, random, even_shares=not stochastic), strict=True):
         train = np.sort(np.concatenate(parts))
-        labels = np.full(len(label), -1)
-        there = np.union1d(mine, data.train_labels[train])
-        labels[there] = label[there]
-        stream.append(Task(train=train, test=np.flatnonzero(np.isin(data.test_labels, mine)), labels=labels))
+        there = mine | np.isin(np.arange(len(label)), data.train_labels[train])
+        stream.append(Task(train=train, test=data.rows("test", mine), labels=np.where(there, label, -1)))
     return Stream(stream, outputs=len(label), heads=1, incremental="class")
 
 
 def _own_classes(
-    order: Indices, tasks: int, disjoint: float, cuts: np.random.Generator | None
-) -> tuple[list[Indices], Indices]:
+    order: Array, tasks: int, disjoint: float, cuts: np.random.Generator | None
+) -> tuple[list[Array], Array]:
     """Each task's own classes, and which of all are disjoint; ``cuts`` draws how many disjoint ones a task has."""
     sharp = round(disjoint * len(order))
     blurry = len(order) - sharp
@@ -95,7 +97,7 @@ def _own_classes(
     return own, order[:sharp]
 
 
-def _blurred(moves: list[Indices], blur: float, random: np.random.Generator, *, even_shares: bool) -> list[Indices]:
+def _blurred(moves: list[Array], blur: float, random: np.random.Generator, *, even_shares: bool) -> list[Array]:
     """Take samples out of each task's, put them together, shuffle them and deal them out."""
     tasks = len(moves)
     sizes = [len(samples) for samples in moves]
@@ -116,6 +118,6 @@ def _cut(count: int, parts: int, random: np.random.Generator) -> list[int]:
     return [int(size) for size in np.diff([0, *places, count])]
 
 
-def _divided(things: Indices, sizes: list[int]) -> list[Indices]:
+def _divided(things: Array, sizes: list[int]) -> list[Array]:
     """Things in a row, so many to each."""
     return np.split(things, np.cumsum(sizes)[:-1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from clbench import metrics
 from clbench.avalanche import SupervisedPlugin
 from clbench.config import resolve
-from clbench.data import cache
+from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream, stretch
 from clbench.engine import run as engine
@@ -25,19 +24,12 @@ from clbench.errors import UserError
 from tests.helpers import known, run_small
 from tests.helpers import make_stream as make
 from tests.test_strategy_contract import QUICK, STRATEGIES, VIT
-from tests.test_uneven import TINY
+from tests.test_uneven import TINY, made
 
 BLURRY: dict[str, Any] = {
     "scenario": {"name": "blurry-digits", "tasks": 3, "samples_per_task": 40},
     "evaluate_steps": 3,
 }
-
-
-def made(counts: list[int]) -> Any:
-    """A dataset with so many training samples of each class, and three test samples."""
-    classes = len(counts)
-    train, test = np.repeat(np.arange(classes), counts), np.repeat(np.arange(classes), 3)
-    return SimpleNamespace(name="made", classes=[str(c) for c in range(classes)], train_labels=train, test_labels=test)
 
 
 def counted(stream: Stream, data: Any) -> np.ndarray[Any, Any]:
@@ -123,14 +115,14 @@ def test_counts_are_like_those_that_the_authors_published() -> None:
             assert max(others) == pytest.approx(5000 * blur / 5, abs=60)
 
 
-def test_nothing_blurred_is_split_class(digits: cache.Dataset) -> None:
+def test_nothing_blurred_is_split_class(digits: Dataset) -> None:
     for options in ({"disjoint": 1.0}, {"blur": 0.0, "disjoint": 1.0}):
         assert make("blurry", digits, 2, **options).digest == make("split-class", digits, 2).digest
     assert not make("blurry", digits, blur=0.0).classes_return
     assert make("blurry", digits).classes_return
 
 
-def test_seeds_and_options_make_other_streams(digits: cache.Dataset) -> None:
+def test_seeds_and_options_make_other_streams(digits: Dataset) -> None:
     streams = [make("blurry", digits, seed) for seed in (0, 1)]
     streams += [make("blurry", digits, disjoint=0.3), make("blurry", digits, blur=0.3)]
     streams.append(make("blurry", digits, stochastic=True))
@@ -158,7 +150,7 @@ def test_stochastic_cuts_keep_every_sample_and_a_tasks_size(seed: int, blur: flo
         ({"stochastic": True, "disjoint": 0.8}, r"scenario\.stochastic: 5 tasks.*scenario\.disjoint: 0\.8 leaves 2"),
     ],
 )
-def test_blurry_streams_that_cannot_be(options: dict[str, Any], message: str, digits: cache.Dataset) -> None:
+def test_blurry_streams_that_cannot_be(options: dict[str, Any], message: str, digits: Dataset) -> None:
     with pytest.raises(UserError, match=message):
         make("blurry", digits, **options)
 
@@ -169,7 +161,7 @@ def test_shares_beyond_1_are_refused(option: str) -> None:
         resolve({"strategy": "naive", "scenario": {"name": "blurry-digits", option: 50}})
 
 
-def test_a_stretch_of_a_blurry_stream_has_the_labels_that_occur(digits: cache.Dataset) -> None:
+def test_a_stretch_of_a_blurry_stream_has_the_labels_that_occur(digits: Dataset) -> None:
     part = stretch(make("blurry", digits, disjoint=1.0), 1, 2)
     assert part.outputs == 4
     part = stretch(make("blurry", digits, disjoint=0.0, blur=0.5), 1, 2)
@@ -234,7 +226,7 @@ def test_where_labels_are_no_classes_of_the_whole_stream_there_is_no_anytime_acc
     assert run_small("naive", {"scenario": {"incremental": "class"}}).metrics["anytime_accuracy"].value is None
 
 
-def test_what_old_tasks_lose_inside_stages_is_what_it_was(digits: cache.Dataset) -> None:
+def test_what_old_tasks_lose_inside_stages_is_what_it_was(digits: Dataset) -> None:
     """The curves of old tasks know nothing of the tasks that are evaluated beside them now."""
     result = run_small("naive", {"evaluate_steps": 2, "scenario": {"incremental": "class"}})
     for stage, rows in enumerate(result.diagnostics["accuracy_within"]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from clbench.config import resolve
-from clbench.data import cache
+from clbench.data.dataset import Dataset, Part
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream, check_filled, stretch
 from clbench.engine.run import Machine, run
@@ -32,6 +31,14 @@ TINY: dict[str, Any] = {
     "epochs": 1,
     "batch_size": 8,
 }
+
+
+def made(counts: list[int]) -> Dataset:
+    """A dataset with so many training samples of each class, and three test samples."""
+    train, test = (np.repeat(np.arange(len(counts)), count) for count in (counts, 3))
+    one, other = (Part(np.zeros((len(labels), 1, 2, 2), np.uint8), labels) for labels in (train, test))
+    names = [str(label) for label in range(len(counts))]
+    return Dataset("made", one, other, names, None, [0.0], [1.0], fingerprint="", official=None)
 
 
 def sizes(stream: Stream) -> list[int]:
@@ -76,7 +83,7 @@ def test_first_and_then_by_taking_classes_away(classes: int, data: st.DataObject
 )
 @pytest.mark.parametrize("family", SPLITS)
 def test_every_split_family_divides_so(
-    family: str, options: dict[str, Any], expected: list[int], digits: cache.Dataset
+    family: str, options: dict[str, Any], expected: list[int], digits: Dataset
 ) -> None:
     stream = make(family, digits, **options)
     assert sizes(stream) == expected
@@ -99,7 +106,7 @@ def test_every_split_family_divides_so(
         ({"tasks": 1, "first": 8}, r"scenario\.first: 8 of 10 classes leave 2 to 0 other tasks"),
     ],
 )
-def test_divisions_that_cannot_be(options: dict[str, Any], message: str, digits: cache.Dataset) -> None:
+def test_divisions_that_cannot_be(options: dict[str, Any], message: str, digits: Dataset) -> None:
     with pytest.raises(UserError, match=message):
         make("split", digits, **options)
 
@@ -120,7 +127,7 @@ def test_options_left_alone_are_no_part_of_a_runs_identity(name: str) -> None:
     assert plain.run_id == said.run_id != other.run_id
 
 
-def test_existing_streams_and_ids_are_what_they_were(digits: cache.Dataset) -> None:
+def test_existing_streams_and_ids_are_what_they_were(digits: Dataset) -> None:
     assert [make(family, digits).digest for family in SPLITS] == [
         "12b7b99e405a7093",
         "1bc90baa47f3c135",
@@ -135,7 +142,7 @@ def test_existing_streams_and_ids_are_what_they_were(digits: cache.Dataset) -> N
 
 @given(st.integers(0, 5), st.integers(10, 2000).map(lambda tenths: tenths / 10))
 def test_a_long_tail_keeps_the_shares_of_the_definition(seed: int, ratio: float) -> None:
-    data: Any = SimpleNamespace(classes=list("abcde"), train_labels=np.repeat(np.arange(5), [400, 300, 500, 200, 100]))
+    data = made([400, 300, 500, 200, 100])
     kept = np.bincount(data.train_labels[long_tailed(data, seed, ratio)], minlength=5)
     shares = sorted(kept / [400, 300, 500, 200, 100], reverse=True)
     for place, share in enumerate(shares):
@@ -144,7 +151,7 @@ def test_a_long_tail_keeps_the_shares_of_the_definition(seed: int, ratio: float)
 
 
 @pytest.mark.parametrize("family", SPLITS)
-def test_a_long_tail_is_of_training_alone_and_by_seed(family: str, digits: cache.Dataset) -> None:
+def test_a_long_tail_is_of_training_alone_and_by_seed(family: str, digits: Dataset) -> None:
     plain, tail = make(family, digits), make(family, digits, imbalance=20.0)
     for one, other in zip(plain.tasks, tail.tasks, strict=True):
         assert np.array_equal(one.test, other.test)
@@ -190,7 +197,7 @@ def test_heads_of_one_size_are_drawn_as_before() -> None:
         assert torch.equal(mine, its)
 
 
-def test_a_stretch_keeps_the_heads_of_its_tasks(digits: cache.Dataset) -> None:
+def test_a_stretch_keeps_the_heads_of_its_tasks(digits: Dataset) -> None:
     part = stretch(make("split", digits, tasks=None, first=5, then=2), 1, 3)
     assert part.head_outputs == [2, 2, 1]
 
@@ -232,19 +239,15 @@ def test_uneven_tasks_are_learnt() -> None:
 # Classes that lack samples.
 
 
-def lacking(data: cache.Dataset, *, train: Any = (), test: Any = ()) -> cache.Dataset:
+def lacking(data: Dataset, *, train: Any = (), test: Any = ()) -> Dataset:
     """The dataset without the training, or test, samples of some classes."""
     kept, scored = ~np.isin(data.train_labels, train), ~np.isin(data.test_labels, test)
-    return replace(
-        data,
-        train_samples=np.asarray(data.train_samples)[kept],
-        train_labels=np.asarray(data.train_labels)[kept],
-        test_samples=np.asarray(data.test_samples)[scored],
-        test_labels=np.asarray(data.test_labels)[scored],
-    )
+    parts = zip((data.train, data.test), (kept, scored), strict=True)
+    left, tested = (Part(np.asarray(part.samples)[rows], np.asarray(part.labels)[rows]) for part, rows in parts)
+    return replace(data, train=left, test=tested)
 
 
-def test_a_task_without_samples_is_one_clear_error(digits: cache.Dataset) -> None:
+def test_a_task_without_samples_is_one_clear_error(digits: Dataset) -> None:
     for part, options in (("training", {"train": [2, 3]}), ("test", {"test": [2, 3]})):
         data = lacking(digits, **options)
         message = rf"task 2 of 5 has no {part} samples; its classes are 2, 3\. Add some to 'digits'"
@@ -253,7 +256,7 @@ def test_a_task_without_samples_is_one_clear_error(digits: cache.Dataset) -> Non
 
 
 def test_a_class_without_some_samples_does_no_harm_beside_others(
-    digits: cache.Dataset, monkeypatch: pytest.MonkeyPatch
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = lacking(digits, train=[3, 6], test=[2, 7, 8])
     monkeypatch.setattr("clbench.engine.assemble.cache.load", lambda *_: data)

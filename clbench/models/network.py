@@ -86,7 +86,7 @@ class MultiHeadNetwork(MultiTaskModule):
 
 def build(
     backbone: nn.Module,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     classifier: Classifier,
     outputs: int,
     heads: int | Sequence[int],
