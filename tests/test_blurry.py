@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from clbench.engine.stages import Stages
 from clbench.errors import UserError
 from tests.helpers import known, run_small
 from tests.helpers import make_stream as make
+from tests.test_checkpoint import check
 from tests.test_strategy_contract import QUICK, STRATEGIES, VIT
 from tests.test_uneven import TINY, made
 
@@ -278,3 +280,8 @@ def test_a_memory_keeps_as_many_of_a_class_whose_samples_come_in_many_stages(mon
         kept.clear()
         run_small(strategy, TINY, blurred)
         assert kept[-1] == [10] * 10
+
+
+def test_a_stopped_run_goes_on_with_the_same_answers(tmp_path: Path) -> None:
+    longer = {"strategy": {"name": "er", "selection": "balanced"}, "batch_size": 2, "evaluate_steps": 10, "seeds": [0]}
+    check(resolve(TINY, BLURRY, longer)[0], tmp_path)
