@@ -111,7 +111,7 @@ class Stream:
     """Tasks in order. ``outputs`` is the number of labels that one head must tell apart.
 
     growing: stage t trains on the data of all tasks up to t. common_test: all tasks have the same test images and
-    labels, which are evaluated once.
+    labels, which are evaluated once. periods: tasks are periods in time, one after another.
     """
 
     tasks: Sequence[Task]
@@ -120,6 +120,7 @@ class Stream:
     incremental: Incremental
     growing: bool = False
     common_test: bool = False
+    periods: bool = False
 
     @property
     def stages(self) -> list[list[int]]:
@@ -137,6 +138,8 @@ class Stream:
         digest = hashlib.sha256(f"{self.outputs} {self.heads} {self.incremental}".encode())
         if self.growing or self.common_test:
             digest.update(f"growing {self.growing}, common test {self.common_test}".encode())
+        if self.periods:
+            digest.update(b"periods")
         for task in self.tasks:
             for array in (task.train, task.test, task.labels, task.validation):
                 digest.update(b"-" if array is None else array.astype("<i8").tobytes())

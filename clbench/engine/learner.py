@@ -17,9 +17,11 @@ from clbench.avalanche import MultiTaskModule, SupervisedPlugin, SupervisedTempl
 from clbench.data.augment import Augment
 from clbench.data.benchmark import ResidentExperience
 from clbench.data.tensors import BatchLoader, TaskData
+from clbench.engine.counts import Counts
 from clbench.engine.optimizers import Sam
 from clbench.engine.seeding import generator
 from clbench.errors import UserError
+from clbench.metrics import Confusion
 from clbench.models.rows import Rows
 from clbench.strategy import Strategy
 
@@ -98,6 +100,7 @@ class ResidentLearner(SupervisedTemplate):
         self._seen: set[int] = set()
         self._accuracies: list[float] = []
         self.answers: list[int | None] = []  # of each task evaluated last: the one class answered, None: several
+        self.confusions: list[Confusion | None] = []  # of each of these tasks; None: too many cells
         self._loaded_heads: Tensor | None = None
         self.arrived = 0
         self.between: Callable[[], None] | None = None  # called before each training batch
@@ -201,7 +204,7 @@ class ResidentLearner(SupervisedTemplate):
         """Evaluate tasks: their accuracies, for a row of R."""
         if self.training.logits != "all" and self._seen:
             self._leave_out_all_but(self._seen)
-        self._accuracies, self.answers = [], []
+        self._accuracies, self.answers, self.confusions = [], [], []
         self.eval(experiences)
         return self._accuracies
 
@@ -335,7 +338,10 @@ class ResidentLearner(SupervisedTemplate):
         self.arrived = len(self.mbatch[1])  # plugins may add samples behind these
 
     def eval_epoch(self, **kwargs: Any) -> None:
-        """Count right answers on the device, and note the lowest and highest class answered; read back per task."""
+        """Count answers on the device, the right ones and by label, and note the lowest and highest class answered; read
+        back once per task. An unknown label, −1, is never answered, and so wrong.
+        """
+        counts = Counts(self.experience.classes_in_this_experience, self._outputs, self.device)
         right = torch.zeros((), dtype=torch.int64, device=self.device)
         lowest, highest = torch.full_like(right, self._outputs), torch.full_like(right, -1)
         for batch in self.dataloader:
@@ -348,10 +354,13 @@ class ResidentLearner(SupervisedTemplate):
             answers = self.mb_output.argmax(1)
             right += (answers == self.mbatch[1]).sum()
             lowest, highest = torch.minimum(lowest, answers.min()), torch.maximum(highest, answers.max())
+            counts.add(self.mbatch[1], answers)
             self._after_eval_iteration(**kwargs)
-        count, low, high = torch.stack([right, lowest, highest]).tolist()
+        found = torch.cat([torch.stack([right, lowest, highest]), counts.values]).cpu()
+        count, low, high = found[:3].tolist()
         self._accuracies.append(count / len(self.data))
         self.answers.append(low if low == high else None)
+        self.confusions.append(counts.cells(found[3:]))
         self.experience.release()  # long streams must not hold every task's test images
 
 

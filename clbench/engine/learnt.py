@@ -56,9 +56,19 @@ def chance(tasks: Sequence[Column], outputs: int) -> float:
     shares: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     for task in tasks:
         for label, count in task.labels.items():
-            shares[task.head][label] += count / task.images
+            if label >= 0:  # −1, a class that the stream does not know, is nobody's answer
+                shares[task.head][label] += count / task.images
     best = sum(max(of_head.values()) for of_head in shares.values()) / len(tasks)
     return best if best < 1 else 1 / outputs
+
+
+def imbalance(tasks: Sequence[Column]) -> float:
+    """Return max_j max_c share_j(c) · classes of j: the largest class beside an even share, in the task where it is most.
+
+    Classes are those that occur among the scored samples of task j; 1: all are of one size.
+    """
+    known = [[count for label, count in task.labels.items() if label >= 0] for task in tasks]
+    return max((max(counts) / sum(counts) * len(counts) for counts in known if counts), default=1.0)
 
 
 def within_luck(accuracy: Sequence[float], tasks: Sequence[Column], outputs: int) -> bool:
