@@ -96,7 +96,8 @@ def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Lead
 
 
 def _suitable(runs: Sequence[Run]) -> Sequence[str]:
-    """The columns that say most of these runs."""
+    """The columns that say most of these runs; where classes are unequal, balanced ones behind accuracies."""
+    columns: Sequence[str]
 
     def known(column: str) -> bool:
         return any(run.value(column) is not None for run in runs)

@@ -338,8 +338,9 @@ class ResidentLearner(SupervisedTemplate):
         self.arrived = len(self.mbatch[1])  # plugins may add samples behind these
 
     def eval_epoch(self, **kwargs: Any) -> None:
-        """Count answers on the device, the right ones and by label, and note the lowest and highest class answered; read
-        back once per task. An unknown label, −1, is never answered, and so wrong.
+        """Count answers on the device, the right ones and by label, and note the lowest and highest class answered.
+
+        Read back once per task. An unknown label, −1, is never answered, and so wrong.
         """
         counts = Counts(self.experience.classes_in_this_experience, self._outputs, self.device)
         right = torch.zeros((), dtype=torch.int64, device=self.device)

@@ -63,7 +63,7 @@ def chance(tasks: Sequence[Column], outputs: int) -> float:
 
 
 def imbalance(tasks: Sequence[Column]) -> float:
-    """Return max_j max_c share_j(c) · classes of j: the largest class beside an even share, in the task where it is most.
+    """Return max_j max_c share_j(c) · classes of j: how many times an even share the largest class of a task has.
 
     Classes are those that occur among the scored samples of task j; 1: all are of one size.
     """

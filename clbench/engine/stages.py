@@ -63,6 +63,11 @@ class Trained:
             periods=self.periods,
         )
 
+    @property
+    def untrained(self) -> bool:
+        """Whether no stage had a step."""
+        return all(cost.steps == 0 for cost in self.costs)
+
     def online(self, answers: AnswerWatch) -> list[float] | None:
         """Each stage's accuracy on batches before they were trained on; None where a stage had no batch."""
         return answers.online if all(cost.steps != 0 for cost in self.costs) else None
@@ -161,7 +166,7 @@ class Stages:
             peak_memory_mib=environment.peak_memory_mib(learner.device),
             steps=steps,
             epochs=learner.clock.train_exp_epochs,
-            reached=self.answers.reached[-1] if self.answers.reached else None,
+            reached=self.answers.reached[-1] if self.answers.reached and steps else None,
             samples=learner.rows.count,
             memory_bytes=keeps.memory,
             state_bytes=keeps.state,

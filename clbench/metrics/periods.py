@@ -26,7 +26,7 @@ class Age(NamedTuple):
 def next_period_accuracy(course: Course) -> float | None:
     """Mean over stages of the accuracy on the next period, which is what deployment sees: mean_{t<N} R[t][t+1].
 
-    Next-domain accuracy of Lin et al. 2021 (CLEAR, arXiv:2201.06289), section 4.
+    Next-domain accuracy of Lin et al. 2021 (CLEAR, arXiv:2201.06289).
     """
     return _mean([after for _, after in _now_and_next(course)])
 

@@ -16,8 +16,8 @@ from clbench.metrics.registry import Confusion, Course, course_metric
 def balanced_accuracy(course: Course) -> float | None:
     """Mean over tasks of the mean recall of the classes in the task's test set, after the last stage.
 
-    mean_j mean_c (right answers to c / samples of c) over the classes c that occur in task j's test set. Grandini, Bagli
-    and Visani 2020 (arXiv:2008.05756), section 4; scikit-learn's ``balanced_accuracy_score``.
+    mean_j mean_c (right answers to c / samples of c) over the classes c that occur in task j's test set. Grandini,
+    Bagli and Visani 2020 (arXiv:2008.05756); scikit-learn's ``balanced_accuracy_score``.
     """
     return _over_tasks(course, mean_recall)
 
@@ -26,9 +26,9 @@ def balanced_accuracy(course: Course) -> float | None:
 def macro_f1(course: Course) -> float | None:
     """Mean over tasks of the mean F1 of the classes that occur there as label or answer, after the last stage.
 
-    mean_j mean_c 2·right answers of c / (samples of c + answers c). A class that is never answered has 0, and so has one
-    that is answered and does not occur. Opitz and Burst 2019 (arXiv:1911.03347), the mean of F1 scores; scikit-learn's
-    ``f1_score(average="macro")``, which takes the same classes.
+    mean_j mean_c 2·right answers c / (samples of c + answers c). A class that is never answered has 0, and so has one
+    that is answered and does not occur. The mean of F1 scores of Opitz and Burst 2019 (arXiv:1911.03347);
+    scikit-learn's ``f1_score(average="macro")``, which takes the same classes.
     """
     return _over_tasks(course, mean_f1)
 

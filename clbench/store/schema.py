@@ -33,8 +33,8 @@ class MetricValue(_Part):
 class DataInfo(_Part):
     """The data of a run. ``official``: equal to the official release, or None where that cannot be told.
 
-    ``imbalance``: how many times its even share of a task's scored samples the largest class has, in the task where that
-    is most; 1: classes are of equal size. None where an older clbench did not say.
+    ``imbalance``: how many times an even share of a task's scored samples the largest class has, in the task where that
+    is most; 1: classes are of one size. None where an older clbench did not say.
     """
 
     name: str
