@@ -20,7 +20,7 @@ import torch
 from clbench.avalanche import CLScenario
 from clbench.config import RunConfig, resolve
 from clbench.data.benchmark import make_benchmark
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import ResidentStream
 from clbench.engine.assemble import beside, learner_of, plugins_of, stages_of, stream_of
