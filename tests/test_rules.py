@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from clbench import store
+from clbench.data.dataset import PartName
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Task
 from clbench.data.tensors import ResidentStream, TaskData
@@ -32,7 +33,7 @@ def ordered(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[int]]:
     """Rows come in order of time; the labels of each test by its size, as they were made."""
     made, labels = ResidentStream._make, {}
 
-    def with_previous(self: ResidentStream, task: Task, index: np.ndarray[Any, Any], part: str) -> TaskData:
+    def with_previous(self: ResidentStream, task: Task, index: np.ndarray[Any, Any], part: PartName) -> TaskData:
         data = made(self, task, index, part)
         data.previous = torch.cat([torch.tensor([-1]), data.labels[:-1]])
         labels[len(data)] = data.labels.tolist()

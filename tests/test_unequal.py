@@ -24,7 +24,7 @@ from clbench.analysis.pairs import pairs
 from clbench.analysis.runs import Run, run_of
 from clbench.analysis.standing import standings
 from clbench.cli import app
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Dataset
 from clbench.data.streams import Stream, Task
 from clbench.engine import assemble, counts, learnt
 from clbench.engine.counts import Counts

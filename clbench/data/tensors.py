@@ -205,7 +205,11 @@ class ResidentStream:
         own = task.train_labels if part == "train" else None
         labels = torch.from_numpy(task.labels[known.labels[index]] if own is None else own[index]).to(self.device)
         heads = torch.full_like(labels, task.head)
-        return TaskData(changed(self._samples(index, part), task.pixels), labels, heads, self.encode, task.head)
+        before = None
+        if known.previous is not None and own is None:
+            rows = known.previous[index]
+            before = torch.from_numpy(np.where(rows < 0, -1, task.labels[rows])).to(self.device)
+        return TaskData(changed(self._samples(index, part), task.pixels), labels, heads, self.encode, task.head, before)
 
 
 def encoder_of(data: Dataset, device: torch.device, normalisation: str, slots: int) -> Encoder:
