@@ -133,8 +133,9 @@ class Stages:
                 due = self.tests if whole else [test for test in self.tests if test.tasks[0] in wanted]
                 cost = self._stage(experience)
                 begun = time.perf_counter()
-                self.trained.rows.append(self._row(due))
-                self._count(stage, due)
+                counted = [test.tasks[0] for test in due] if stage == len(self.training) else [stage] if periods else []
+                self.trained.rows.append(self._row(due, counted))
+                self._keep_confusion(stage, due)
                 done = {
                     "evaluate_seconds": cost.evaluate_seconds + time.perf_counter() - begun,
                     "peak_memory_mib": environment.peak_memory_mib(self.learner.device),
@@ -190,12 +191,12 @@ class Stages:
         again = experience.again * bytes_of(own) // len(own)
         return Kept(found.memory + again + (0 if beside is None else bytes_of(beside)), found.state)
 
-    def _row(self, due: Sequence[ResidentExperience]) -> list[float | None]:
-        """A row of R: a value for each test that is due."""
-        found = dict(zip((test.tasks[0] for test in due), self.learner.row(due) if due else [], strict=True))
+    def _row(self, due: Sequence[ResidentExperience], counted: Sequence[int] = ()) -> list[float | None]:
+        """A row of R: a value for each test that is due; confusion is counted of some tasks."""
+        found = dict(zip((test.tasks[0] for test in due), self.learner.row(due, counted) if due else [], strict=True))
         return [found.get(test.tasks[0]) for test in self.tests]
 
-    def _count(self, stage: int, due: Sequence[ResidentExperience]) -> None:
+    def _keep_confusion(self, stage: int, due: Sequence[ResidentExperience]) -> None:
         """Keep the confusion matrices of the last row, and of the period after a stage."""
         found = dict(zip((test.tasks[0] for test in due), self.learner.confusions if due else [], strict=True))
         if stage == len(self.training):
