@@ -111,8 +111,8 @@ class Stream:
     """Tasks in order. ``outputs`` is how many labels one head must tell apart, the largest where they differ.
 
     growing: stage t trains on the data of all tasks up to t; window: on the last so many up to t. common_test: all
-    tasks have the same test images and
-    labels, which are evaluated once.
+    tasks have the same test images and labels, which are evaluated once. periods: tasks are periods in time, one after
+    another.
     """
 
     tasks: Sequence[Task]
@@ -122,6 +122,7 @@ class Stream:
     growing: bool = False
     common_test: bool = False
     window: int = 1
+    periods: bool = False
 
     @property
     def stages(self) -> list[list[int]]:
@@ -160,6 +161,8 @@ class Stream:
             digest.update(f"growing {self.growing}, common test {self.common_test}".encode())
         if self.window > 1:
             digest.update(f"window {self.window}".encode())
+        if self.periods:
+            digest.update(b"periods")
         for task in self.tasks:
             for array in (task.train, task.test, task.labels, task.validation):
                 digest.update(b"-" if array is None else array.astype("<i8").tobytes())

@@ -56,6 +56,7 @@ def plugins_of(config: RunConfig) -> list[SupervisedPlugin]:
             )
         plugins.append(plugin)
     _check_exclusive(config.strategy["name"], plugins)
+    _check_rules(config.strategy["name"], plugins)
     return plugins
 
 
@@ -70,6 +71,27 @@ def _check_exclusive(name: str, plugins: list[SupervisedPlugin]) -> None:
             )
         if does is not None:
             parts[does] = part
+    _check_rules(name, plugins)
+
+
+def _check_rules(name: str, plugins: list[SupervisedPlugin]) -> None:
+    """Refuse a rule that trains nothing beside a method: the answers would be the rule's alone."""
+    parts = dict(zip(store.parts(name), plugins, strict=True))
+    rules = [part for part, plugin in parts.items() if isinstance(plugin, Strategy) and not plugin.trains]
+    others = [part for part, plugin in parts.items() if part not in rules and not _is_fine_tuning(plugin)]
+    if rules and others:
+        raise UserError(
+            f"strategy: '{name}' makes no sense: '{rules[0]}' trains no network and answers by itself, so "
+            f"'{others[0]}' could change nothing. Run them one by one, and compare."
+        )
+
+
+def _is_fine_tuning(plugin: SupervisedPlugin) -> bool:
+    """Whether a part of a composition overrides nothing."""
+    own = (
+        type(plugin).__mro__[: type(plugin).__mro__.index(Strategy)] if isinstance(plugin, Strategy) else [type(plugin)]
+    )
+    return not any(callable(value) for one in own for value in vars(one).values())
 
 
 def stages_of(plugins: list[SupervisedPlugin], stream: Stream) -> list[list[int]]:

@@ -57,9 +57,19 @@ def chance(tasks: Sequence[Column]) -> float:
     shares: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     for task in tasks:
         for label, count in task.labels.items():
-            shares[task.head][label] += count / task.images
+            if label >= 0:  # −1, a class that the stream does not know, is nobody's answer
+                shares[task.head][label] += count / task.images
     best = sum(max(of_head.values()) for of_head in shares.values()) / len(tasks)
     return best if best < 1 else fmean(1 / task.outputs for task in tasks)
+
+
+def imbalance(tasks: Sequence[Column]) -> float:
+    """Return max_j max_c share_j(c) · classes of j: how many times an even share the largest class of a task has.
+
+    Classes are those that occur among the scored samples of task j; 1: all are of one size.
+    """
+    known = [[count for label, count in task.labels.items() if label >= 0] for task in tasks]
+    return max((max(counts) / sum(counts) * len(counts) for counts in known if counts), default=1.0)
 
 
 def within_luck(accuracy: Sequence[float], tasks: Sequence[Column]) -> bool:

@@ -22,11 +22,11 @@ from clbench.engine import environment, pretrain
 from clbench.engine.assemble import beside, learner_of, plugins_of, resident_of, scenario_of, stages_of, stream_of
 from clbench.engine.checkpoint import Checkpoints, Keeper
 from clbench.engine.learner import ResidentLearner
-from clbench.engine.learnt import column_of
+from clbench.engine.learnt import column_of, imbalance
 from clbench.engine.moments import discard
 from clbench.engine.precision import choose_device, choose_threads
 from clbench.engine.seeding import prepare_process, seed_everything
-from clbench.engine.stages import Stages
+from clbench.engine.stages import Stages, Trained
 from clbench.engine.state import Known
 from clbench.engine.warned import Ending, warnings_of
 from clbench.engine.watch import AnswerWatch, DivergenceWatch, ReportSteps, StepBudget
@@ -92,7 +92,7 @@ def run(
     unwritten = Known({"reporter": reporter, "encoder": resident.encode}, resident.samples, packages)
     stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper, resident.see, watches.within, plugins)
     try:
-        trained = stages_of_run.train(reporter, stream.common_test, unwritten)
+        trained = stages_of_run.train(reporter, stream.common_test, unwritten, stream.periods)
     finally:
         forget(benchmark)
     found = {} if trained.reason else metric_values(trained.course(watches.answers, watches.within))
@@ -123,10 +123,12 @@ def run(
             official=data.official,
             train_samples=[one[1] for one in known],
             test_samples=[known[task][2] for task in stream.tested],
+            imbalance=imbalance(columns),
         ),
         model=model_info,
         accuracy=trained.rows,
-        online_accuracy=watches.answers.online,
+        confusion=_of_bounded_size(trained),
+        online_accuracy=trained.online(watches.answers),
         metrics=found,
         seconds=time.perf_counter() - started + trained.before,
         cost=trained.costs,
@@ -135,6 +137,14 @@ def run(
         code=config.code,
         environment=found_here | ({"continued": trained.continued} if trained.continued else {}),
     )
+
+
+def _of_bounded_size(trained: Trained) -> list[list[store.Cell]] | None:
+    """The confusion matrices, if the Result's file has room for them."""
+    found = None if trained.reason else trained.whole_confusion
+    if found is None or sum(map(len, found)) > store.CONFUSION_CELLS:
+        return None
+    return [[*cells] for cells in found]
 
 
 def complete(

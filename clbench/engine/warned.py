@@ -35,7 +35,7 @@ def warnings_of(config: RunConfig, trained: Trained, ending: Ending, plugins: Se
 
 
 def _learnt(trained: Trained, ending: Ending) -> Iterator[str]:
-    if trained.reason is not None:
+    if trained.reason is not None or trained.untrained:  # a rule is meant to know nothing of its input
         return
     row = [value for value in trained.rows[-1] if value is not None]
     for warning in (collapsed(row, ending.columns), single_class(ending.answers, ending.columns)):
