@@ -37,6 +37,7 @@ Positive = Annotated[float, Gt(0)]
 UnitInterval = Annotated[float, Ge(0), Le(1)]
 Share = Annotated[float, Ge(0), Lt(1)]
 Count = Annotated[int, Ge(1)]
+Shape = tuple[int, ...]  # of one sample: (channels, height, width) of an image, (features,) of a vector
 
 
 @dataclass(frozen=True)
