@@ -79,7 +79,9 @@ def run(
     resident = ResidentStream(stream, data, device, config.scenario["normalisation"])
     benchmark = make_benchmark(resident, stages, config.evaluate)
     watches = _Watches(config, reporter, machine.diagnostics)
-    learner, model_info = learner_of(config, stream, data, device, watches.around(plugins), weights)
+    learner, model_info = learner_of(
+        config, stream, data, device, watches.around(plugins), weights, machine.place.offline
+    )
     other = beside(config, plugins, machine.place, data.shape, device)
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
     torch.set_num_threads(threads)
@@ -155,7 +157,7 @@ def _pretraining(machine: Machine, device: torch.device, reporter: Reporter) -> 
 
     def make(recipe: RunConfig, stream: Stream, data: Dataset) -> ResidentLearner:
         seed_everything(recipe.seed)
-        learner, _ = learner_of(recipe, stream, data, device, [ReportSteps(reporter)])
+        learner, _ = learner_of(recipe, stream, data, device, [ReportSteps(reporter)], None, machine.place.offline)
         torch.set_num_threads(choose_threads(machine.threads, learner.model, recipe.batch_size))
         return learner
 
