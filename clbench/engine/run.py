@@ -92,7 +92,12 @@ def run(
     identity = same | {"data": data.fingerprint, "stream": stream.digest}
     keeper = Keeper(config, identity, checkpoints or Checkpoints())
     packages = {type(plugin).__module__.partition(".")[0] for plugin in plugins}
-    unwritten = Known({"reporter": reporter, "encoder": resident.encode}, resident.pixels, packages)
+    unwritten = Known(
+        {"reporter": reporter, "encoder": resident.encode},
+        resident.pixels,
+        packages,
+        dict(learner.model.named_modules()),
+    )
     stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper, watches.within, plugins)
     try:
         trained = stages_of_run.train(reporter, stream.common_test, unwritten)
