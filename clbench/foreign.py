@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from clbench.errors import UserError, did_you_mean
+from clbench.errors import UserError, did_you_mean, in_words
 from clbench.origins import PLUGIN, run_file, told
 
 TIMM = "timm/"
@@ -143,9 +143,7 @@ def made(found: Found, shape: tuple[int, ...], options: Mapping[str, Any], offli
     except UserError:
         raise
     except Exception as error:
-        raise UserError(
-            f"model '{found.name}' cannot be made: {type(error).__name__}: {error}. {_help(asked, offline)}"
-        ) from None
+        raise UserError(f"model '{found.name}' cannot be made: {in_words(error)}. {_help(asked, offline)}") from None
 
 
 def _help(asked: list[str], offline: bool) -> str:
@@ -165,16 +163,22 @@ def takes_shape(found: Found) -> bool:
 def _unconnected(free: bool) -> Iterator[None]:
     """Find no other machine meanwhile, unless ``free``: nothing else keeps every constructor from fetching."""
     usual = socket.getaddrinfo
+    hub = sys.modules.get("huggingface_hub.constants")  # which asks again and again, unless it knows
+    alone = getattr(hub, "HF_HUB_OFFLINE", False)
 
     def refuse(*where: Any, **more: Any) -> Any:
         raise OSError("nothing is fetched from other machines unless an option asks for it")
 
     if not free:
         socket.getaddrinfo = refuse
+        if hub is not None:
+            vars(hub)["HF_HUB_OFFLINE"] = True
     try:
         yield
     finally:
         socket.getaddrinfo = usual
+        if hub is not None:
+            vars(hub)["HF_HUB_OFFLINE"] = alone
 
 
 def is_option(parameter: inspect.Parameter) -> bool:

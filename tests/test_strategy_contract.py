@@ -101,7 +101,7 @@ def test_works_on_a_linear_classifier_or_refuses_it(name: str, incremental: str)
     few = {"name": "split-digits", "tasks": 2, "samples_per_task": 32, "incremental": incremental}
     chosen = config({"name": name} | QUICK.get(name, {}), {"scenario": few, "model": "linear", "epochs": 1})
     try:
-        said = run(chosen, Machine(DataPlace.default(), diagnostics=True)).status
+        said = str(run(chosen, Machine(DataPlace.default(), diagnostics=True)).status)
     except UserError as error:
         said = str(error)
     assert said == "ok" or re.search(rf"('{name}'|no weight to hold).*(Use|Set) ", said)

@@ -13,7 +13,7 @@ from torch import nn
 
 from clbench import foreign, registry
 from clbench.engine.learner import Arithmetic
-from clbench.errors import Remark, UserError
+from clbench.errors import Remark, UserError, in_words
 from clbench.models.adapt import adapt, as_before, samples
 from clbench.registry import Shape
 
@@ -90,7 +90,7 @@ def _trouble(backbone: Backbone, arithmetic: Arithmetic) -> str | None:
             if found.requires_grad:
                 found.float().sum().backward()
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return in_words(error)
     finally:
         module.zero_grad(set_to_none=True)
     return None

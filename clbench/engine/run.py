@@ -26,6 +26,7 @@ from clbench.engine.learner import ResidentLearner
 from clbench.engine.learnt import column_of
 from clbench.engine.moments import discard
 from clbench.engine.precision import choose_device, choose_threads
+from clbench.engine.saved import Finished, weights_of
 from clbench.engine.seeding import prepare_process, seed_everything
 from clbench.engine.stages import Stages
 from clbench.engine.state import Known
@@ -64,6 +65,13 @@ def run(
     has changed since the config was made; StoppedError if ``checkpoints`` says that it should stop. Checkpoints stay
     until their Result is written: see ``complete``.
     """
+    return finished(config, machine, reporter, checkpoints).result
+
+
+def finished(
+    config: RunConfig, machine: Machine, reporter: Reporter | None = None, checkpoints: Checkpoints | None = None
+) -> Finished:
+    """Likewise, and return the network too."""
     started = time.perf_counter()
     config.check_code()
     prepare_process()
@@ -108,7 +116,7 @@ def run(
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
     last = range(1) if stream.common_test else stages[-1]
     columns = [column_of(stream.tasks[task], data, config.evaluate, task in last) for task in stream.tested]
-    return store.Result(
+    result = store.Result(
         run_id=config.run_id,
         role=role_of(store.parts(config.strategy["name"])),
         status="ok" if trained.reason is None else "diverged",
@@ -140,6 +148,7 @@ def run(
         code=config.code,
         environment=found_here | ({"continued": trained.continued} if trained.continued else {}),
     )
+    return Finished(result, learner.model, data.shape, resident.encode)
 
 
 def complete(
@@ -148,9 +157,16 @@ def complete(
     folder: Folder,
     reporter: Reporter | None = None,
     checkpoints: Checkpoints | None = None,
+    save_model: bool = False,
 ) -> tuple[store.Result, str]:
-    """Run a configuration and write its Result to a folder; then its checkpoints go. Return Result and name."""
-    result = run(config, machine, reporter, checkpoints)
+    """Run a configuration and write its Result to a folder; then its checkpoints go. Return Result and name.
+
+    ``save_model``: first the final weights, beside it; a diverged run has none worth keeping.
+    """
+    done = finished(config, machine, reporter, checkpoints)
+    result = done.result
+    if save_model and result.status == "ok":
+        store.write_file(store.weights_name(store.name_of(result)), weights_of(done), folder)
     name = store.write_to(result, folder)
     if checkpoints is not None and checkpoints.folder is not None:
         discard(config, checkpoints.folder)

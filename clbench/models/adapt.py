@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clbench.errors import UserError
+from clbench.errors import UserError, in_words
 from clbench.registry import Shape
 
 TRIED = 2  # samples of the batch: batch normalisation cannot train on one
@@ -119,14 +119,14 @@ class _Trial:
         except Exception as error:
             kind = str(given.dtype).removeprefix("torch.")
             raise self.refusal(
-                f"cannot be called in {mode} mode with a batch {list(given.shape)} of {kind}: {type(error).__name__}: "
-                f"{error}. Give its constructor what fits with --set model.…=…, or change the samples, images for "
-                "instance with --set scenario.image_size"
+                f"cannot be called in {mode} mode with a batch {list(given.shape)} of {kind}: "
+                f"{in_words(error)}. Give its constructor what fits with --set model.…=…, or change the samples, "
+                "images for instance with --set scenario.image_size"
             ) from None
         if not isinstance(found, Tensor):
             raise self.refusal(
                 f"returns a {type(found).__name__} in {mode} mode; it must return one tensor of logits [n, classes]. "
-                f"Switch off what makes the others with --set model.…=…, or: {WRAP} that returns one"
+                f"{WRAP} that returns one, or switch off what makes the others with --set model.…=…"
             )
         if found.dim() != 2 or len(found) != TRIED:
             raise self.refusal(
@@ -166,7 +166,8 @@ def as_before(network: nn.Module, draws: bool = False) -> Iterator[None]:
         for module, training in modes:
             module.training = training
         for module, name, buffer, value in kept:
-            module._buffers[name] = buffer.detach().copy_(value)
+            buffer.detach().copy_(value)
+            module._buffers[name] = buffer
 
 
 def samples(shape: Shape, dtype: torch.dtype) -> Tensor:
