@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,15 +15,14 @@ class Act(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.function = lambda x: x.relu()
+        self.function: Callable[[Tensor], Tensor] = lambda x: x.relu()
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.function(x)
-        return y
+        return self.function(x)
 
 
 class Net(nn.Module):
-    """Convolution, batch norm, dropout in place, a parameter and buffers of its own; each step exchanges one of them."""
+    """Convolution, batch norm, dropout in place, a parameter and buffers of its own, one exchanged at each step."""
 
     running: Tensor
     steps: Tensor
