@@ -15,7 +15,7 @@ from clbench.registry import Shape
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that has ended: its Result, the network as it is then, and the samples that go into it."""
+    """A run that has ended: its Result, the network as it is then, its input's shape and what makes it."""
 
     result: store.Result
     model: nn.Module
@@ -26,7 +26,7 @@ class Finished:
 def weights_of(finished: Finished) -> bytes:
     """Return the file's content: every weight and statistic, ``backbone.…`` and ``classifier.…``, on the CPU.
 
-    The header says, as text or JSON: run_id, model and its options, the shape of a sample, the kind of classifier, and
+    The header says, as text or JSON: run_id, model and its options, its input's shape, the kind of classifier, and
     of images by what they are multiplied (``scale``) and what is added (``shift``) to make network input of uint8.
     """
     from safetensors.torch import save
