@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from clbench.avalanche import IncrementalClassifier, MultiTaskModule
 from clbench.models.rows import Rows
+from clbench.registry import Shape
 
 Classifier = Literal["single", "growing", "multi"]
 MASKED = -1e9  # the logit of a class that there is not; finite, so that no method meets 0 · inf
@@ -32,7 +33,7 @@ class Network(nn.Module):
         return found
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits [n, classes] of inputs [n, channels, height, width]."""
+        """Return logits [n, classes] of inputs [n, …]."""
         logits: Tensor = self.classifier(self.features(x))
         return logits
 
@@ -86,18 +87,20 @@ class MultiHeadNetwork(MultiTaskModule):
 
 def build(
     backbone: nn.Module,
-    shape: tuple[int, ...],
+    shape: Shape,
     classifier: Classifier,
     outputs: int,
     heads: int | Sequence[int],
+    dtype: torch.dtype = torch.float32,
 ) -> Network | MultiHeadNetwork:
     """Put a classifier on a backbone whose input has the given shape.
 
-    ``outputs``: of the one head, or of the largest. ``heads``: how many, or the outputs of each.
+    ``outputs``: of the one head, or of the largest. ``heads``: how many, or the outputs of each. ``dtype``: that of its
+    input, int64 where that is codes.
     """
     was_training = backbone.training
     with torch.no_grad():
-        features = backbone.eval()(torch.zeros(1, *shape)).shape[1]
+        features = backbone.eval()(torch.zeros(1, *shape, dtype=dtype)).shape[1]
     backbone.train(was_training)
     match classifier:
         case "multi":
