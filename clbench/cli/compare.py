@@ -79,6 +79,7 @@ class Picture(str, Enum):
     pareto = "pareto"
     curves = "curves"
     matrix = "matrix"
+    ages = "ages"
     ranks = "ranks"
 
 

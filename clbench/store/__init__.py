@@ -11,13 +11,17 @@ from clbench.store.files import (
     path_of,
     read,
     unwritable,
+    weights_name,
     write,
+    write_file,
     write_to,
 )
 from clbench.store.folders import Folder, LocalFolder, open_folder
 from clbench.store.later import shortened
 from clbench.store.schema import (
+    CONFUSION_CELLS,
     SCHEMA_VERSION,
+    Cell,
     Code,
     DataInfo,
     MetricValue,
@@ -33,7 +37,9 @@ from clbench.store.schema import (
 )
 
 __all__ = [
+    "CONFUSION_CELLS",
     "SCHEMA_VERSION",
+    "Cell",
     "Code",
     "DataInfo",
     "Folder",
@@ -59,8 +65,10 @@ __all__ = [
     "read",
     "shortened",
     "unwritable",
+    "weights_name",
     "write",
     "write_bytes",
+    "write_file",
     "write_text",
     "write_to",
 ]
