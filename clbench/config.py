@@ -121,7 +121,7 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
     scenario_name = str(given.get("scenario", {}).get("name", "split-digits"))
     family, source = scenario_parts(scenario_name)
     for part in store.parts(str(given["strategy"]["name"])):
-        if "." not in part:
+        if "." not in part and part not in registry.strategy:
             registry.strategy.check(part)  # before anything slow is imported
     recipe = {"scenario": {"name": scenario_name}} | _recipe(registry.scenario.load(family), source)
     recipe["scenario"] = {"name": scenario_name} | recipe["scenario"]

@@ -15,8 +15,12 @@ ROOT = Path(__file__).resolve().parents[1]
 # package → what it may import of clbench
 ALLOWED = {
     "clbench.cli": {
-        "cli", "config", "layers", "keys", "registry", "errors", "data", "engine", "store", "analysis", "render",
+        "cli", "api", "config", "layers", "keys", "registry", "errors", "data", "engine", "store", "analysis", "render",
         "schema", "progress", "sweep", "reproduce", "",
+    },
+    "clbench.api": {
+        "api", "config", "layers", "keys", "registry", "origins", "errors", "avalanche", "data", "engine", "store",
+        "metrics", "analysis", "render", "progress", "sweep",
     },
     "clbench.sweep": {
         "sweep", "config", "layers", "registry", "errors", "metrics", "store", "engine", "data", "progress", "lock", "",
@@ -64,7 +68,14 @@ TORCH_FREE = [
     "clbench.store.transfer",
     "clbench.render.sweep",
 ]
-TORCH_FREE += ["clbench.metrics", "clbench.cli", "clbench.config", "clbench.registry", "clbench.data.sources"]
+TORCH_FREE += [
+    "clbench.api",
+    "clbench.metrics",
+    "clbench.cli",
+    "clbench.config",
+    "clbench.registry",
+    "clbench.data.sources",
+]
 
 
 def imported(path: Path) -> set[str]:

@@ -1,0 +1,7 @@
+"""clbench from a program: the verbs of the command line as functions. Imports no torch until something is run."""
+
+from clbench.api.results import Results
+from clbench.api.runs import run
+from clbench.api.telling import Board, Checked, check, compare, load
+
+__all__ = ["Board", "Checked", "Results", "check", "compare", "load", "run"]

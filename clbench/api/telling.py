@@ -1,0 +1,251 @@
+"""``clbench.compare``, ``clbench.check`` and ``clbench.load``: what runs say, from a program. Imports no torch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from clbench import store
+from clbench.analysis import check as gate
+from clbench.analysis.boards import Leaderboard, Method
+from clbench.analysis.codes import remark
+from clbench.analysis.compare import DEFAULT_METRICS, check_metrics, leaderboards
+from clbench.analysis.costs import COSTS
+from clbench.analysis.filters import check_key
+from clbench.analysis.pareto import FRONT
+from clbench.analysis.ranking import Ranking, ranking
+from clbench.analysis.runs import Run
+from clbench.analysis.significance import Test
+from clbench.analysis.statistics import Interval
+from clbench.analysis.verdicts import DEFAULT_MARGIN, CellCheck, Check, Mode
+from clbench.api.found import Places, Texts, chosen, held
+from clbench.api.results import Results, frame
+from clbench.errors import Remark, UserError
+from clbench.store import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+SHOWN_NOTES = 10
+HERE = "results"
+
+
+@dataclass(frozen=True)
+class Board:
+    """Leaderboards: what follows from runs. Printed it says that first, as ``clbench compare`` does.
+
+    ``held``: Results that are in memory, by run id; others are read where a picture needs them.
+    """
+
+    leaderboards: Sequence[Leaderboard]
+    ranking: Ranking | None
+    runs: Sequence[Run]
+    held: Mapping[str, Result] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        from clbench.render.summaries import as_printed, print_boards
+
+        return as_printed(lambda console: print_boards(self.leaderboards, self.ranking, console))
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """Return the tables for a notebook; whatever comes from outside is shown as text."""
+        return self.text("html")
+
+    def text(self, form: Literal["markdown", "csv", "json", "latex", "html"]) -> str:
+        """Return the leaderboards as ``clbench compare --format`` writes them."""
+        from clbench.render.formats import as_text
+
+        return as_text(self.leaderboards, self.ranking, form)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for each row of a board and metric, with unrounded numbers: the columns of ``--format csv``.
+
+        Raises UserError if pandas is not installed.
+        """
+        from clbench.render.formats import HEADER, lines
+
+        numbers = ("mean", "low_95", "high_95", "difference", "difference_low", "difference_high", "p_holm")
+        return frame([dict(zip(HEADER, line, strict=True)) for line in lines(self.leaderboards)], numbers)
+
+    def plot(self, picture: str = "leaderboard", width: Literal["column", "full"] = "full", board: int = 0) -> Figure:
+        """Return a picture of one of the boards as a matplotlib figure, which a notebook shows and ``savefig`` writes.
+
+        ``picture``: leaderboard, difference, plane, pareto, curves, matrix or ranks; the last is over all boards.
+        Raises UserError if there is nothing to show.
+        """
+        from clbench.render.plots import PICTURES, Scene, figure
+
+        if picture not in PICTURES:
+            raise UserError(f"picture: expected one of {', '.join(PICTURES)}, got {picture!r}.")
+        runs = [run if run.path else replace(run, path=Path(run.run_id)) for run in self.runs]
+        scene = Scene(self.leaderboards, self.ranking, runs, self._result, width)
+        return figure(picture, self.leaderboards[board], scene)
+
+    def _result(self, path: Path) -> Result:
+        """The Result of a run, which is known by its path, or by its id where it has none."""
+        return self.held.get(str(path)) or store.read(path)
+
+
+def compare(
+    results: Places = HERE,
+    *,
+    against: str | None = None,
+    scenario: Texts = (),
+    strategy: Texts = (),
+    where: Texts = (),
+    metric: Texts = (),
+    sort: str | None = None,
+    by: str | None = None,
+    interval: Interval = "t",
+    test: Test = "moderated",
+    margin: float = 1.0,
+    front: Texts = (),
+) -> Board:
+    """Say which methods are better than a reference, and which may be the best, as far as seeds can tell.
+
+    ``results``: Results, files, folders or patterns, or several of them; names, columns and all else are those of
+    ``clbench compare``: ``against`` a row's label, a strategy or a folder (by default fine-tuning), ``margin`` in
+    points, ``front`` objectives such as ``"average_accuracy,memory"``. Raises UserError, with the command line's
+    sentence; warns of files that were left out.
+    """
+    runs, left_out = chosen(results, scenario, strategy, where)
+    _warn(left_out, runs)
+    board = board_of(runs, against, _list(metric), sort, by, interval, test, margin, _list(front))
+    return replace(board, held=held(results))
+
+
+def board_of(
+    runs: Sequence[Run],
+    against: str | None,
+    metrics: Sequence[str],
+    sort: str | None,
+    by: str | None,
+    interval: Interval,
+    test: Test,
+    margin: float,
+    fronts: Sequence[str],
+) -> Board:
+    """Return the board of runs; names of columns are checked, ``margin`` is in points."""
+    columns = check_metrics(metrics)
+    if sort:
+        columns = check_metrics([sort, *(columns or DEFAULT_METRICS)])
+    asked = [[column.strip() for column in one.split(",")] for one in fronts] or [list(FRONT)]
+    if by is not None:
+        check_key("--by", by, runs)
+    method = Method(columns, interval, test, by, against, margin / 100, [check_metrics(one) for one in asked])
+    boards = leaderboards(runs, method)
+    return Board(boards, ranking(boards), runs)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the regression gate found. Printed it is ``clbench check``'s table and its conclusion."""
+
+    check: Check
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is worse, missing, failed or not to be compared."""
+        return self.check.passed
+
+    @property
+    def cells(self) -> Sequence[CellCheck]:
+        """Every configuration with its verdict, the gravest first."""
+        return self.check.cells
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __str__(self) -> str:
+        from clbench.render.checks import print_check
+        from clbench.render.summaries import as_printed
+
+        return as_printed(lambda console: print_check(self.check, console))
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook; whatever comes from outside is shown as text."""
+        from clbench.render.checks import as_html
+
+        return as_html(self.check)
+
+
+def check(
+    baseline: Places,
+    results: Places = HERE,
+    *,
+    mode: Mode = "statistical",
+    scenario: Texts = (),
+    strategy: Texts = (),
+    where: Texts = (),
+    metric: Texts = (),
+    margin: float | Mapping[str, float] = DEFAULT_MARGIN,
+    alpha: float = 0.05,
+    strict: bool = False,
+) -> Checked:
+    """Say whether results are worse than a baseline, configuration by configuration, as ``clbench check`` does.
+
+    ``margin``: how much worse is allowed, 0.01 is a point; or for each metric. ``mode``: 'statistical', or 'exact' (R
+    bit for bit). Nothing is raised for a regression: ask ``passed``. Raises UserError as the command line does.
+    """
+    before, left_out = chosen(baseline, scenario, strategy, where)
+    folder = Path(baseline) if isinstance(baseline, str | Path) else None
+    after, more = chosen(results, scenario, strategy, where, without=folder)
+    _warn([*left_out, *more], [])
+    gated = gated_metrics(_list(metric))
+    margins = margin if isinstance(margin, Mapping) else dict.fromkeys(gated, margin)
+    return gated_by(before, after, mode, gated, margins, alpha, strict)
+
+
+def gated_metrics(names: Sequence[str]) -> list[str]:
+    """Return the metrics that names mean, those that a gate looks at by default; UserError for a cost."""
+    gated = check_metrics(names or gate.DEFAULT_METRICS)
+    if costs := [column for column in gated if column in COSTS]:
+        raise UserError(f"--metric {costs[0]}: what a run costs cannot be gated. Name metrics of accuracy.")
+    return gated
+
+
+def gated_by(
+    before: Sequence[Run],
+    after: Sequence[Run],
+    mode: Mode,
+    gated: Sequence[str],
+    margins: Mapping[str, float],
+    alpha: float,
+    strict: bool,
+) -> Checked:
+    """Judge runs by a baseline's."""
+    return Checked(gate.check(before, after, gate.Rules(mode, gated, margins, alpha, strict)))
+
+
+def load(results: Places = HERE, *, scenario: Texts = (), strategy: Texts = (), where: Texts = ()) -> Results:
+    """Read the runs of files, folders and patterns; of several Results of the same run the newest counts.
+
+    Each Result is read whole when it is asked for. Raises UserError if there is none; warns of files left out.
+    """
+    runs, left_out = chosen(results, scenario, strategy, where)
+    _warn(left_out, [])
+    return Results(runs)
+
+
+def _list(given: Texts) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
+def _warn(left_out: Sequence[str], runs: Sequence[Run]) -> None:
+    """Warn of what a reader must know: files left out, older code beside newer."""
+    told = [f"Left out: {sentence}" for sentence in left_out[:SHOWN_NOTES]]
+    if len(left_out) > SHOWN_NOTES:
+        told.append(f"Left out: {len(left_out) - SHOWN_NOTES} more files.")
+    older = remark(runs) if runs else None
+    for sentence in [*told, *([older] if older else [])]:
+        warnings.warn(Remark(sentence), stacklevel=3)
