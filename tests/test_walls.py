@@ -24,6 +24,7 @@ ALLOWED = {
     },
     "clbench.sweep": {
         "sweep", "config", "layers", "registry", "errors", "metrics", "store", "engine", "data", "progress", "lock", "",
+        "api",  # the package has the name of a verb, and is that verb
     },
     "clbench.store": {"store", "roles", "errors"},
     "clbench.reproduce": {

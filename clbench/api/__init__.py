@@ -2,6 +2,8 @@
 
 from clbench.api.results import Results
 from clbench.api.runs import run
+from clbench.api.sweeps import sweep
 from clbench.api.telling import Board, Checked, check, compare, load
+from clbench.api.tuning import Tuned, tune
 
-__all__ = ["Board", "Checked", "Results", "check", "compare", "load", "run"]
+__all__ = ["Board", "Checked", "Results", "Tuned", "check", "compare", "load", "run", "sweep", "tune"]

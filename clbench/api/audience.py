@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from clbench.config import RunConfig
     from clbench.progress import Reporter
+    from clbench.sweep.study import Trial
 
 
 class Program(Audience):
@@ -34,6 +35,12 @@ class Program(Audience):
     def gently(self, keeps: bool) -> AbstractContextManager[Stop]:
         """Take Ctrl-C for a wish where there is a checkpoint to be written; else it is Python's own."""
         return interruptible(self.note) if keeps else nullcontext(Never())
+
+    def trial(self, number: int, count: int, trial: Trial) -> None:
+        """Hear what a trial of a search reached."""
+        from clbench.render import tuning
+
+        self.note(tuning.trial(number, count, trial.settings, trial.mean))
 
     def note(self, message: str) -> None:
         """Say something to people."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,13 +11,12 @@ from clbench.api.audience import Program
 from clbench.api.caller import undisturbed
 from clbench.api.carry import Ended, Order, carry_out
 from clbench.api.results import Results
-from clbench.api.settings import Given, layers_of
+from clbench.api.settings import Given, Seeds, layers_of
 from clbench.errors import UserError
 
 if TYPE_CHECKING:
     from clbench.avalanche import SupervisedPlugin
 
-Seeds = int | str | Iterable[int]
 Tracker = Literal["csv", "tensorboard", "wandb", "mlflow"]
 
 

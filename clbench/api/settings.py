@@ -11,6 +11,7 @@ from clbench.errors import UserError
 from clbench.layers import SECTIONS, Section, assigned, merge, read_yaml
 
 Given = str | Mapping[str, Any]
+Seeds = int | str | Iterable[int]
 
 
 def layers_of(
@@ -28,7 +29,7 @@ def layers_of(
     """
     base = plain(config) if isinstance(config, Mapping) else read_yaml(Path(config)) if config is not None else {}
     chosen = {
-        key: _seeds(value) if key == "seeds" else plain(value) for key, value in units.items() if value is not None
+        key: seeds_of(value) if key == "seeds" else plain(value) for key, value in units.items() if value is not None
     }
     for section in SECTIONS:
         if section in chosen and not isinstance(chosen[section], str | dict):
@@ -81,7 +82,7 @@ def as_keyword(key: str, value: Any) -> str:
     return f"**{{{key!r}: {value!r}}}" if "." in option else f"{section}={{{option!r}: {value!r}}}"
 
 
-def _seeds(value: Any) -> Any:
+def seeds_of(value: Seeds) -> Any:
     """A number, a text such as '0,4,7', or any collection of seeds as a list."""
     return plain(value) if isinstance(value, str) or not isinstance(value, Iterable) else [plain(one) for one in value]
 

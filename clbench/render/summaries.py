@@ -69,4 +69,4 @@ def as_printed(show: Callable[[Console], None]) -> str:
     text = io.StringIO()
     width = shutil.get_terminal_size((100, 24)).columns
     show(Console(file=text, width=width, force_terminal=False, force_jupyter=False, color_system=None))
-    return text.getvalue().rstrip("\n")
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
