@@ -14,7 +14,8 @@ import pytest
 
 import clbench as cl
 from clbench import registry
-from clbench.api.instances import STATE, UNKNOWN, Lent, lent
+from clbench.api.instances import STATE, Lent, lent
+from clbench.api.source_text import UNKNOWN
 from clbench.avalanche import SupervisedPlugin
 from clbench.strategy import Learner, Strategy, gradients, named_weights, values
 
@@ -35,7 +36,8 @@ class ShrinkingHard(Strategy):
         self.stages_seen: list[int] = []
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        assert self.stages_seen == list(range(learner.stage)), "a copy that another seed has used"
+        if self.stages_seen != list(range(learner.stage)):  # no assert: pytest rewrites those, and the source is read
+            raise RuntimeError("a copy that another seed has used")
         self.stages_seen.append(learner.stage)
 
     def before_update(self, learner: Learner, **kwargs: Any) -> None:

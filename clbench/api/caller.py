@@ -93,7 +93,7 @@ def flushes_denormals() -> bool:
     """Whether this thread takes numbers below the normal ones for zero; torch has no function that tells."""
     import torch
 
-    tiny: torch.Tensor = torch.tensor([1e-300], dtype=torch.float64) * 1e-10
+    tiny: torch.Tensor = torch.tensor([1e-300], dtype=torch.float64, device="cpu") * 1e-10
     return tiny.item() == 0.0
 
 

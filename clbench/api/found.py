@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from clbench.analysis import filters
@@ -18,22 +18,29 @@ Texts = str | Iterable[str]
 
 
 def chosen(
-    places: Places, scenarios: Texts = (), strategies: Texts = (), where: Texts = (), without: Path | None = None
-) -> tuple[list[Run], list[str]]:
-    """Return the runs of Results, files, folders and patterns that match filters, and why files were left out.
+    places: Places,
+    scenarios: Texts = (),
+    strategies: Texts = (),
+    where: Texts = (),
+    without: Path | None = None,
+    *,
+    told: Callable[[list[str]], None],
+) -> list[Run]:
+    """Return the runs of Results, files, folders and patterns that match filters.
 
-    ``without``: a folder that is passed over where it lies inside another. A run that comes twice counts once, the
-    newer of the two. Raises UserError if nothing is left.
+    ``told`` hears why files were left out. ``without``: a folder that is passed over where it lies inside another. A
+    run that comes twice counts once, the newer of the two. Raises UserError if nothing is left.
     """
     several = _several(places)
     paths = [Path(place) for place in several if not isinstance(place, Results)]
     read, left_out = load(paths, without) if paths else ([], [])
+    told(left_out)
     held = [run for place in several if isinstance(place, Results) for run in place.runs]
     found = list(_once([*read, *held]))
     matching = filters.chosen(found, _texts(scenarios), _texts(strategies), _texts(where))
     if not matching:
         raise UserError(_nothing(found, paths))
-    return matching, left_out
+    return matching
 
 
 def held(places: Places) -> dict[str, Result]:

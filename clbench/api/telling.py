@@ -115,14 +115,14 @@ def compare(
     points, ``front`` objectives such as ``"average_accuracy,memory"``. Raises UserError, with the command line's
     sentence; warns of files that were left out.
     """
-    runs, left_out = chosen(results, scenario, strategy, where)
-    _warn(left_out, runs)
-    board = board_of(runs, against, _list(metric), sort, by, interval, test, margin, _list(front))
-    return replace(board, held=held(results))
+    method = method_of(against, _list(metric), sort, by, interval, test, margin, _list(front))
+    runs = chosen(results, scenario, strategy, where, told=_warn_left_out)
+    if older := remark(runs):
+        warnings.warn(Remark(older), stacklevel=2)
+    return replace(board_of(runs, method), held=held(results))
 
 
-def board_of(
-    runs: Sequence[Run],
+def method_of(
     against: str | None,
     metrics: Sequence[str],
     sort: str | None,
@@ -131,15 +131,19 @@ def board_of(
     test: Test,
     margin: float,
     fronts: Sequence[str],
-) -> Board:
-    """Return the board of runs; names of columns are checked, ``margin`` is in points."""
+) -> Method:
+    """Return how boards are made; names of columns are checked, ``margin`` is in points."""
     columns = check_metrics(metrics)
     if sort:
         columns = check_metrics([sort, *(columns or DEFAULT_METRICS)])
     asked = [[column.strip() for column in one.split(",")] for one in fronts] or [list(FRONT)]
-    if by is not None:
-        check_key("--by", by, runs)
-    method = Method(columns, interval, test, by, against, margin / 100, [check_metrics(one) for one in asked])
+    return Method(columns, interval, test, by, against, margin / 100, [check_metrics(one) for one in asked])
+
+
+def board_of(runs: Sequence[Run], method: Method) -> Board:
+    """Return the board of runs."""
+    if method.by is not None:
+        check_key("--by", method.by, runs)
     boards = leaderboards(runs, method)
     return Board(boards, ranking(boards), runs)
 
@@ -197,11 +201,10 @@ def check(
     ``margin``: how much worse is allowed, 0.01 is a point; or for each metric. ``mode``: 'statistical', or 'exact' (R
     bit for bit). Nothing is raised for a regression: ask ``passed``. Raises UserError as the command line does.
     """
-    before, left_out = chosen(baseline, scenario, strategy, where)
-    folder = Path(baseline) if isinstance(baseline, str | Path) else None
-    after, more = chosen(results, scenario, strategy, where, without=folder)
-    _warn([*left_out, *more], [])
     gated = gated_metrics(_list(metric))
+    folder = Path(baseline) if isinstance(baseline, str | Path) else None
+    before = chosen(baseline, scenario, strategy, where, told=_warn_left_out)
+    after = chosen(results, scenario, strategy, where, folder, told=_warn_left_out)
     margins = margin if isinstance(margin, Mapping) else dict.fromkeys(gated, margin)
     return gated_by(before, after, mode, gated, margins, alpha, strict)
 
@@ -232,20 +235,17 @@ def load(results: Places = HERE, *, scenario: Texts = (), strategy: Texts = (), 
 
     Each Result is read whole when it is asked for. Raises UserError if there is none; warns of files left out.
     """
-    runs, left_out = chosen(results, scenario, strategy, where)
-    _warn(left_out, [])
-    return Results(runs)
+    return Results(chosen(results, scenario, strategy, where, told=_warn_left_out))
 
 
 def _list(given: Texts) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 
-def _warn(left_out: Sequence[str], runs: Sequence[Run]) -> None:
-    """Warn of what a reader must know: files left out, older code beside newer."""
-    told = [f"Left out: {sentence}" for sentence in left_out[:SHOWN_NOTES]]
-    if len(left_out) > SHOWN_NOTES:
-        told.append(f"Left out: {len(left_out) - SHOWN_NOTES} more files.")
-    older = remark(runs) if runs else None
-    for sentence in [*told, *([older] if older else [])]:
-        warnings.warn(Remark(sentence), stacklevel=3)
+def _warn_left_out(sentences: Sequence[str]) -> None:
+    """Warn the caller's caller of files that were left out."""
+    told = [f"Left out: {sentence}" for sentence in sentences[:SHOWN_NOTES]]
+    if len(sentences) > SHOWN_NOTES:
+        told.append(f"Left out: {len(sentences) - SHOWN_NOTES} more files.")
+    for sentence in told:
+        warnings.warn(Remark(sentence), stacklevel=4)

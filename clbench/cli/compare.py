@@ -166,16 +166,17 @@ def compare(
     several scenarios, what holds over them follows. Damaged or foreign files are named and left out.
     """
     from clbench.analysis.codes import remark
-    from clbench.api.telling import board_of
+    from clbench.api.telling import board_of, method_of
     from clbench.errors import UserError
 
     if picture is not None and plot is None:
         raise UserError(f"--picture {picture.value}: name the file to draw it in, too: --plot {picture.value}.pdf.")
+    method = method_of(against, metric or (), sort, by, interval.value, test.value, margin, front or ())
     runs = load_chosen(paths or [Path("results")], scenario, strategy, where)
     older = remark(runs)
     if older is not None:
         note(older)
-    board = board_of(runs, against, metric or (), sort, by, interval.value, test.value, margin, front or ())
+    board = board_of(runs, method)
     boards, found = board.leaderboards, board.ranking
     if plot is not None:
         from clbench.render.plots import Scene, draw
@@ -203,11 +204,12 @@ def load_chosen(
     """Load runs and filter them; name what is left out, to a list if one is given. UserError if nothing is left."""
     from clbench.api.found import chosen
 
-    found, absent = chosen(paths, scenarios or (), strategies or (), where or (), without)
-    if left_out is not None:
-        left_out += absent
-    for sentence in absent[:SHOWN_NOTES]:
-        note(f"Left out: {sentence}")
-    if len(absent) > SHOWN_NOTES:
-        note(f"Left out: {len(absent) - SHOWN_NOTES} more files.")
-    return found
+    def told(absent: list[str]) -> None:
+        if left_out is not None:
+            left_out.extend(absent)
+        for sentence in absent[:SHOWN_NOTES]:
+            note(f"Left out: {sentence}")
+        if len(absent) > SHOWN_NOTES:
+            note(f"Left out: {len(absent) - SHOWN_NOTES} more files.")
+
+    return chosen(paths, scenarios or (), strategies or (), where or (), without, told=told)
