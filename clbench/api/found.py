@@ -1,20 +1,23 @@
-"""Runs to be told of, wherever they are: in memory, in files, in folders."""
+"""Runs to be told of, wherever they are, in memory, in files, in folders; and ``clbench.load``. Imports no torch."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from clbench.analysis import filters
-from clbench.analysis.load import load
+from clbench.analysis.load import load as load_files
 from clbench.analysis.runs import Run
 from clbench.api.results import Results
-from clbench.errors import UserError
+from clbench.errors import Remark, UserError
 from clbench.store import Result
 
 Place = str | Path | Results
 Places = Place | Sequence[Place]
 Texts = str | Iterable[str]
+SHOWN_NOTES = 10
+HERE = "results"
 
 
 def chosen(
@@ -33,11 +36,11 @@ def chosen(
     """
     several = _several(places)
     paths = [Path(place) for place in several if not isinstance(place, Results)]
-    read, left_out = load(paths, without) if paths else ([], [])
+    read, left_out = load_files(paths, without) if paths else ([], [])
     told(left_out)
     held = [run for place in several if isinstance(place, Results) for run in place.runs]
     found = list(_once([*read, *held]))
-    matching = filters.chosen(found, _texts(scenarios), _texts(strategies), _texts(where))
+    matching = filters.chosen(found, texts(scenarios), texts(strategies), texts(where))
     if not matching:
         raise UserError(_nothing(found, paths))
     return matching
@@ -62,7 +65,8 @@ def _once(runs: Iterable[Run]) -> Iterable[Run]:
     return newest.values()
 
 
-def _texts(given: Texts) -> Sequence[str]:
+def texts(given: Texts) -> list[str]:
+    """Return one text or several as a list."""
     return [given] if isinstance(given, str) else list(given)
 
 
@@ -73,3 +77,20 @@ def _nothing(found: Sequence[Run], paths: Sequence[Path]) -> str:
     where = f" under {', '.join(map(str, paths))}" if paths else " to look at"
     filtered = " that match" if found else ""
     return f"No Results{filtered}{where}. " + (there or "'clbench run --strategy ewc-fixed' makes one.")
+
+
+def load(results: Places = HERE, *, scenario: Texts = (), strategy: Texts = (), where: Texts = ()) -> Results:
+    """Read the runs of files, folders and patterns; of several Results of the same run the newest counts.
+
+    Each Result is read whole when it is asked for. Raises UserError if there is none; warns of files left out.
+    """
+    return Results(chosen(results, scenario, strategy, where, told=warn_left_out))
+
+
+def warn_left_out(sentences: Sequence[str]) -> None:
+    """Warn the caller's caller of files that were left out."""
+    told = [f"Left out: {sentence}" for sentence in sentences[:SHOWN_NOTES]]
+    if len(sentences) > SHOWN_NOTES:
+        told.append(f"Left out: {len(sentences) - SHOWN_NOTES} more files.")
+    for sentence in told:
+        warnings.warn(Remark(sentence), stacklevel=4)

@@ -1,14 +1,11 @@
 """Where the class of an object comes from: the text that was run, wherever it stands, or that nobody can say."""
 
 from __future__ import annotations
-import __future__
 
 import ast
-import functools
 import hashlib
 import inspect
 import linecache
-import operator
 import sys
 import sysconfig
 import uuid
@@ -22,9 +19,7 @@ from clbench.origins import OWN, Origin, origin_of
 
 NOTEBOOK = "notebook.py"
 UNKNOWN = "unknown"  # source text that nobody can say is what was run
-FUTURE = functools.reduce(
-    operator.or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
-)
+FUTURE = annotations.compiler_flag  # of the one feature that is not always on
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def check(
     so do more diverged seeds.
     Exit code 0: passed (or updated); 1: something is worse; 2: something to correct.
     """
-    from clbench.api.telling import gated_by, gated_metrics
+    from clbench.api.gates import gated_by, gated_metrics
     from clbench.errors import UserError
     from clbench.render import checks
     from clbench.store import write_text

@@ -166,7 +166,7 @@ def compare(
     several scenarios, what holds over them follows. Damaged or foreign files are named and left out.
     """
     from clbench.analysis.codes import remark
-    from clbench.api.telling import board_of, method_of
+    from clbench.api.boards import board_of, method_of
     from clbench.errors import UserError
 
     if picture is not None and plot is None:

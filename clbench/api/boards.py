@@ -1,4 +1,4 @@
-"""``clbench.compare``, ``clbench.check`` and ``clbench.load``: what runs say, from a program. Imports no torch."""
+"""``clbench.compare``: leaderboards of runs, from a program. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,29 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from clbench import store
-from clbench.analysis import check as gate
 from clbench.analysis.boards import Leaderboard, Method
 from clbench.analysis.codes import remark
 from clbench.analysis.compare import DEFAULT_METRICS, check_metrics, leaderboards
-from clbench.analysis.costs import COSTS
 from clbench.analysis.filters import check_key
 from clbench.analysis.pareto import FRONT
 from clbench.analysis.ranking import Ranking, ranking
 from clbench.analysis.runs import Run
 from clbench.analysis.significance import Test
 from clbench.analysis.statistics import Interval
-from clbench.analysis.verdicts import DEFAULT_MARGIN, CellCheck, Check, Mode
-from clbench.api.found import Places, Texts, chosen, held
-from clbench.api.results import Results, frame
+from clbench.api.found import HERE, Places, Texts, chosen, held, texts, warn_left_out
+from clbench.api.results import frame
 from clbench.errors import Remark, UserError
 from clbench.store import Result
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-SHOWN_NOTES = 10
-HERE = "results"
 
 
 @dataclass(frozen=True)
@@ -115,8 +109,8 @@ def compare(
     points, ``front`` objectives such as ``"average_accuracy,memory"``. Raises UserError, with the command line's
     sentence; warns of files that were left out.
     """
-    method = method_of(against, _list(metric), sort, by, interval, test, margin, _list(front))
-    runs = chosen(results, scenario, strategy, where, told=_warn_left_out)
+    method = method_of(against, texts(metric), sort, by, interval, test, margin, texts(front))
+    runs = chosen(results, scenario, strategy, where, told=warn_left_out)
     if older := remark(runs):
         warnings.warn(Remark(older), stacklevel=2)
     return replace(board_of(runs, method), held=held(results))
@@ -146,106 +140,3 @@ def board_of(runs: Sequence[Run], method: Method) -> Board:
         check_key("--by", method.by, runs)
     boards = leaderboards(runs, method)
     return Board(boards, ranking(boards), runs)
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What the regression gate found. Printed it is ``clbench check``'s table and its conclusion."""
-
-    check: Check
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing is worse, missing, failed or not to be compared."""
-        return self.check.passed
-
-    @property
-    def cells(self) -> Sequence[CellCheck]:
-        """Every configuration with its verdict, the gravest first."""
-        return self.check.cells
-
-    def __bool__(self) -> bool:
-        return self.passed
-
-    def __str__(self) -> str:
-        from clbench.render.checks import print_check
-        from clbench.render.summaries import as_printed
-
-        return as_printed(lambda console: print_check(self.check, console))
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        """Return the table for a notebook; whatever comes from outside is shown as text."""
-        from clbench.render.checks import as_html
-
-        return as_html(self.check)
-
-
-def check(
-    baseline: Places,
-    results: Places = HERE,
-    *,
-    mode: Mode = "statistical",
-    scenario: Texts = (),
-    strategy: Texts = (),
-    where: Texts = (),
-    metric: Texts = (),
-    margin: float | Mapping[str, float] = DEFAULT_MARGIN,
-    alpha: float = 0.05,
-    strict: bool = False,
-) -> Checked:
-    """Say whether results are worse than a baseline, configuration by configuration, as ``clbench check`` does.
-
-    ``margin``: how much worse is allowed, 0.01 is a point; or for each metric. ``mode``: 'statistical', or 'exact' (R
-    bit for bit). Nothing is raised for a regression: ask ``passed``. Raises UserError as the command line does.
-    """
-    gated = gated_metrics(_list(metric))
-    folder = Path(baseline) if isinstance(baseline, str | Path) else None
-    before = chosen(baseline, scenario, strategy, where, told=_warn_left_out)
-    after = chosen(results, scenario, strategy, where, folder, told=_warn_left_out)
-    margins = margin if isinstance(margin, Mapping) else dict.fromkeys(gated, margin)
-    return gated_by(before, after, mode, gated, margins, alpha, strict)
-
-
-def gated_metrics(names: Sequence[str]) -> list[str]:
-    """Return the metrics that names mean, those that a gate looks at by default; UserError for a cost."""
-    gated = check_metrics(names or gate.DEFAULT_METRICS)
-    if costs := [column for column in gated if column in COSTS]:
-        raise UserError(f"--metric {costs[0]}: what a run costs cannot be gated. Name metrics of accuracy.")
-    return gated
-
-
-def gated_by(
-    before: Sequence[Run],
-    after: Sequence[Run],
-    mode: Mode,
-    gated: Sequence[str],
-    margins: Mapping[str, float],
-    alpha: float,
-    strict: bool,
-) -> Checked:
-    """Judge runs by a baseline's."""
-    return Checked(gate.check(before, after, gate.Rules(mode, gated, margins, alpha, strict)))
-
-
-def load(results: Places = HERE, *, scenario: Texts = (), strategy: Texts = (), where: Texts = ()) -> Results:
-    """Read the runs of files, folders and patterns; of several Results of the same run the newest counts.
-
-    Each Result is read whole when it is asked for. Raises UserError if there is none; warns of files left out.
-    """
-    return Results(chosen(results, scenario, strategy, where, told=_warn_left_out))
-
-
-def _list(given: Texts) -> list[str]:
-    return [given] if isinstance(given, str) else list(given)
-
-
-def _warn_left_out(sentences: Sequence[str]) -> None:
-    """Warn the caller's caller of files that were left out."""
-    told = [f"Left out: {sentence}" for sentence in sentences[:SHOWN_NOTES]]
-    if len(sentences) > SHOWN_NOTES:
-        told.append(f"Left out: {len(sentences) - SHOWN_NOTES} more files.")
-    for sentence in told:
-        warnings.warn(Remark(sentence), stacklevel=4)
