@@ -44,6 +44,7 @@ class Learner(Protocol):
     arrived: int
     device: torch.device
     upstream: TaskData | None
+    classes_return: bool  # a label that comes again in a later stage is the same class, and not one of another task
 
     @property
     def data(self) -> TaskData:

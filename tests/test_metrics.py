@@ -35,6 +35,7 @@ BY_HAND = {
     "online_trend": 0.1,  # the line through .5, .7, .6 rises by .05 per stage
     "stability_gap": ((0.9 - 0.5) + (0.6 - 0.1) + (0.8 - 0.5)) / 3,
     "min_accuracy": (0.1 + 0.5) / 2,
+    "anytime_accuracy": (0.5 + 0.8 + 0.6) / 3,
     "worst_case_accuracy": 1.0 / 3 + 2 / 3 * (0.1 + 0.5) / 2,
     "balanced_accuracy": ((6 / 8 + 1 / 2) / 2 + 5 / 10 + (1 / 1 + 9 / 9) / 2) / 3,
     "macro_f1": ((12 / 15 + 2 / 5) / 2 + (10 / 15 + 0) / 2 + 1.0) / 3,  # in task 2 class 1 is answered, and not there
@@ -63,6 +64,7 @@ def test_every_metric_is_worked_by_hand() -> None:
         online=[0.5, 0.7, 0.6],
         tasks=[[0], [1], [2]],
         within=within,
+        seen=[[0.5], [0.8, None], [0.6]],
         confusion=CONFUSION,
         ahead=AHEAD,
         periods=True,

@@ -129,9 +129,9 @@ def test_samples_of_an_unknown_class_are_wrong_and_in_no_cell(monkeypatch: pytes
 
 
 def test_how_unequal_classes_are() -> None:
-    assert imbalance([Column(0, {0: 5, 1: 5}, True), Column(0, {0: 30, 1: 5, 2: 5, -1: 40}, True)]) == 0.75 * 3
-    assert imbalance([Column(0, {4: 7}, True)]) == 1.0
-    assert learnt.chance([Column(0, {0: 2, -1: 8}, True), Column(0, {1: 1, -1: 9}, False)], 2) == pytest.approx(0.1)
+    assert imbalance([Column(0, {0: 5, 1: 5}, True, 3), Column(0, {0: 30, 1: 5, 2: 5, -1: 40}, True, 3)]) == 0.75 * 3
+    assert imbalance([Column(0, {4: 7}, True, 5)]) == 1.0
+    assert learnt.chance([Column(0, {0: 2, -1: 8}, True, 2), Column(0, {1: 1, -1: 9}, False, 2)]) == pytest.approx(0.1)
 
 
 # Streams in time.

@@ -22,6 +22,7 @@ from clbench.engine.optimizers import Sam
 from clbench.engine.seeding import generator
 from clbench.errors import UserError
 from clbench.metrics import Confusion
+from clbench.models.network import MASKED
 from clbench.models.rows import Rows
 from clbench.strategy import Strategy
 
@@ -36,7 +37,6 @@ STEP_EVENTS = (
     "after_update",
     "after_training_iteration",
 )
-MASKED = -1e9  # finite, so that no method meets 0 · inf
 EVAL_BATCH = 1024
 
 
@@ -87,6 +87,7 @@ class ResidentLearner(SupervisedTemplate):
         arithmetic: Arithmetic,
         seed: int,
         outputs: int,
+        classes_return: bool = False,
     ) -> None:
         self.training = training
         self.arithmetic = arithmetic
@@ -95,6 +96,7 @@ class ResidentLearner(SupervisedTemplate):
         rows: Any = model.rows
         self.rows: Rows = rows
         self.upstream: TaskData | None = None
+        self.classes_return = classes_return
         self._outputs = outputs
         self._masked: Tensor | None = None  # [outputs], True where a class is left out
         self._seen: set[int] = set()

@@ -25,6 +25,7 @@ from clbench.engine.learner import ResidentLearner
 from clbench.engine.learnt import column_of, imbalance
 from clbench.engine.moments import discard
 from clbench.engine.precision import choose_device, choose_threads
+from clbench.engine.saved import Finished, weights_of
 from clbench.engine.seeding import prepare_process, seed_everything
 from clbench.engine.stages import Stages, Trained
 from clbench.engine.state import Known
@@ -63,6 +64,13 @@ def run(
     has changed since the config was made; StoppedError if ``checkpoints`` says that it should stop. Checkpoints stay
     until their Result is written: see ``complete``.
     """
+    return finished(config, machine, reporter, checkpoints).result
+
+
+def finished(
+    config: RunConfig, machine: Machine, reporter: Reporter | None = None, checkpoints: Checkpoints | None = None
+) -> Finished:
+    """Likewise, and return the network too."""
     started = time.perf_counter()
     config.check_code()
     prepare_process()
@@ -77,8 +85,10 @@ def run(
     stages = stages_of(plugins, stream)
     resident = resident_of(config, stream, data, stages, device)
     benchmark = make_benchmark(resident, stages, config.evaluate)
-    watches = _Watches(config, reporter, machine.diagnostics)
-    learner, model_info = learner_of(config, stream, resident.encode.shape, device, watches.around(plugins), weights)
+    watches = _Watches(config, stream, reporter, machine.diagnostics)
+    learner, model_info = learner_of(
+        config, stream, resident.encode.shape, device, watches.around(plugins), weights, machine.place.offline
+    )
     other = beside(config, plugins, machine.place, data.shape, device)
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
     torch.set_num_threads(threads)
@@ -89,7 +99,12 @@ def run(
     identity = same | {"data": data.fingerprint, "stream": stream.digest}
     keeper = Keeper(config, identity, checkpoints or Checkpoints())
     packages = {type(plugin).__module__.partition(".")[0] for plugin in plugins}
-    unwritten = Known({"reporter": reporter, "encoder": resident.encode}, resident.samples, packages)
+    unwritten = Known(
+        {"reporter": reporter, "encoder": resident.encode},
+        resident.samples,
+        packages,
+        dict(learner.model.named_modules()),
+    )
     stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper, resident.see, watches.within, plugins)
     try:
         trained = stages_of_run.train(reporter, stream.common_test, unwritten, stream.periods)
@@ -99,8 +114,11 @@ def run(
     watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
     last = range(1) if stream.common_test else stages[-1]
-    columns = [column_of(stream.tasks[task], data, config.evaluate, task in last) for task in stream.tested]
-    return store.Result(
+    columns = [
+        column_of(task, data, config.evaluate, place in last, stream.head_outputs[task.head])
+        for place, task in ((place, stream.tasks[place]) for place in stream.tested)
+    ]
+    result = store.Result(
         run_id=config.run_id,
         role=role_of(store.parts(config.strategy["name"])),
         status="ok" if trained.reason is None else "diverged",
@@ -130,10 +148,11 @@ def run(
         seconds=time.perf_counter() - started + trained.before,
         cost=trained.costs,
         diagnostics={"training_loss": watches.losses.losses} | watches.looked,
-        warnings=warnings_of(config, trained, Ending(columns, stream.outputs, learner.answers), plugins),
+        warnings=warnings_of(config, trained, Ending(columns, learner.answers), plugins),
         code=config.code,
         environment=found_here | ({"continued": trained.continued} if trained.continued else {}),
     )
+    return Finished(result, learner.model, resident.encode.shape, resident.encode)
 
 
 def _of_bounded_size(trained: Trained) -> list[list[store.Cell]] | None:
@@ -150,9 +169,16 @@ def complete(
     folder: Folder,
     reporter: Reporter | None = None,
     checkpoints: Checkpoints | None = None,
+    save_model: bool = False,
 ) -> tuple[store.Result, str]:
-    """Run a configuration and write its Result to a folder; then its checkpoints go. Return Result and name."""
-    result = run(config, machine, reporter, checkpoints)
+    """Run a configuration and write its Result to a folder; then its checkpoints go. Return Result and name.
+
+    ``save_model``: first the final weights, beside it; a diverged run has none worth keeping.
+    """
+    done = finished(config, machine, reporter, checkpoints)
+    result = done.result
+    if save_model and result.status == "ok":
+        store.write_file(store.weights_name(store.name_of(result)), weights_of(done), folder)
     name = store.write_to(result, folder)
     if checkpoints is not None and checkpoints.folder is not None:
         discard(config, checkpoints.folder)
@@ -164,7 +190,9 @@ def _pretraining(machine: Machine, device: torch.device, reporter: Reporter) -> 
 
     def make(recipe: RunConfig, stream: Stream, data: Dataset) -> ResidentLearner:
         seed_everything(recipe.seed)
-        learner, _ = learner_of(recipe, stream, data.shape, device, [ReportSteps(reporter)])
+        learner, _ = learner_of(
+            recipe, stream, data.shape, device, [ReportSteps(reporter)], None, machine.place.offline
+        )
         torch.set_num_threads(choose_threads(machine.threads, learner.model, recipe.batch_size))
         return learner
 
@@ -174,12 +202,13 @@ def _pretraining(machine: Machine, device: torch.device, reporter: Reporter) -> 
 class _Watches:
     """The engine's own plugins."""
 
-    def __init__(self, config: RunConfig, reporter: Reporter, diagnostics: bool) -> None:
+    def __init__(self, config: RunConfig, stream: Stream, reporter: Reporter, diagnostics: bool) -> None:
         self.reporter = reporter
         self.losses = DivergenceWatch(reporter)
         self.answers = AnswerWatch(config.until_train_accuracy)
         self.diagnostics: list[Diagnostics | FeatureWatch] = [Diagnostics(), FeatureWatch()] if diagnostics else []
-        self.within = None if config.evaluate_steps is None else WithinWatch(config.evaluate_steps)
+        classes = stream.outputs if stream.incremental == "class" else None
+        self.within = None if config.evaluate_steps is None else WithinWatch(config.evaluate_steps, classes)
         self._budget = [] if config.steps is None else [StepBudget()]
 
     def around(self, plugins: list[SupervisedPlugin]) -> list[SupervisedPlugin]:
@@ -193,7 +222,11 @@ class _Watches:
     @property
     def looked(self) -> dict[str, Any]:
         """What the diagnostics and evaluation inside stages have found, if they were asked for."""
-        curves = {} if self.within is None else {"accuracy_within": self.within.curves}
+        curves: dict[str, Any] = {}
+        if self.within is not None:
+            curves["accuracy_within"] = self.within.curves
+            if any(self.within.seen):
+                curves["accuracy_seen"] = self.within.seen
         return curves | {key: found for watch in self.diagnostics for key, found in watch.found.items()}
 
 
