@@ -62,6 +62,7 @@ class Listed:
     concerns: Sequence[str] | None = None
     role: Role = "method"
     family: str = "other"  # one of FAMILIES; of strategies
+    data: str = "any"  # "images" or "tables" where a scenario is for those alone
 
     def version_with(self, options: Mapping[str, Any]) -> int:
         """The version that a run with these options has."""
@@ -98,7 +99,7 @@ def version_with(version: int, concerns: Sequence[str] | None, options: Mapping[
     return version if concerns is None or any(options.get(option) for option in concerns) else 1
 
 
-SAID = ("version", "concerns", "role", "family")
+SAID = ("version", "concerns", "role", "family", "data")
 
 
 def _said(decorator: ast.Call) -> dict[str, Any]:

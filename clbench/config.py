@@ -6,7 +6,7 @@ Layers are merged in this order, later ones winning: the scenario's standard rec
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,8 +14,12 @@ from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clbench import registry, store
+from clbench.data import sources
+from clbench.data.description import checked
+from clbench.data.sources import DataPlace
 from clbench.errors import UserError, did_you_mean
 from clbench.layers import Section, merge, read_seeds
+from clbench.options import user_error, validated
 from clbench.registry import Count, Declared, Positive, UnitInterval, scenario_parts
 
 # How long a stage lasts: exactly one of these is given.
@@ -49,6 +53,7 @@ class RunConfig(BaseModel):
     evaluate_steps: Count | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     pretrain: Section | None = None
+    data: Section | None = None
     tuned: Section | None = None
     seed: Annotated[int, Ge(0)] = 0
     code: dict[str, store.Code] = Field(default={}, exclude=True)
@@ -104,10 +109,11 @@ def components(section: Mapping[str, Any]) -> list[tuple[str, Section]]:
     return [(name, dict(section[name])) for name in names]
 
 
-def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
+def resolve(*layers: Mapping[str, Any], place: DataPlace | None = None) -> list[RunConfig]:
     """Merge layers over the scenario's recipe and validate: one RunConfig per seed.
 
-    Raises UserError that names the key, what was expected, and the nearest valid name.
+    ``place``: where data are looked up, since a table has other recipes than an image folder. Raises UserError that
+    names the key, what was expected, and the nearest valid name.
     """
     given = merge(*layers)
     seeds = read_seeds(given.pop("seeds", 1))
@@ -119,11 +125,17 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
     if "name" not in given.get("strategy", {}):
         raise UserError("No strategy is named. Use --strategy ewc-fixed, or see 'clbench list strategies'.")
     scenario_name = str(given.get("scenario", {}).get("name", "split-digits"))
+    said = checked(given.get("data") or {}, "data")
+    if "path" in said and scenario_name in registry.scenario.listed:
+        scenario_name += f"-{sources.name_of(said['path'])}"
+        given["scenario"]["name"] = scenario_name
     family, source = scenario_parts(scenario_name)
     for part in store.parts(str(given["strategy"]["name"])):
         if "." not in part and part not in registry.strategy:
             registry.strategy.check(part)  # before anything slow is imported
-    recipe = {"scenario": {"name": scenario_name}} | _recipe(registry.scenario.load(family), source)
+    recipe = {"scenario": {"name": scenario_name}} | _recipe(
+        registry.scenario.load(family), source, sources.is_vectors(source, place or DataPlace.default(), said)
+    )
     recipe["scenario"] = {"name": scenario_name} | recipe["scenario"]
     for key, value in given.items():
         if key not in known:
@@ -138,12 +150,13 @@ def resolve(*layers: Mapping[str, Any]) -> list[RunConfig]:
         "model": _model_section(merged["model"]),
         "optimizer": _optimizer_section(merged["optimizer"]),
         "pretrain": _pretrain_section(merged.get("pretrain")),
+        "data": checked(merged.get("data") or {}, "data") or None,
     }
     resolved["code"] = _code(*(resolved[section] for section in ("strategy", "scenario", "model", "optimizer")))
     try:
         return [RunConfig.model_validate(resolved | {"seed": seed}) for seed in seeds]
     except ValidationError as error:
-        raise _user_error("", error, known) from None
+        raise user_error("", error, known) from None
 
 
 def _code(strategy: Section, scenario: Section, model: Section, optimizer: Section) -> dict[str, store.Code]:
@@ -169,10 +182,16 @@ def _length(given: Section, recipe: Section) -> Section:
     return length | {"max_epochs": given.get("max_epochs", cap)}
 
 
-def _recipe(scenario: Declared, source: str) -> Section:
-    """The standard recipe of a scenario: that of its dataset, or the one for any other."""
+def _recipe(scenario: Declared, source: str, vectors: bool) -> Section:
+    """The standard recipe of a scenario: that of its dataset, or the one for any other vectors or images."""
     recipes: Mapping[str, Section] = scenario.attributes["recipes"]
-    recipe = recipes.get(source, recipes["*"])
+    fits, kind = registry.scenario.listed[scenario.name].data, "tables" if vectors else "images"
+    if fits not in ("any", kind):
+        raise UserError(
+            f"scenario: '{scenario.name}' is for {fits}, and '{source}' is none of them. 'clbench list scenarios' "
+            "shows what fits."
+        )
+    recipe = recipes.get(source, recipes["vectors" if vectors else "*"])
     return {key: dict(value) if isinstance(value, dict) else value for key, value in recipe.items()}
 
 
@@ -184,7 +203,7 @@ def _strategy_section(section: Section) -> Section:
     units = {part: registry.strategy.load(part) for part in names}
     options = {key: value for key, value in section.items() if key != "name"}
     if len(names) == 1:
-        return {"name": name} | _validated("strategy", units[name].schema, options)
+        return {"name": name} | validated("strategy", units[name].schema, options)
     assigned = {part: _as_options(part, options.pop(part, {})) for part in names}
     for key, value in options.items():
         takers = [part for part in names if key in units[part].schema.model_fields]
@@ -197,7 +216,7 @@ def _strategy_section(section: Section) -> Section:
             )
             raise UserError(f"strategy.{key}: for the composition '{name}', {hint}")
         assigned[takers[0]][key] = value
-    return {"name": name} | {part: _validated(f"strategy.{part}", units[part].schema, assigned[part]) for part in names}
+    return {"name": name} | {part: validated(f"strategy.{part}", units[part].schema, assigned[part]) for part in names}
 
 
 def _as_options(part: str, value: Any) -> Section:
@@ -217,8 +236,8 @@ def _scenario_section(section: Section, family: str) -> Section:
     known = [*unit.schema.model_fields, *common.model_fields]
     return (
         {"name": section["name"]}
-        | _validated("scenario", unit.schema, mine, known)
-        | _validated("scenario", common, shared)
+        | validated("scenario", unit.schema, mine, known)
+        | validated("scenario", common, shared)
     )
 
 
@@ -230,7 +249,7 @@ def _model_section(section: Section) -> Section:
         raise UserError(f"model.classifier: expected one of {', '.join(choices)}, got {classifier!r}.")
     schema = registry.model.load(str(section["name"])).schema
     known = [*schema.model_fields, "classifier"]
-    return {"name": section["name"], "classifier": classifier} | _validated("model", schema, options, known)
+    return {"name": section["name"], "classifier": classifier} | validated("model", schema, options, known)
 
 
 def _optimizer_section(section: Section) -> Section:
@@ -238,7 +257,7 @@ def _optimizer_section(section: Section) -> Section:
 
     options = {key: value for key, value in section.items() if key != "name"}
     schema = optimizers.declared(str(section["name"])).schema
-    return {"name": section["name"]} | _validated("optimizer", schema, options)
+    return {"name": section["name"]} | validated("optimizer", schema, options)
 
 
 def pretraining(
@@ -267,7 +286,7 @@ def _pretrain_section(given: Any) -> Section | None:
         return {"name": name, "sha256": known or _sha256(Path(name))}
     if not name:
         raise UserError("pretrain: expected a dataset such as cifar10, or a file of weights that ends in .safetensors.")
-    return {"name": name} | _validated("pretrain", registry.options_model("pretrain", pretraining), section)
+    return {"name": name} | validated("pretrain", registry.options_model("pretrain", pretraining), section)
 
 
 def _sha256(file: Path) -> str:
@@ -275,42 +294,3 @@ def _sha256(file: Path) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(f"pretrain: {file} cannot be read ({error.strerror}). Check the path.") from None
-
-
-def _validated(where: str, schema: type[BaseModel], options: Section, known: Iterable[str] | None = None) -> Section:
-    """Options with defaults filled in and types checked, as plain JSON values."""
-    try:
-        model = schema.model_validate(options)
-    except ValidationError as error:
-        raise _user_error(where, error, known or schema.model_fields) from None
-    try:
-        return model.model_dump(mode="json")
-    except ValueError:  # an option of somebody else's plugin that is no plain value, left at its default
-        return {key: value for key, value in model.model_dump().items() if _is_plain(value)}
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        store.canonical(value)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _user_error(where: str, error: ValidationError, known: Iterable[str]) -> UserError:
-    """One paragraph from pydantic's first complaint."""
-    first = error.errors()[0]
-    path = ".".join(str(part) for part in ((where,) if where else ()) + first["loc"])
-    known = list(known)
-    match first["type"]:
-        case "extra_forbidden":
-            name = str(first["loc"][-1])
-            options = f"Its options are {', '.join(known)}." if known else "It has no options."
-            return UserError(f"Unknown option '{path}'.{did_you_mean(name, known)} {options}")
-        case "missing":
-            return UserError(f"{path} is required and has no default. Add --set {path}=…")
-        case "value_error":
-            message = str(first["msg"]).removeprefix("Value error, ")
-            return UserError(f"{path}: {message}." if path else f"{message}.")
-    message = str(first["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-    return UserError(f"{path}: expected {message}, got {first['input']!r}. Set it with --set {path}=… or in the YAML.")

@@ -76,6 +76,9 @@ def merge(*layers: Mapping[str, Any]) -> Section:
     merged: Section = {}
     for layer in layers:
         for key, value in layer.items():
+            if key == "data":
+                merged[key] = _deep(dict(merged.get(key) or {}), _data(value))
+                continue
             if key not in SECTIONS:
                 merged[key] = value
                 continue
@@ -94,6 +97,15 @@ def _deep(old: Section, new: Mapping[str, Any]) -> Section:
         both = isinstance(value, dict) and isinstance(old.get(key), dict)
         old[key] = _deep(dict(old[key]), value) if both else value
     return old
+
+
+def _data(value: Any) -> Section:
+    """Options of ``data``; a text alone is the path."""
+    if isinstance(value, str):
+        return {"path": value}
+    if value is None or (isinstance(value, dict) and all(isinstance(name, str) for name in value)):
+        return dict(value or {})
+    raise UserError(f"data: expected a path or keys such as {{label: …}}, got {value!r}.")
 
 
 def _as_section(key: str, value: Any) -> Section:

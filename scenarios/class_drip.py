@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Dataset
 from clbench.data.streams import Stream
 from clbench.registry import Count, scenario
 
-from .split import ClassOrder, split
+from .split import VECTORS, ClassOrder, split
 
 _MLP = {
     "model": {"name": "mlp", "widths": [100, 100]},
@@ -23,6 +23,7 @@ _CNN = {
     "batch_size": 128,
 }
 RECIPES = {
+    "vectors": VECTORS | {"optimizer": {"name": "adam", "lr": 0.001, "reset": "never"}},
     "digits": _MLP | {"epochs": 20, "batch_size": 16},
     "mnist": _MLP,
     "fashion-mnist": _MLP,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Dataset
 from clbench.data.streams import Stream, Task, Tasks
 from clbench.errors import UserError
 from clbench.registry import Count, scenario
@@ -21,6 +21,7 @@ _CNN = _MLP | {
     "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "reset": "never"},
 }
 RECIPES = {
+    "vectors": _MLP,
     "digits": _MLP | {"epochs": 10, "batch_size": 16},
     "mnist": _MLP,
     "fashion-mnist": _MLP,
@@ -48,8 +49,8 @@ def continual(data: Dataset, seed: int, *, tasks: Count = 50, classes: Count = 2
         labels = np.full(known, -1)
         labels[dealt[place * classes : (place + 1) * classes]] = np.arange(classes)
         return Task(
-            train=np.flatnonzero(labels[data.train_labels] >= 0),
-            test=np.flatnonzero(labels[data.test_labels] >= 0),
+            train=data.rows("train", labels >= 0),
+            test=data.rows("test", labels >= 0),
             labels=labels,
         )
 

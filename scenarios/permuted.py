@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Dataset
 from clbench.data.streams import Incremental, Permutation, Stream, same_classes_stream
 from clbench.registry import Count, scenario
 
@@ -28,7 +28,7 @@ RECIPES = {
 }
 
 
-@scenario("permuted", version=1, recipes=RECIPES)
+@scenario("permuted", version=1, recipes=RECIPES, data="images")
 def permuted(data: Dataset, seed: int, *, tasks: Count = 10, incremental: Incremental = "domain") -> Stream:
     """Shuffle the pixels of all images in a fixed way, a new one for each task and seed (permuted MNIST).
 
@@ -36,6 +36,7 @@ def permuted(data: Dataset, seed: int, *, tasks: Count = 10, incremental: Increm
     tasks: how many.
     incremental: 'domain' (same labels), 'task' (a head for each task), 'class' (new labels for each task).
     """
+    data.require_images("permuted")
     pixels = math.prod(data.shape[1:])
 
     def order(task: int) -> Permutation:

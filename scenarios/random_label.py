@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Dataset
 from clbench.data.streams import Stream, Task, Tasks
 from clbench.errors import UserError
 from clbench.registry import Count, scenario
@@ -22,6 +22,7 @@ _MLP = {
 }
 _CNN = _MLP | {"model": {"name": "lenet"}}
 RECIPES = {
+    "vectors": _MLP,
     "digits": _MLP | {"scenario": {"images": 400, "tasks": 20}},
     "mnist": _MLP,
     "fashion-mnist": _MLP,
@@ -41,18 +42,19 @@ def random_label(
     tasks: how many. images: how many, drawn by seed. last_task: 'true' gives the last task the true labels and the real
     test images, to see what random labels have spoilt.
     """
-    count, classes = len(data.train_labels), len(data.classes)
+    rows, classes = data.rows("train"), len(data.classes)
+    count = len(rows)
     if images > count:
         raise UserError(
             f"scenario.images: '{data.name}' has {count:,} training images, fewer than {images:,}. Use fewer."
         )
-    chosen = np.sort(np.random.default_rng([seed, 6]).permutation(count)[:images])
-    everything = np.arange(len(data.test_labels))
+    chosen = rows[np.sort(np.random.default_rng([seed, 6]).permutation(count)[:images])]
+    everything = data.rows("test")
 
     def make(index: int) -> Task:
         if last_task == "true" and index == tasks - 1:
             return Task(train=chosen, test=everything, labels=np.arange(classes))
-        drawn = np.random.default_rng([seed, index, 7]).integers(0, classes, count)
+        drawn = np.random.default_rng([seed, index, 7]).integers(0, classes, len(data.train_labels))
         return Task(train=chosen, test=chosen, labels=np.arange(classes), train_labels=drawn, memorised=True)
 
     return Stream(Tasks(tasks, make), outputs=classes, heads=1, incremental="domain")

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Dataset
 from clbench.data.streams import Incremental, Rotation, Stream, same_classes_stream
 from clbench.registry import Count, Positive, scenario
 
@@ -33,7 +33,7 @@ RECIPES = {
 }
 
 
-@scenario("rotated", version=2, recipes=RECIPES)
+@scenario("rotated", version=2, recipes=RECIPES, data="images")
 def rotated(
     data: Dataset,
     seed: int,
@@ -51,6 +51,8 @@ def rotated(
     incremental: 'domain' (same labels), 'task' (a head for each task), 'class' (new labels for each task).
     angles: 'random' (by seed), 'even' (t/tasks of ``degrees``, whatever the seed).
     """
+
+    data.require_images("rotated")
 
     def turned(task: int) -> Rotation:
         within = 0.0 if angles == "even" else np.random.default_rng([seed, task, 8]).random()

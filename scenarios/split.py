@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Dataset
 from clbench.data.streams import Incremental, Stream, Task
 from clbench.errors import UserError
 from clbench.registry import Count, scenario
@@ -31,7 +31,14 @@ _CNN6 = {
     "epochs": 1,
     "batch_size": 32,
 }
+VECTORS: dict[str, Any] = {
+    "model": {"name": "mlp", "widths": [128, 128], "norm": "layer"},
+    "optimizer": {"name": "adam", "lr": 0.001},
+    "epochs": 3,
+    "batch_size": 256,
+}
 RECIPES = {
+    "vectors": VECTORS | {"scenario": {"samples_per_task": 20_000}},
     "digits": {
         "model": {"name": "mlp", "widths": [100, 100]},
         "optimizer": {"name": "sgd", "lr": 0.05},
@@ -92,8 +99,8 @@ def split(
         labels[members] = np.arange(size) + (index * size if incremental == "class" else 0)
         stream.append(
             Task(
-                train=np.flatnonzero(labels[data.train_labels] >= 0),
-                test=np.flatnonzero(labels[data.test_labels] >= 0),
+                train=data.rows("train", labels >= 0),
+                test=data.rows("test", labels >= 0),
                 labels=labels,
                 head=index if incremental == "task" else 0,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Dataset
 from clbench.data.streams import Stream
 from clbench.registry import Count, scenario
 

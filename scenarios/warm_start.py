@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Dataset
 from clbench.data.streams import Stream, Task
 from clbench.errors import UserError
 from clbench.registry import Count, UnitInterval, scenario
@@ -25,6 +25,7 @@ _CNN = _COMMON | {
     "max_epochs": 100,
 }
 RECIPES = {
+    "vectors": _MLP | {"scenario": {"chunk_size": 2000}},
     "digits": _MLP | {"scenario": {"tasks": 5}},
     "mnist": _MLP,
     "fashion-mnist": _MLP,
@@ -51,7 +52,8 @@ def warm_start(
     tasks: how many chunks. chunk_size: images in each, drawn by seed without repeats (default: all, evenly).
     label_noise: share of training images that get another class's label.
     """
-    count = len(data.train_labels)
+    rows, test = data.rows("train"), data.rows("test")
+    count = len(rows)
     size = chunk_size or count // tasks
     if size < 1 or size * tasks > count:
         raise UserError(
@@ -63,8 +65,8 @@ def warm_start(
     noisy = _noisy_labels(data, seed, label_noise) if label_noise else None
     chunks = [
         Task(
-            train=np.sort(order[index * size : (index + 1) * size]),
-            test=np.arange(len(data.test_labels)),
+            train=rows[np.sort(order[index * size : (index + 1) * size])],
+            test=test,
             labels=labels,
             train_labels=noisy,
         )

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from clbench.data import cache
+from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
 from tests.real_data import prepared
 
@@ -28,7 +29,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def digits() -> cache.Dataset:
+def digits() -> Dataset:
     """The bundled digits."""
     return cache.load("digits", DataPlace.default())
 

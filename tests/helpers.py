@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from clbench import metrics, registry, store
 from clbench.config import RunConfig, resolve
-from clbench.data import cache
+from clbench.data.dataset import Dataset
 from clbench.data.inputs import Pixels
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream
@@ -114,7 +114,7 @@ def _role_here(name: str) -> Role:
     return listed[name].role if name in listed else "method"
 
 
-def make_stream(family: str, data: cache.Dataset, seed: int = 0, **options: Any) -> Stream:
+def make_stream(family: str, data: Dataset, seed: int = 0, **options: Any) -> Stream:
     """The stream that a scenario family makes of a dataset."""
     stream: Stream = registry.scenario.load(family).make(data, seed, **options)
     return stream

@@ -1,6 +1,6 @@
-"""Decoded once, shared by all processes: a memory-mapped uint8 cache with a fingerprint.
+"""Decoded once, shared by all processes: a memory-mapped cache with a fingerprint.
 
-One folder per dataset holds four ``.npy`` files and ``meta.json``. It is written beside its final place and renamed,
+One folder per dataset holds ``.npy`` files and ``meta.json``. It is written beside its final place and renamed,
 so it is whole or absent; what does not match its own checksums is rebuilt.
 """
 
@@ -11,58 +11,35 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clbench.data.sources import SOURCES, DataPlace, Found, RawImages, locate
+from clbench.data.dataset import Array, Columns, Dataset, Part
+from clbench.data.sources import SOURCES, DataPlace, Found, Raw, locate
 from clbench.errors import UserError
 from clbench.lock import locked
 
-FORMAT = 2
-PARTS = ("train_samples", "train_labels", "test_samples", "test_labels")
+FORMAT = 3
+TRUSTED = 1 << 30  # bytes from which a cache is verified by the sizes and times of its files, not read through
+Said = Mapping[str, Any]  # options of ``data``
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A decoded dataset, memory-mapped: images uint8 [n, channels, height, width], labels int64 [n].
-
-    ``mean`` and ``std`` are those of the training images per channel, in [0, 1]. ``fingerprint`` is the sha256 of
-    content and labels; ``official`` says whether they equal the official release (None: cannot be told).
-    """
-
-    name: str
-    train_samples: np.ndarray[Any, Any]
-    train_labels: np.ndarray[Any, Any]
-    test_samples: np.ndarray[Any, Any]
-    test_labels: np.ndarray[Any, Any]
-    classes: list[str]
-    coarse: list[int] | None
-    mean: list[float]
-    std: list[float]
-    fingerprint: str
-    official: bool | None
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of an image."""
-        channels, height, width = self.train_samples.shape[1:]
-        return channels, height, width
-
-
-def load(name: str, place: DataPlace, image_size: int | None = None) -> Dataset:
+def load(name: str, place: DataPlace, image_size: int | None = None, said: Said | None = None) -> Dataset:
     """Return a dataset from the cache, decoding it first if it is not there, has changed or is damaged.
 
-    A process that has read and verified it does so again only when the files have changed. Raises UserError if the
-    data cannot be found, read or cached.
+    ``said``: options of ``data``, for a user's own files. A process that has read and verified a dataset does so again
+    only when the files have changed. Raises UserError if the data cannot be found, read or cached.
     """
-    if (name, image_size) in _given:
-        return _given[name, image_size]
-    found = locate(name, place, image_size)
-    folder = cache_folder(name, place, image_size)
+    said = said or {}
+    if _key(name, image_size, said) in _given:
+        return _given[_key(name, image_size, said)]
+    found = locate(name, place, image_size, said)
+    folder = cache_folder(name, place, image_size, said)
     known = _open.get(folder)
     if known is not None and known[0] == (found.stamp, _state(folder)):
         return known[1]
@@ -92,27 +69,35 @@ def _decoded(folder: Path, name: str, found: Found, image_size: int | None) -> D
     return dataset
 
 
-def give(dataset: Dataset, image_size: int | None) -> None:
+def give(dataset: Dataset, image_size: int | None = None, said: Said | None = None) -> None:
     """Use a dataset that came from elsewhere, such as another machine, in this process."""
-    _given[dataset.name, image_size] = dataset
+    _given[_key(dataset.name, image_size, said or {})] = dataset
 
 
-_given: dict[tuple[str, int | None], Dataset] = {}
+def _key(name: str, image_size: int | None, said: Said) -> tuple[str, int | None, str]:
+    return name, image_size, json.dumps(dict(said), sort_keys=True)
+
+
+_given: dict[tuple[str, int | None, str], Dataset] = {}
 _open: dict[Path, tuple[object, Dataset]] = {}
 
 
-def _state(folder: Path) -> list[tuple[int, int]] | None:
-    """What changes when a cached dataset does; None if part of it is gone."""
+def _state(folder: Path) -> list[tuple[str, int, int]] | None:
+    """What changes when a cached dataset does; None if it is gone."""
     try:
-        found = [(folder / name).stat() for name in ("meta.json", *(f"{part}.npy" for part in PARTS))]
+        found = [(file.name, file.stat()) for file in sorted(folder.iterdir())]
     except OSError:
         return None
-    return [(one.st_mtime_ns, one.st_size) for one in found]
+    return [(name, one.st_mtime_ns, one.st_size) for name, one in found]
 
 
-def cache_folder(name: str, place: DataPlace, image_size: int | None = None) -> Path:
-    """Return where a dataset's decoded form is kept; data of different roots are kept apart."""
+def cache_folder(name: str, place: DataPlace, image_size: int | None = None, said: Said | None = None) -> Path:
+    """Return where a dataset's decoded form is kept; data of different roots, or read differently, are kept apart."""
     root = hashlib.sha256(str(place.root.resolve()).encode()).hexdigest()[:8] if name != "digits" else "bundled"
+    if said:
+        path = {"path": str(Path(said["path"]).resolve())} if "path" in said else {}
+        text = json.dumps({**said, **path}, sort_keys=True)
+        root += f"-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     return place.cache / f"{name}-{image_size or 'native'}-{root}-v{FORMAT}"
 
 
@@ -123,21 +108,52 @@ def read(folder: Path, stamp: str | None = None) -> Dataset | None:
         if stamp is not None and meta["stamp"] != stamp:
             return None
         # Copy-on-write: torch wants writable memory; nobody writes, so all processes share the same pages.
-        arrays = {part: np.load(folder / f"{part}.npy", mmap_mode="c", allow_pickle=False) for part in PARTS}
-        if meta["fingerprint"] != fingerprint(*arrays.values()):
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in meta["arrays"]}
+        if not _sound(folder, arrays, meta):
             return None
+        divided = "samples" not in arrays
+        train, test = (_part(arrays, f"{part}_" if divided else "") for part in ("train", "test"))
         return Dataset(
             name=meta["name"],
-            **arrays,
+            train=train,
+            test=test if divided else train,
+            undivided=not divided,
             classes=meta["classes"],
             coarse=meta["coarse"],
             mean=meta["mean"],
             std=meta["std"],
             fingerprint=meta["fingerprint"],
             official=official(meta["name"], meta["fingerprint"], meta["read_as"], meta["image_size"]),
+            columns=Columns(**meta["columns"]) if meta["columns"] else None,
+            groups=meta["groups"],
+            calendar=meta["calendar"],
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
+
+
+def _sound(folder: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> bool:
+    """Whether arrays are those that were written."""
+    if sum(array.nbytes for array in arrays.values()) < TRUSTED:
+        return bool(meta["fingerprint"] == fingerprint(*arrays.values()))
+    return bool(meta["files"] == _files(folder, arrays))
+
+
+def _files(folder: Path, arrays: Iterable[str]) -> list[list[int]]:
+    """Size and time of each array's file."""
+    found = [(folder / f"{name}.npy").stat() for name in arrays]
+    return [[one.st_size, one.st_mtime_ns] for one in found]
+
+
+def _part(arrays: Mapping[str, Array], prefix: str) -> Part:
+    return Part(**{one.name: arrays.get(f"{prefix}{one.name}") for one in fields(Part)})  # type: ignore[arg-type]
+
+
+def _arrays(raw: Raw) -> dict[str, Array]:
+    """The arrays of raw data by the names of their files."""
+    parts = {"": raw.train} if raw.test is None else {"train_": raw.train, "test_": raw.test}
+    found = {f"{prefix}{one.name}": getattr(part, one.name) for prefix, part in parts.items() for one in fields(Part)}
+    return {name: array for name, array in found.items() if array is not None}
 
 
 def fingerprint(*arrays: np.ndarray[Any, Any]) -> str:
@@ -160,26 +176,31 @@ def official(name: str, digest: str, read_as: bool | None, image_size: int | Non
 
 
 def _write(folder: Path, name: str, found: Found, image_size: int | None) -> None:
-    raw = found.read()
-    if image_size is not None and raw.train_samples.shape[2:] != (image_size, image_size):
-        raw = _resized(raw, image_size)
-    arrays = [getattr(raw, part) for part in PARTS]
-    digest = fingerprint(*arrays)
-    pixels = raw.train_samples
-    meta = {
-        "name": name,
-        "stamp": found.stamp,
-        "layout": found.layout,
-        "classes": raw.classes,
-        "coarse": raw.coarse,
-        "fingerprint": digest,
-        "read_as": raw.official,
-        "image_size": image_size,
-    } | _moments(pixels)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        for part, array in zip(PARTS, arrays, strict=True):
-            np.save(scratch / f"{part}.npy", array, allow_pickle=False)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-raw-", dir=folder.parent) as room:
+            raw = found.read(Path(room))
+            if image_size is not None and raw.train.samples.shape[2:] != (image_size, image_size):
+                raw = _resized(raw, image_size)
+            arrays = _arrays(raw)
+            for part, array in arrays.items():
+                np.save(scratch / f"{part}.npy", array, allow_pickle=False)
+        images = raw.train.samples.dtype == np.uint8
+        meta = {
+            "name": name,
+            "stamp": found.stamp,
+            "layout": found.layout,
+            "classes": raw.classes,
+            "coarse": raw.coarse,
+            "columns": asdict(raw.columns) if raw.columns else None,
+            "groups": raw.groups,
+            "calendar": raw.calendar,
+            "arrays": [*arrays],
+            "files": _files(scratch, arrays),
+            "fingerprint": fingerprint(*arrays.values()),
+            "read_as": raw.official,
+            "image_size": image_size,
+        } | (_moments(raw.train.samples) if images else {"mean": [], "std": []})
         (scratch / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         _replace(scratch, folder)
     except OSError as error:
@@ -222,7 +243,7 @@ def _moments(pixels: np.ndarray[Any, Any]) -> dict[str, list[float]]:
     return {"mean": mean, "std": std}
 
 
-def _resized(raw: RawImages, size: int) -> RawImages:
+def _resized(raw: Raw, size: int) -> Raw:
     """Scale every image to a square, by Pillow's bilinear filter as for image folders."""
     from dataclasses import replace
 
@@ -236,4 +257,6 @@ def _resized(raw: RawImages, size: int) -> RawImages:
                 out[row, channel] = np.asarray(picture)
         return out
 
-    return replace(raw, train_samples=scale(raw.train_samples), test_samples=scale(raw.test_samples))
+    assert raw.test is not None
+    train, test = (replace(part, samples=scale(part.samples)) for part in (raw.train, raw.test))
+    return replace(raw, train=train, test=test)

@@ -19,6 +19,13 @@ class Encoder(Protocol):
     blank: float
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input; known once something has been seen."""
+
+    def see(self, samples: Tensor) -> None:
+        """Fit to training samples that have not been seen yet, besides all that have."""
+
+    @property
     def unit(self) -> Tensor:
         """Input for one unit."""
 
@@ -35,13 +42,20 @@ class Encoder(Protocol):
 
 
 class Pixels:
-    """uint8 images [n, channels, height, width] times ``scale`` plus ``shift``, both float32 [channels, 1, 1]."""
+    """uint8 images [n, channels, height, width] times ``scale`` plus ``shift``, both float32 [channels, 1, 1].
+
+    As the field does it, the whole dataset's mean and deviation scale every task alike.
+    """
 
     blank = 0.0
 
-    def __init__(self, scale: Tensor, shift: Tensor) -> None:
+    def __init__(self, scale: Tensor, shift: Tensor, shape: tuple[int, ...] = ()) -> None:
         self.scale = scale
         self.shift = shift
+        self.shape = shape
+
+    def see(self, samples: Tensor) -> None:
+        """Nothing is fitted: scale and shift are the dataset's."""
 
     @property
     def unit(self) -> Tensor:

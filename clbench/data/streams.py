@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Protocol
 import numpy as np
 from annotated_types import Ge
 
-from clbench.data.cache import Dataset
+from clbench.data.dataset import PARTS, Dataset, PartName
 from clbench.errors import UserError
 from clbench.registry import Count, Share
 
@@ -70,7 +70,7 @@ class Task:
     train_labels: np.ndarray[Any, Any] | None = None
     memorised: bool = False
 
-    def scored(self, part: str) -> tuple[str, np.ndarray[Any, Any]]:
+    def scored(self, part: str) -> tuple[PartName, np.ndarray[Any, Any]]:
         """Return which images are scored, and their indices: test images or (``validation``) held-out training ones."""
         if part == "validation":
             assert self.validation is not None
@@ -110,7 +110,8 @@ class Tasks(Sequence[Task]):
 class Stream:
     """Tasks in order. ``outputs`` is the number of labels that one head must tell apart.
 
-    growing: stage t trains on the data of all tasks up to t. common_test: all tasks have the same test images and
+    growing: stage t trains on the data of all tasks up to t; window: on the last so many up to t. common_test: all
+    tasks have the same test images and
     labels, which are evaluated once.
     """
 
@@ -120,11 +121,13 @@ class Stream:
     incremental: Incremental
     growing: bool = False
     common_test: bool = False
+    window: int = 1
 
     @property
     def stages(self) -> list[list[int]]:
         """Which tasks' data each stage trains on, unless the strategy has a say in it."""
-        return [list(range(task + 1)) if self.growing else [task] for task in range(len(self.tasks))]
+        first = len(self.tasks) if self.growing else self.window
+        return [list(range(max(task + 1 - first, 0), task + 1)) for task in range(len(self.tasks))]
 
     @property
     def tested(self) -> range:
@@ -137,6 +140,8 @@ class Stream:
         digest = hashlib.sha256(f"{self.outputs} {self.heads} {self.incremental}".encode())
         if self.growing or self.common_test:
             digest.update(f"growing {self.growing}, common test {self.common_test}".encode())
+        if self.window > 1:
+            digest.update(f"window {self.window}".encode())
         for task in self.tasks:
             for array in (task.train, task.test, task.labels, task.validation):
                 digest.update(b"-" if array is None else array.astype("<i8").tobytes())
@@ -150,7 +155,7 @@ def whole(data: Dataset, classes: int | None) -> Stream:
     """Return a dataset, or its first so many classes, as a stream of one task."""
     count = classes or len(data.classes)
     labels = np.where(np.arange(len(data.classes)) < count, np.arange(len(data.classes)), -1)
-    train, test = (np.flatnonzero(found < count) for found in (data.train_labels, data.test_labels))
+    train, test = (data.rows(part, labels >= 0) for part in PARTS)
     return Stream([Task(train, test, labels)], outputs=count, heads=1, incremental="class")
 
 
@@ -161,7 +166,7 @@ def same_classes_stream(data: Dataset, tasks: int, pixels: Callable[[int], Chang
     is label t·C + c.
     """
     classes = len(data.classes)
-    everything = np.arange(len(data.train_labels)), np.arange(len(data.test_labels))
+    everything = data.rows("train"), data.rows("test")
 
     def make(index: int) -> Task:
         return Task(

@@ -14,9 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from clbench.data.augment import Augment
-from clbench.data.cache import Dataset
+from clbench.data.columns import SLOTS, Codes, Rows
+from clbench.data.dataset import Dataset, PartName
 from clbench.data.inputs import Encoder, Pixels
 from clbench.data.streams import Change, Permutation, Rotation, Stream, Task
+from clbench.errors import UserError
 
 # Test images of tasks are made once and kept up to this many bytes; long streams make them again.
 KEPT_BYTES = 256 * 2**20
@@ -145,31 +147,28 @@ class BatchLoader:
 class ResidentStream:
     """A stream's tasks as tensors, made when asked for; the dataset is moved to the device once.
 
-    ``pixels`` has all its images, by part.
+    ``samples`` has all of it, by part; ``encode`` makes network input of them, and has to ``see`` what is trained on.
     """
 
-    def __init__(self, stream: Stream, data: Dataset, device: torch.device, normalisation: str) -> None:
+    def __init__(
+        self, stream: Stream, data: Dataset, device: torch.device, normalisation: str, slots: int = SLOTS
+    ) -> None:
         self.stream = stream
         self.device = device
-        self.pixels = {
-            "train": _resident(data.train_samples, device),
-            "test": _resident(data.test_samples, device),
-        }
-        self._labels = {"train": data.train_labels, "test": data.test_labels}
-        channels = data.shape[0]
-        scale, shift = {
-            "standard": (
-                [1 / (255 * s) for s in data.std],
-                [-m / s for m, s in zip(data.mean, data.std, strict=True)],
-            ),
-            "unit": ([1 / 255] * channels, [0.0] * channels),
-            "none": ([1.0] * channels, [0.0] * channels),
-        }[normalisation]
-        self.encode = Pixels(
-            torch.tensor(scale, device=device).reshape(-1, 1, 1), torch.tensor(shift, device=device).reshape(-1, 1, 1)
-        )
+        self.data = data
+        train = _resident(data.train_samples, device)
+        self.samples = {"train": train, "test": train if data.undivided else _resident(data.test_samples, device)}
+        self.encode = encoder_of(data, device, normalisation, slots)
+        self._shown: set[int] = set()
         self._kept: OrderedDict[tuple[int, str], TaskData] = OrderedDict()
         self._kept_bytes = 0
+
+    def see(self, tasks: Sequence[int]) -> None:
+        """Let the encoder see tasks that are about to be trained on, those that it has not seen yet."""
+        for task in tasks:
+            if task not in self._shown:
+                self._shown.add(task)
+                self.encode.see(self._samples(self.stream.tasks[task].train, "train"))
 
     def train(self, task: int) -> TaskData:
         """Training data of a task; not kept, since a stage uses it once."""
@@ -181,25 +180,49 @@ class ResidentStream:
         key = (task, part)
         if key not in self._kept:
             chosen = self.stream.tasks[task]
-            images, index = chosen.scored(part)
-            data = self._make(chosen, index, images)
+            which, index = chosen.scored(part)
+            data = self._make(chosen, index, which)
             if self._kept_bytes + data.samples.nbytes > KEPT_BYTES:
                 return data
             self._kept_bytes += data.samples.nbytes
             self._kept[key] = data
         return self._kept[key]
 
-    def _make(self, task: Task, index: np.ndarray[Any, Any], part: str) -> TaskData:
-        everything = len(index) == len(self._labels[part])
-        where = torch.from_numpy(np.ascontiguousarray(index))
-        images = self.pixels[part]
-        if not everything:
-            images = images.index_select(0, where.to(self.device))
+    def _samples(self, index: np.ndarray[Any, Any], part: PartName) -> Tensor:
+        """Samples of a part; a view where they lie side by side, so that a long table stays on the disk."""
+        samples = self.samples[part]
+        if len(index) and index[-1] - index[0] + 1 == len(index) and (np.diff(index) == 1).all():
+            return samples[index[0] : index[0] + len(index)]
+        return samples.index_select(0, torch.from_numpy(np.ascontiguousarray(index)).to(self.device))
+
+    def _make(self, task: Task, index: np.ndarray[Any, Any], part: PartName) -> TaskData:
+        known = self.data.part(part)
         own = task.train_labels if part == "train" else None
-        chosen = task.labels[self._labels[part][index]] if own is None else own[index]
-        labels = torch.from_numpy(chosen).to(self.device)
+        labels = torch.from_numpy(task.labels[known.labels[index]] if own is None else own[index]).to(self.device)
         heads = torch.full_like(labels, task.head)
-        return TaskData(changed(images, task.pixels), labels, heads, self.encode, task.head)
+        return TaskData(changed(self._samples(index, part), task.pixels), labels, heads, self.encode, task.head)
+
+
+def encoder_of(data: Dataset, device: torch.device, normalisation: str, slots: int) -> Encoder:
+    """Return what makes network input of a dataset's samples."""
+    if data.train_samples.dtype == np.int64:
+        return Codes(data.shape)
+    if not data.is_images:
+        if normalisation == "unit":
+            raise UserError("scenario.normalisation: 'unit' is for images. Use standard or none.")
+        categories = len(data.columns.categories) if data.columns else 0
+        return Rows(data.shape, categories, slots, normalisation == "standard", device)
+    channels = data.shape[0]
+    scale, shift = {
+        "standard": (
+            [1 / (255 * s) for s in data.std],
+            [-m / s for m, s in zip(data.mean, data.std, strict=True)],
+        ),
+        "unit": ([1 / 255] * channels, [0.0] * channels),
+        "none": ([1.0] * channels, [0.0] * channels),
+    }[normalisation]
+    one, other = (torch.tensor(values, device=device).reshape(-1, 1, 1) for values in (scale, shift))
+    return Pixels(one, other, data.shape)
 
 
 def _resident(images: np.ndarray[Any, Any], device: torch.device) -> Tensor:

@@ -10,6 +10,8 @@ from clbench import registry, store
 from clbench.avalanche import SupervisedPlugin
 from clbench.config import RunConfig, components
 from clbench.data import cache
+from clbench.data.columns import SLOTS
+from clbench.data.dataset import Dataset, Shape
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream, stretch, whole, with_common_options
 from clbench.data.tensors import ResidentStream, TaskData
@@ -21,8 +23,6 @@ from clbench.models import network
 from clbench.registry import scenario_parts
 from clbench.strategy import Strategy
 
-Shape = tuple[int, int, int]
-
 
 def scenario_of(config: RunConfig) -> registry.Declared:
     """Return the scenario family of a config."""
@@ -30,11 +30,11 @@ def scenario_of(config: RunConfig) -> registry.Declared:
     return registry.scenario.load(family)
 
 
-def stream_of(config: RunConfig, place: DataPlace) -> tuple[cache.Dataset, Stream]:
+def stream_of(config: RunConfig, place: DataPlace) -> tuple[Dataset, Stream]:
     """Load the dataset and cut the stream of tasks from it."""
     _, source = scenario_parts(config.scenario["name"])
     options = dict(config.scenario)
-    data = cache.load(source, place, options.pop("image_size"))
+    data = cache.load(source, place, options.pop("image_size"), config.data)
     samples, validation = options.pop("samples_per_task"), options.pop("validation")
     skip, keep = options.pop("skip"), options.pop("keep")
     del options["name"], options["normalisation"]
@@ -100,6 +100,8 @@ def beside(
     if not asked:
         return None
     (wanted,) = asked
+    if len(shape) != 3:
+        raise UserError("strategy.upstream: another dataset can stand beside a stream of images only.")
     data = cache.load(wanted.name, place, shape[1])
     if data.shape != shape:
         raise UserError(
@@ -109,7 +111,20 @@ def beside(
     if (wanted.classes or 0) > len(data.classes):
         raise UserError(f"strategy.classes: {data.name} has {len(data.classes)} classes, not {wanted.classes}.")
     resident = ResidentStream(whole(data, wanted.classes), data, device, config.scenario["normalisation"])
+    resident.see([0])
     return Beside(resident.train(0), data.fingerprint)
+
+
+def resident_of(
+    config: RunConfig, stream: Stream, data: Dataset, stages: list[list[int]], device: torch.device
+) -> ResidentStream:
+    """Put the stream's samples on the device; what makes network input of them has seen the first stage."""
+    slots = (config.data or {}).get("slots", SLOTS)
+    resident = ResidentStream(stream, data, device, config.scenario["normalisation"], slots)
+    resident.see(stages[0])
+    if config.augment != "none" and not data.is_images:
+        raise UserError(f"augment: '{config.augment}' is for images, and '{data.name}' has none. Use none.")
+    return resident
 
 
 def _size(shape: Shape) -> str:
@@ -120,7 +135,7 @@ def _size(shape: Shape) -> str:
 def learner_of(
     config: RunConfig,
     stream: Stream,
-    data: cache.Dataset,
+    shape: Shape,
     device: torch.device,
     plugins: list[SupervisedPlugin],
     weights: pretrain.Pretrained | None = None,
@@ -137,10 +152,10 @@ def learner_of(
             f"model.classifier: '{kind}' does not fit scenario.incremental={stream.incremental}; 'multi' is for "
             "task-incremental streams. Leave it at 'auto'."
         )
-    backbone = declared.make(data.shape, **options)
+    backbone = declared.make(shape, **options)
     if weights is not None:
         pretrain.load(backbone, weights)
-    model = network.build(backbone, data.shape, kind, stream.outputs, stream.heads)
+    model = network.build(backbone, shape, kind, stream.outputs, stream.heads)
     for plugin in plugins:
         if isinstance(plugin, Strategy):
             plugin.check(model)

@@ -14,7 +14,7 @@ from statistics import fmean
 
 import numpy as np
 
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Dataset
 from clbench.data.streams import Task
 
 Z = 2.33  # of one-sided 99 %: what luck alone would exceed in one of a hundred runs

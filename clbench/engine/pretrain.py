@@ -18,6 +18,7 @@ from clbench import store
 from clbench.config import RunConfig
 from clbench.data import cache
 from clbench.data.benchmark import forget, make_benchmark
+from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream, whole
 from clbench.data.tensors import ResidentStream
@@ -28,7 +29,7 @@ from clbench.registry import scenario_parts
 if TYPE_CHECKING:
     from clbench.engine.learner import ResidentLearner
 
-MakeLearner = Callable[[RunConfig, Stream, cache.Dataset], "ResidentLearner"]
+MakeLearner = Callable[[RunConfig, Stream, Dataset], "ResidentLearner"]
 FORMAT = 1
 
 
@@ -131,12 +132,13 @@ def _recipe(config: RunConfig) -> RunConfig:
     )
 
 
-def _train(recipe: RunConfig, data: cache.Dataset, make_learner: MakeLearner) -> dict[str, Tensor]:
+def _train(recipe: RunConfig, data: Dataset, make_learner: MakeLearner) -> dict[str, Tensor]:
     """Train on the first classes of a dataset, all at once."""
     assert recipe.pretrain is not None
     stream = whole(data, recipe.pretrain["classes"])
     learner = make_learner(recipe, stream, data)
     resident = ResidentStream(stream, data, learner.device, recipe.scenario["normalisation"])
+    resident.see([0])
     benchmark = make_benchmark(resident, [[0]], "test")
     (experience,) = benchmark.streams["train"]
     learner.fit(experience)

@@ -13,14 +13,13 @@ from clbench import metrics, store
 from clbench.avalanche import SupervisedPlugin
 from clbench.config import RunConfig
 from clbench.data.benchmark import forget, make_benchmark
-from clbench.data.cache import Dataset
+from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream
-from clbench.data.tensors import ResidentStream
 from clbench.diagnostics.watch import Diagnostics
 from clbench.diagnostics.watch_features import FeatureWatch
 from clbench.engine import environment, pretrain
-from clbench.engine.assemble import beside, learner_of, plugins_of, scenario_of, stages_of, stream_of
+from clbench.engine.assemble import beside, learner_of, plugins_of, resident_of, scenario_of, stages_of, stream_of
 from clbench.engine.checkpoint import Checkpoints, Keeper
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.learnt import column_of
@@ -76,10 +75,10 @@ def run(
     seed_everything(config.seed)  # once more: what learns weights draws
     plugins = plugins_of(config)
     stages = stages_of(plugins, stream)
-    resident = ResidentStream(stream, data, device, config.scenario["normalisation"])
+    resident = resident_of(config, stream, data, stages, device)
     benchmark = make_benchmark(resident, stages, config.evaluate)
     watches = _Watches(config, reporter, machine.diagnostics)
-    learner, model_info = learner_of(config, stream, data, device, watches.around(plugins), weights)
+    learner, model_info = learner_of(config, stream, resident.encode.shape, device, watches.around(plugins), weights)
     other = beside(config, plugins, machine.place, data.shape, device)
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
     torch.set_num_threads(threads)
@@ -90,8 +89,8 @@ def run(
     identity = same | {"data": data.fingerprint, "stream": stream.digest}
     keeper = Keeper(config, identity, checkpoints or Checkpoints())
     packages = {type(plugin).__module__.partition(".")[0] for plugin in plugins}
-    unwritten = Known({"reporter": reporter, "encoder": resident.encode}, resident.pixels, packages)
-    stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper, watches.within, plugins)
+    unwritten = Known({"reporter": reporter, "encoder": resident.encode}, resident.samples, packages)
+    stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper, resident.see, watches.within, plugins)
     try:
         trained = stages_of_run.train(reporter, stream.common_test, unwritten)
     finally:
@@ -155,7 +154,7 @@ def _pretraining(machine: Machine, device: torch.device, reporter: Reporter) -> 
 
     def make(recipe: RunConfig, stream: Stream, data: Dataset) -> ResidentLearner:
         seed_everything(recipe.seed)
-        learner, _ = learner_of(recipe, stream, data, device, [ReportSteps(reporter)])
+        learner, _ = learner_of(recipe, stream, data.shape, device, [ReportSteps(reporter)])
         torch.set_num_threads(choose_threads(machine.threads, learner.model, recipe.batch_size))
         return learner
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,7 @@ class Stages:
         benchmark: CLScenario,
         answers: AnswerWatch,
         keeper: Keeper,
+        see: Callable[[Sequence[int]], None],
         within: WithinWatch | None = None,
         strategy: Sequence[SupervisedPlugin] = (),
     ) -> None:
@@ -70,6 +71,7 @@ class Stages:
         if within is not None:
             within.tests = self.tests
         self.keeper = keeper
+        self.see = see
         self.trained = Trained()
         self._begun = time.perf_counter()
         self._stage_begun = 0.0
@@ -82,12 +84,15 @@ class Stages:
         every = self.config.evaluate_all_every
         reporter.run_started(len(self.training))
         self._continue(reporter)
+        for experience in self.training[: len(self.trained.rows)]:
+            self.see(experience.tasks)
         if not self.trained.rows:
             self.trained.rows.append(self._row(self.tests if every == 1 else []))
         self.learner.between = self._between
         try:
             for stage in range(len(self.trained.rows), len(self.training) + 1):
                 experience = self.training[stage - 1]
+                self.see(experience.tasks)
                 whole = stage % every == 0 or stage == len(self.training) or common_test
                 due = self.tests if whole else [test for test in self.tests if test.tasks[0] in experience.tasks]
                 cost = self._stage(experience)

@@ -71,7 +71,7 @@ class MultiHeadNetwork(MultiTaskModule):
 
 
 def build(
-    backbone: nn.Module, shape: tuple[int, int, int], classifier: Classifier, outputs: int, heads: int
+    backbone: nn.Module, shape: tuple[int, ...], classifier: Classifier, outputs: int, heads: int
 ) -> Network | MultiHeadNetwork:
     """Put a classifier on a backbone whose input has the given shape."""
     was_training = backbone.training

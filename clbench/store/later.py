@@ -25,6 +25,7 @@ LATER: Mapping[str, Mapping[str, Later]] = {
             "evaluate_all_every": 1,
             "evaluate_steps": None,
             "pretrain": None,
+            "data": None,
         }
     },
     "model": {name: {"activation": "relu"} for name in ("mlp", "cnn6", "lenet")}
