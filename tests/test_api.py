@@ -171,7 +171,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"strategy": "ewc", "plugin": "nowhere.py"}, "nowhere.py: there is no such file"),
     ({"strategy": "ewc", "results": "/dev/null"}, "/dev/null cannot be written"),
     ({"strategy": "ewc", "resume": True}, "resume: nothing is kept without a folder"),
-    ({"strategy": "ewc", "tuned": True, "scenario": "split-digits"}, "--tuned: no settings are shipped"),
+    ({"strategy": "cold", "tuned": True}, "--tuned: no settings are shipped"),
 ]
 
 
