@@ -131,7 +131,7 @@ def resolve(*layers: Mapping[str, Any], place: DataPlace | None = None) -> list[
         given["scenario"]["name"] = scenario_name
     family, source = scenario_parts(scenario_name)
     for part in store.parts(str(given["strategy"]["name"])):
-        if "." not in part:
+        if "." not in part and part not in registry.strategy:
             registry.strategy.check(part)  # before anything slow is imported
     recipe = {"scenario": {"name": scenario_name}} | _recipe(
         registry.scenario.load(family), source, sources.is_vectors(source, place or DataPlace.default(), said)
