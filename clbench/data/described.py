@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from clbench.data import cache, calendar, easy, outline, profile
-from clbench.data.dataset import Array, Dataset
+from clbench.data.dataset import PARTS, Array, Dataset
 from clbench.data.description import Roles, beside, roles
 from clbench.data.easy import Alone, Reached
 from clbench.data.outline import Every, Section
@@ -89,13 +89,21 @@ def described(given: str, said: Mapping[str, Any], place: DataPlace, every: Ever
     before = easy.persistence(data.train.labels), easy.by_chance(data.train.labels)
     again = repeats(data)
     evidence = Evidence(
-        columns, tells, again, reached, before, timed or data.is_images or not data.undivided, len(data.train.labels)
+        columns=columns,
+        alone=tells,
+        repeats=again,
+        reached=reached,
+        before=before,
+        timed=timed,
+        ordered=not timed and data.undivided,
+        grouped=data.groups is not None,
+        rows=len(data.train.labels),
     )
     return Described(
         name=name,
         kind="table" if data.columns else "images" if data.is_images else "vectors",
         shape=list(data.shape),
-        rows={part: len(data.rows(part)) for part in ("train", "test")},  # type: ignore[arg-type]
+        rows={part: len(data.rows(part)) for part in PARTS},
         undivided=data.undivided,
         classes=dict(zip(data.classes, _shares(data), strict=True)),
         label=data.columns.label if data.columns else None,
@@ -131,7 +139,7 @@ def _roles(file: Path, name: str, said: Mapping[str, Any]) -> Roles:
 
 def _shares(data: Dataset) -> list[float]:
     labels: Array = data.train.labels
-    return (np.bincount(labels, minlength=len(data.classes)) / len(labels)).tolist()
+    return [float(share) for share in np.bincount(labels, minlength=len(data.classes)) / len(labels)]
 
 
 def _span(data: Dataset) -> tuple[str, str] | None:
@@ -148,9 +156,8 @@ def command(data: Dataset, said: Mapping[str, Any], every: Every | None) -> str:
     settings = {f"data.{key}": value for key, value in said.items()}
     if family == "split" and len(data.classes) < 4 and data.columns is not None:
         family, settings["data.time"] = "time", "row"
-    if family == "split":
-        tasks = max(count for count in range(1, 6) if len(data.classes) % count == 0)
-        settings["scenario.tasks"] = tasks if tasks > 1 else len(data.classes)
+    if family == "split" and len(data.classes) < 10:  # so that a task has two at least
+        settings["scenario.tasks"] = len(data.classes) // 2
     if every and every != "rows":
         settings["scenario.every"] = every
     scenario = family if "path" in said else f"{family}-{data.name}"
@@ -159,5 +166,3 @@ def command(data: Dataset, said: Mapping[str, Any], every: Every | None) -> str:
         text = f"[{', '.join(value)}]" if isinstance(value, list) else str(value)
         words += ["--set", f"{key}={text}"]
     return shlex.join(words)
-
-

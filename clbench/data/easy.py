@@ -16,7 +16,7 @@ EXACT = 1000
 FITTED, SCORED = 10_000, 5_000  # rows of a period that a regression is fitted to, and scored on
 CUTS = 12  # periods that are scored
 SLOTS = 64  # values of a category that have an input of their own
-ITERATIONS = 200
+ITERATIONS = 100
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,16 @@ def _kinds(column: Array, fit: Array, exact: bool) -> Array:
         there = known[places] == column if len(known) else np.zeros(len(column), bool)
         return np.where(there, places + 1, 0)
     edges = np.unique(np.quantile(column[fit & ~np.isnan(column)], np.linspace(0, 1, BINS + 1)[1:-1]))
-    return np.where(np.isnan(column), 0, np.searchsorted(edges, column) + 1)
+    kinds: Array = np.where(np.isnan(column), 0, np.searchsorted(edges, column) + 1)
+    return kinds
 
 
 def _rule(kinds: Array, labels: Array, count: int) -> Array:
     """The commonest class of each kind; that of all rows where there is none."""
     classes = int(labels.max()) + 1
     table = np.bincount(kinds * classes + labels, minlength=count * classes).reshape(count, classes)
-    return np.where(table.sum(1) > 0, table.argmax(1), table.sum(0).argmax())
+    rule: Array = np.where(table.sum(1) > 0, table.argmax(1), table.sum(0).argmax())
+    return rule
 
 
 def ahead(data: Dataset, starts: Sequence[int]) -> list[Reached]:
@@ -108,7 +110,7 @@ def ahead(data: Dataset, starts: Sequence[int]) -> list[Reached]:
     """
     labels = data.train.labels
     edges = [*starts, len(labels)]
-    scored = np.unique(np.linspace(1, len(starts) - 1, CUTS).round().astype(int)) if len(starts) > 1 else []
+    scored = np.unique(np.linspace(1, len(starts) - 1, min(CUTS, len(starts) - 1)).round().astype(int))
     found: dict[str, list[tuple[float, float]]] = {}
     for period in scored:
         past, here = np.arange(edges[period - 1], edges[period]), np.arange(edges[period], edges[period + 1])
@@ -132,10 +134,7 @@ def at_random(data: Dataset) -> list[Reached]:
 
 
 def _means(found: dict[str, list[tuple[float, float]]]) -> list[Reached]:
-    return [
-        Reached(way, *(float(np.mean(one)) for one in zip(*each, strict=True)))
-        for way, each in found.items()
-    ]
+    return [Reached(way, *(float(np.mean(one)) for one in zip(*each, strict=True))) for way, each in found.items()]
 
 
 def _regression(data: Dataset, past: tuple[Part, Array], future: tuple[Part, Array]) -> tuple[float, float]:
@@ -145,6 +144,7 @@ def _regression(data: Dataset, past: tuple[Part, Array], future: tuple[Part, Arr
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     (labels, fitted), (expected, tested) = (
         (part.labels[some], np.asarray(part.samples[some]))
@@ -154,7 +154,7 @@ def _regression(data: Dataset, past: tuple[Part, Array], future: tuple[Part, Arr
     if len(np.unique(labels)) < 2:
         return scores(expected, np.full(len(expected), labels[0]))
     inputs = _inputs(data, fitted, tested)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(1):  # on so few rows threads only wait for each other
         warnings.simplefilter("ignore", ConvergenceWarning)  # a rough answer is one
         model = LogisticRegression(max_iter=ITERATIONS).fit(inputs[0], labels)
     return scores(expected, model.predict(inputs[1]))
@@ -179,5 +179,3 @@ def _inputs(data: Dataset, fitted: Array, tested: Array) -> tuple[Array, Array]:
         for part, rows in zip(parts, (fitted, tested), strict=True):
             part.append((rows[:, place, None] == frequent).astype(np.float64))
     return np.concatenate(parts[0], 1), np.concatenate(parts[1], 1)
-
-

@@ -59,8 +59,8 @@ def starts(data: Dataset, every: Every) -> Array:
     times = data.train.times
     if times is None:
         raise UserError(
-            f"--every {every}: no column of '{data.name}' says when a row was taken. Name it with --set data.time=…, or "
-            "say data.time=row if the rows are in order."
+            f"--every {every}: no column of '{data.name}' says when a row was taken. Name it with --set data.time=…, "
+            "or say data.time=row if the rows are in order."
         )
     if every in UNITS and not data.calendar:
         raise UserError(f"--every {every} needs dates, and the times of '{data.name}' are plain numbers. Use rows.")

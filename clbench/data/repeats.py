@@ -60,7 +60,8 @@ def hashes(samples: Array) -> Array:
 def _mixed(state: Array) -> Array:
     state = (state + ODD) * np.uint64(0xBF58476D1CE4E5B9)
     mixed: Array = (state ^ (state >> SHIFT)) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(32))
+    mixed ^= mixed >> np.uint64(32)
+    return mixed
 
 
 def among_earlier(keys: Array, labels: Array) -> Repeats:

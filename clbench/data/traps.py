@@ -32,8 +32,10 @@ class Trap:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that traps are looked for in. ``timed``: rows are in order of time; ``before``: accuracy of the label of the
-    row before, and what it would be by chance.
+    """All that traps are looked for in.
+
+    before: accuracy of the label of the row before, and what it would be by chance. timed: rows are in order of time.
+    ordered: they may be in some order that nobody has told. grouped: they have groups.
     """
 
     columns: Sequence[Column]
@@ -42,21 +44,25 @@ class Evidence:
     reached: Sequence[Reached]
     before: tuple[float, float]
     timed: bool
+    ordered: bool
+    grouped: bool
     rows: int
 
 
 def traps(found: Evidence) -> list[Trap]:
     """Return what to beware of, the gravest first."""
-    looks: list[Callable[[Evidence], list[Trap]]] = [_telling, _persistent, _ordered, _repeated, _keys]
-    return [trap for look in [*looks, _constant, _moving, _unseen] for trap in look(found)]
+    looks: list[Callable[[Evidence], list[Trap]]] = [_telling, _persistent, _unlearned, _ordered, _repeated]
+    return [trap for look in [*looks, _keys, _constant, _moving, _unseen] for trap in look(found)]
 
 
 def _telling(found: Evidence) -> list[Trap]:
     """A column that alone tells the label, or tells it far better than any other."""
     ranked = sorted(found.alone, key=lambda one: -one.removed)
     telling = [one for one in ranked if one.removed >= TELLS]
-    if not telling and len(ranked) > 1 and ranked[0].removed >= max(
-        STANDS_OUT[0], STANDS_OUT[1] * max(ranked[1].removed, 0)
+    if (
+        not telling
+        and len(ranked) > 1
+        and ranked[0].removed >= max(STANDS_OUT[0], STANDS_OUT[1] * max(ranked[1].removed, 0))
     ):
         telling = ranked[:1]
     return [
@@ -84,8 +90,7 @@ def _persistent(found: Evidence) -> list[Trap]:
             "the label before",
             f"The label of the row before is right in {_percent(before)} of the next period; the commonest class in "
             f"{_percent(reached['majority'])}, a logistic regression in {_percent(learned)}.",
-            "A learned model beats it here: "
-            "keep it beside every method, as strategy 'persistence'."
+            "A learned model beats it here: keep it beside every method, as strategy 'persistence'."
             if better
             else "An accuracy below it is poor: compare with strategy 'persistence', not with chance, and ask whether "
             "the label before is known in time.",
@@ -93,16 +98,32 @@ def _persistent(found: Evidence) -> list[Trap]:
     ]
 
 
+def _unlearned(found: Evidence) -> list[Trap]:
+    reached = {one.way: one for one in found.reached}
+    majority, learned = reached.get("majority"), reached.get("logistic regression")
+    if majority is None or learned is None or learned.accuracy > majority.accuracy:
+        return []
+    return [
+        Trap(
+            "the commonest class",
+            f"It is right in {_percent(majority.accuracy)}, a logistic regression in {_percent(learned.accuracy)}; as "
+            f"the mean over classes, {_percent(majority.balanced)} and {_percent(learned.balanced)}.",
+            "Accuracy hides what is learnt here: compare the mean over classes, and with strategy 'majority'.",
+        )
+    ]
+
+
 def _ordered(found: Evidence) -> list[Trap]:
     before, chance = found.before
-    if found.timed or before < chance + ORDERED:
+    if not found.ordered or before < chance + ORDERED:
         return []
     return [
         Trap(
             "rows in order",
             f"The label of the row before in the file is right in {_percent(before)}, by chance in {_percent(chance)}: "
             "rows that are near in the file are alike, and test rows drawn at random have neighbours in training.",
-            "If the order is that of time: --set data.time=row. If rows come from places: --set data.group=….",
+            "If the order is that of time: --set data.time=row."
+            + ("" if found.grouped else " If rows come from places: --set data.group=…."),
         )
     ]
 
