@@ -152,13 +152,13 @@ def _span(data: Dataset) -> tuple[str, str] | None:
 
 def command(data: Dataset, said: Mapping[str, Any], every: Every | None) -> str:
     """Return the command line of a run on a dataset, to be tried as it is; rows without times are taken in order."""
-    family = "time" if every else "domain" if data.groups else "split"
+    family = "time" if every and data.undivided else "domain" if data.groups else "split"
     settings = {f"data.{key}": value for key, value in said.items()}
-    if family == "split" and len(data.classes) < 4 and data.columns is not None:
+    if family == "split" and len(data.classes) < 4 and data.columns is not None and data.undivided:
         family, settings["data.time"] = "time", "row"
     if family == "split" and len(data.classes) < 10:  # so that a task has two at least
         settings["scenario.tasks"] = len(data.classes) // 2
-    if every and every != "rows":
+    if family == "time" and every and every != "rows":
         settings["scenario.every"] = every
     scenario = family if "path" in said else f"{family}-{data.name}"
     words = ["clbench", "run", "--strategy", "naive", "--scenario", scenario]

@@ -54,7 +54,7 @@ def guessed(data: Dataset) -> Every:
 def starts(data: Dataset, every: Every) -> Array:
     """Return the first row of each period of training rows, ascending, as the time scenarios cut them.
 
-    Raises UserError for a unit of the calendar where times are no dates, and for more than ``MOST`` periods.
+    Raises UserError for a unit of the calendar where times are no dates, and for one period or more than ``MOST``.
     """
     times = data.train.times
     if times is None:
@@ -66,6 +66,8 @@ def starts(data: Dataset, every: Every) -> Array:
         raise UserError(f"--every {every} needs dates, and the times of '{data.name}' are plain numbers. Use rows.")
     cut = np.arange(len(times)) * PERIODS // len(times) if every == "rows" else calendar.periods(times, every)
     found = np.flatnonzero(np.diff(cut, prepend=cut[0] - 1))
+    if len(found) < 2:
+        raise UserError(f"--every {every}: all rows of '{data.name}' are in one. Choose a shorter period.")
     if len(found) > MOST:
         raise UserError(f"--every {every} cuts '{data.name}' into {len(found):,} periods. Choose a longer one.")
     return found

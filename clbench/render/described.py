@@ -57,11 +57,11 @@ def reached(found: Described) -> Table | None:
     """A row per simple way to predict."""
     if not found.reached:
         return None
-    where = f"the next period, mean of {len(found.periods) - 1}" if found.periods else "test rows"
+    where = "the next period" if found.periods else "test rows"
     rows = [[one.way, _percent(one.accuracy), _percent(one.balanced)] for one in found.reached]
     note = "persistence: the label of the row before." if found.periods else ""
     header = ["way", "accuracy", "mean over classes"]
-    return Table(f"What is easy: accuracy on {where}", header, rows, right=frozenset({1, 2}), note=note)
+    return Table(f"What is easy, on {where}", header, rows, right=frozenset({1, 2}), note=note)
 
 
 def guesses(found: Described) -> list[str]:
