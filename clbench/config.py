@@ -6,7 +6,7 @@ Layers are merged in this order, later ones winning: the scenario's standard rec
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,7 @@ from clbench.data.description import checked
 from clbench.data.sources import DataPlace
 from clbench.errors import UserError, did_you_mean
 from clbench.layers import Section, merge, read_seeds
+from clbench.options import user_error, validated
 from clbench.registry import Count, Declared, Positive, UnitInterval, scenario_parts
 
 # How long a stage lasts: exactly one of these is given.
@@ -155,7 +156,7 @@ def resolve(*layers: Mapping[str, Any], place: DataPlace | None = None) -> list[
     try:
         return [RunConfig.model_validate(resolved | {"seed": seed}) for seed in seeds]
     except ValidationError as error:
-        raise _user_error("", error, known) from None
+        raise user_error("", error, known) from None
 
 
 def _code(strategy: Section, scenario: Section, model: Section, optimizer: Section) -> dict[str, store.Code]:
@@ -293,42 +294,3 @@ def _sha256(file: Path) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(f"pretrain: {file} cannot be read ({error.strerror}). Check the path.") from None
-
-
-def validated(where: str, schema: type[BaseModel], options: Section, known: Iterable[str] | None = None) -> Section:
-    """Options with defaults filled in and types checked, as plain JSON values."""
-    try:
-        model = schema.model_validate(options)
-    except ValidationError as error:
-        raise _user_error(where, error, known or schema.model_fields) from None
-    try:
-        return model.model_dump(mode="json")
-    except ValueError:  # an option of somebody else's plugin that is no plain value, left at its default
-        return {key: value for key, value in model.model_dump().items() if _is_plain(value)}
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        store.canonical(value)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _user_error(where: str, error: ValidationError, known: Iterable[str]) -> UserError:
-    """One paragraph from pydantic's first complaint."""
-    first = error.errors()[0]
-    path = ".".join(str(part) for part in ((where,) if where else ()) + first["loc"])
-    known = list(known)
-    match first["type"]:
-        case "extra_forbidden":
-            name = str(first["loc"][-1])
-            options = f"Its options are {', '.join(known)}." if known else "It has no options."
-            return UserError(f"Unknown option '{path}'.{did_you_mean(name, known)} {options}")
-        case "missing":
-            return UserError(f"{path} is required and has no default. Add --set {path}=…")
-        case "value_error":
-            message = str(first["msg"]).removeprefix("Value error, ")
-            return UserError(f"{path}: {message}." if path else f"{message}.")
-    message = str(first["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-    return UserError(f"{path}: expected {message}, got {first['input']!r}. Set it with --set {path}=… or in the YAML.")

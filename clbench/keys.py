@@ -59,6 +59,7 @@ def _options(chosen: Mapping[str, str | None]) -> dict[str, list[str]]:
         "scenario": [*_of(registry.scenario.listed, _families(chosen)), *(option.name for option in common_options())],
         "model": [*_of(registry.model.listed, [chosen.get("model") or ""]), "classifier"],
         "optimizer": ["name", *(option.name for options in wanted for option in options)],
+        "data": [option.name for option in options_of_function(HERE / "data" / "description.py", "data_options")],
         "pretrain": [option.name for option in options_of_function(HERE / "config.py", "pretraining")],
     }
 

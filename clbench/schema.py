@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from clbench import registry
-from clbench.catalogue import WORDS, Listed, Option, common_options
+from clbench.catalogue import WORDS, Listed, Option, common_options, options_of_function
 from clbench.config import RunConfig
 from clbench.store import SCHEMA_VERSION, Result
 
@@ -40,6 +41,8 @@ def config_schema() -> Schema:
     """Return the schema of a YAML config: every strategy, scenario and model with its options."""
     from clbench.data.sources import scenario_names
 
+    data_options = options_of_function(Path(__file__).parent / "data" / "description.py", "data_options")
+    said = {key: value for key, value in _properties(data_options).items() if key != "name"}
     own = RunConfig.model_json_schema()["properties"]
     others = ("strategy", "scenario", "model", "optimizer", "code")
     plain = {key: value for key, value in own.items() if key not in others}
@@ -52,6 +55,13 @@ def config_schema() -> Schema:
         "model": _section(registry.model.listed, "a network", [Option("classifier", _CLASSIFIERS, "auto")]),
         "optimizer": {"description": "sgd, adam, adamw or sam, with lr and more", "type": _NAMED},
         **{key: value for key, value in plain.items() if key != "seed"},
+        "data": {
+            "description": "the path of a table or an image folder, or what its columns are",
+            "anyOf": [
+                {"type": ["string", "null"]},
+                {"type": "object", "properties": said, "additionalProperties": False},
+            ],
+        },
         "pretrain": {"description": "a dataset, a .safetensors file, or name and more", "type": [*_NAMED, "null"]},
         "tune": {"description": "how 'clbench tune' chooses settings", "type": "object"},
         "seeds": seeds,

@@ -85,7 +85,7 @@ def train(strategy: dict[str, Any], monkeypatch: pytest.MonkeyPatch, *layers: di
     plugins = plugins_of(one)
     resident = ResidentStream(stream, data, cpu, one.scenario["normalisation"])
     benchmark = make_benchmark(resident, stages_of(plugins, stream), one.evaluate)
-    learner, _ = learner_of(one, stream, data, cpu, [*plugins, recorded])
+    learner, _ = learner_of(one, stream, data.shape, cpu, [*plugins, recorded])
     weights = {name: weight.detach().clone() for name, weight in learner.model.named_parameters()}
     stages = [experience.data for experience in benchmark.streams["train"]]
     for experience in benchmark.streams["train"]:

@@ -37,7 +37,7 @@ ALLOWED = {
     },
     "clbench.analysis": {"analysis", "store", "metrics", "roles", "errors", ""},
     "clbench.metrics": {"metrics"},
-    "clbench.data": {"data", "registry", "errors", "avalanche", "lock"},
+    "clbench.data": {"data", "registry", "errors", "avalanche", "lock", "layers", "options"},
     "clbench.models": {"models", "registry", "avalanche", "errors"},
     "strategies": {"strategy", "registry", "data", "errors", "models", "per_sample"},
     "scenarios": {"registry", "data", "errors"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -78,7 +79,8 @@ class Rows:
 
     def _moments(self, numbers: np.ndarray) -> np.ndarray:
         """Merge a block's count, mean and squared distances (Chan et al. 1979); return where numbers are missing."""
-        flat = np.moveaxis(numbers, 1, -1).reshape(-1, self._numbers).astype(np.float64)
+        flat = np.moveaxis(numbers, 1, -1).astype(np.float64)
+        flat = flat.reshape(math.prod(flat.shape[:-1]), self._numbers)
         here = ~np.isnan(flat)
         count = here.sum(0)
         mean = np.divide(np.where(here, flat, 0).sum(0), count, out=np.zeros(self._numbers), where=count > 0)

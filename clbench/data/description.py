@@ -78,7 +78,7 @@ def beside(file: Path) -> dict[str, Any]:
 
 def checked(options: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return options of ``data`` that are given, validated; UserError that names the key."""
-    from clbench.config import validated
+    from clbench.options import validated
     from clbench.registry import options_model
 
     section = dict(options)
@@ -125,8 +125,6 @@ def roles(kinds: Mapping[str, Kind], said: Mapping[str, Any], file: Path) -> Rol
             )
     categories = [one for one in features if one in named or kinds[one] == "text"]
     numbers = [one for one in features if one not in categories]
-    if "features" not in said:
-        guessed.append(f"{len(numbers)} numbers and {len(categories)} categories to predict from")
     spare = [one for one in dates if one not in (time, *said.get("drop", []))]
     return Roles(label, numbers, categories, time, group, split, spare, guessed)
 

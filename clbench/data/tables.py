@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -31,14 +31,21 @@ def read_table(file: Path, said: Mapping[str, Any], room: Path, guess: bool = Tr
     """
     found = roles(kinds_of(file), said, file)
     if found.guessed and guess:
-        said_so = f"{file.name} is read with {', '.join(found.guessed)}; 'clbench data describe' shows more."
-        warnings.warn(Remark(said_so), stacklevel=2)
+        numbers, categories = len(found.numbers), len(found.categories)
+        warnings.warn(
+            Remark(
+                f"{file.name} is read with {', '.join(found.guessed)}, {numbers} numbers and {categories} categories. "
+                "Say otherwise with --set data.label=… and the like; 'clbench data describe' shows more."
+            ),
+            stacklevel=2,
+        )
     if found.dates:
         left = f"{file.name}: dates in {', '.join(found.dates)} are left out; name one with --set data.time=…."
         warnings.warn(Remark(left), stacklevel=2)
-    reading = _Reading(file, found, room)
-    for batch in batches(file, found):
-        reading.add(batch)
+    with (room / "rows").open("wb") as raw:
+        reading = _Reading(file, found, room, raw)
+        for batch in batches(file, found):
+            reading.add(batch)
     return reading.finished()
 
 
@@ -62,15 +69,14 @@ class _Names:
 class _Reading:
     """What has been read of a table: rows in a file, and short columns in memory."""
 
-    def __init__(self, file: Path, roles: Roles, room: Path) -> None:
-        self.file, self.roles, self.room = file, roles, room
+    def __init__(self, file: Path, roles: Roles, room: Path, raw: BinaryIO) -> None:
+        self.file, self.roles, self.room, self.raw = file, roles, room, raw
         self.rows = 0
         self.label, self.split, self.group = _Names(0), _Names(0), _Names(0)
         self.categories = {name: _Names(1) for name in roles.categories}
         self.short: dict[str, list[Array]] = {"label": [], "time": [], "split": [], "group": []}
         self.calendar = False
         self.width = len(roles.numbers) + len(roles.categories)
-        self._raw = (room / "rows").open("wb")
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take in a batch of rows."""
@@ -80,7 +86,7 @@ class _Reading:
         for place, (name, names) in enumerate(self.categories.items(), start=len(self.roles.numbers)):
             block[:, place] = names.codes(batch.column(name))
         self._few_values()
-        block.tofile(self._raw)
+        block.tofile(self.raw)
         self._short(batch)
         self.rows += len(batch)
 
@@ -135,7 +141,6 @@ class _Reading:
 
     def finished(self) -> Raw:
         """Return what was read, in order of time."""
-        self._raw.close()
         if self.rows == 0:
             raise UserError(f"{self.file} has no rows. Give a table with a header and rows.")
         for name, names in self.categories.items():

@@ -182,7 +182,8 @@ def _summaries(word: str, units: registry.Registry) -> Table:
 
 def _recipe_of(family: str, source: str) -> Mapping[str, Any]:
     recipes: Mapping[str, Mapping[str, Any]] = registry.scenario.load(family).attributes["recipes"]
-    return recipes.get(source, recipes["*"])
+    vectors = source in SOURCES and bool(SOURCES[source].said)
+    return recipes.get(source, recipes["vectors" if vectors else "*"])
 
 
 def _recipe(family: str, source: str) -> list[str]:
@@ -191,7 +192,7 @@ def _recipe(family: str, source: str) -> list[str]:
     defaults = {option.name: option.default for option in registry.scenario.listed[family].options}
     chosen = defaults | {key: str(value) for key, value in recipe.get("scenario", {}).items()}
     return [
-        chosen.get("tasks", "–"),
+        chosen.get("tasks", chosen.get("periods", "–")),
         chosen.get("incremental") or registry.scenario.load(family).attributes["kind"],
         _words(recipe["model"]),
         _words(recipe["optimizer"]),

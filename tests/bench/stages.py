@@ -43,7 +43,7 @@ def assembled(config: RunConfig, root: Path) -> tuple[ResidentLearner, CLScenari
     resident = ResidentStream(stream, data, cpu, config.scenario["normalisation"])
     benchmark = make_benchmark(resident, stages_of(plugins, stream), config.evaluate)
     own = [DivergenceWatch(Reporter()), AnswerWatch(), ReportSteps(Reporter())]
-    learner, _ = learner_of(config, stream, data, cpu, plugins + own)
+    learner, _ = learner_of(config, stream, data.shape, cpu, plugins + own)
     other = beside(config, plugins, DataPlace.default(root, offline=True), data.shape, cpu)
     learner.upstream = None if other is None else other.data
     return learner, benchmark, data
