@@ -247,9 +247,9 @@ def _model_section(section: Section) -> Section:
     choices = ("auto", "single", "growing", "multi")
     if classifier not in choices:
         raise UserError(f"model.classifier: expected one of {', '.join(choices)}, got {classifier!r}.")
-    schema = registry.model.load(str(section["name"])).schema
-    known = [*schema.model_fields, "classifier"]
-    return {"name": section["name"], "classifier": classifier} | validated("model", schema, options, known)
+    declared = registry.model.load(str(section["name"]))
+    known = [*declared.schema.model_fields, "classifier"]
+    return {"name": declared.name, "classifier": classifier} | validated("model", declared.schema, options, known)
 
 
 def _optimizer_section(section: Section) -> Section:

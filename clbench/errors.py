@@ -6,6 +6,8 @@ import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 500  # characters of an error that is quoted
+
 
 class UserError(Exception):
     """Something the user can fix. The command line prints the message as one paragraph and exits with ``exit_code``.
@@ -30,6 +32,15 @@ class UnwritableError(UserError):
 
 class Remark(UserWarning):
     """Something a user should know although the work goes on; the command line prints it as one line, once."""
+
+
+def in_words(error: BaseException) -> str:
+    """Return an error of somebody else's code on one line, without a full stop.
+
+    >>> in_words(ValueError("no such width."))
+    'ValueError: no such width'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST].rstrip(". ")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

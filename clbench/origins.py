@@ -15,6 +15,7 @@ from clbench.catalogue import unreadable
 from clbench.errors import UserError
 
 OWN = "clbench"
+PLUGIN = "clbench_plugin_"  # what the modules of plugin files begin with
 KEPT = "__clbench_origin__"  # a plugin's module keeps what it was made of
 
 
@@ -41,11 +42,11 @@ def run_file(file: Path) -> None:
     Compiled here, not imported: Python's cache of compiled files tells an edit by second and size alone. Raises
     UserError, with the line, if the file cannot be run or another of the same name has been.
     """
-    name = f"clbench_plugin_{file.stem}"
+    name = f"{PLUGIN}{file.stem}"
     if name in sys.modules:
         known = sys.modules[name].__file__
         if known != str(file):
-            raise UserError(f"--plugin {file}: {known} has the same file name. Rename one of them, or give one alone.")
+            raise UserError(f"{file}: {known} has the same file name. Rename one of them, or give one alone.")
         return
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None

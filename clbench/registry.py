@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from clbench.catalogue import Listed, scan, version_with
 from clbench.elsewhere import meant
 from clbench.errors import UserError
+from clbench.foreign import Found, find, is_foreign, is_option, written_type
 from clbench.origins import OWN, Origin, origin_of, run_file, told
 from clbench.roles import Role, checked, of_composition
 
@@ -37,11 +38,12 @@ Positive = Annotated[float, Gt(0)]
 UnitInterval = Annotated[float, Ge(0), Le(1)]
 Share = Annotated[float, Ge(0), Lt(1)]
 Count = Annotated[int, Ge(1)]
+Shape = tuple[int, ...]  # of one sample: (channels, height, width) of an image, (features,) of a vector
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A unit that is loaded: the callable that makes it and what its decorator said."""
+    """A unit that is loaded: the callable that makes it and what its decorator said; or somebody else's network."""
 
     name: str
     make: Callable[..., Any]
@@ -50,6 +52,7 @@ class Declared:
     version: int = 1
     concerns: Sequence[str] | None = None
     role: Role = "method"
+    foreign: Found | None = None
 
     def version_with(self, options: Mapping[str, Any]) -> int:
         """The version that a run with these options has."""
@@ -58,11 +61,13 @@ class Declared:
     @property
     def origin(self) -> Origin | None:
         """Where its code comes from; None for clbench's own units."""
-        return origin_of(getattr(self.make, "__module__", None) or "")
+        return origin_of(self.foreign.module if self.foreign else getattr(self.make, "__module__", None) or "")
 
     @cached_property
     def schema(self) -> type[BaseModel]:
         """The unit's options as a pydantic model."""
+        if self.foreign is not None:
+            return options_model(self.name, self.foreign.signature, keyword_only=False, lenient=True)
         return options_model(self.name, self.make, keyword_only=self.keyword_only)
 
 
@@ -162,6 +167,17 @@ class Registry:
         return self._declared[name]
 
 
+class Networks(Registry):
+    """All networks: those that are declared, and anybody's by file, import path or timm's name."""
+
+    def load(self, name: str) -> Declared:
+        """Likewise; what is not declared comes under its canonical name."""
+        if name in self._declared or not is_foreign(name):
+            return super().load(name)
+        found = find(name)
+        return Declared(found.name, found.make, foreign=found)
+
+
 def plural(kind: str) -> str:
     """Return the word the command line uses for all of a kind."""
     return "strategies" if kind == "strategy" else f"{kind}s"
@@ -205,10 +221,13 @@ def _by_import_path(kind: str, path: str) -> Declared:
     return Declared(path, make, keyword_only=False)
 
 
-def options_model(name: str, make: Callable[..., Any], *, keyword_only: bool = True) -> type[BaseModel]:
+def options_model(
+    name: str, make: Callable[..., Any], *, keyword_only: bool = True, lenient: bool = False
+) -> type[BaseModel]:
     """Turn a callable's parameters into a pydantic model that refuses unknown keys, NaN and infinity.
 
-    By default only keyword-only parameters are options; the others are what the engine hands over.
+    By default only keyword-only parameters are options; the others are what the engine hands over. ``lenient``, for
+    networks from elsewhere: types that YAML has no word for are not checked, and ``**kwargs`` takes keys of any name.
     """
     from pydantic import ConfigDict, create_model
 
@@ -218,15 +237,21 @@ def options_model(name: str, make: Callable[..., Any], *, keyword_only: bool = T
     except (NameError, TypeError):  # other people's plugins may annotate with names that are not importable
         hints = {}
     fields: dict[str, Any] = {}
+    extra: Literal["allow", "forbid"] = "forbid"
     for parameter in inspect.signature(make).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            if lenient and parameter.kind is parameter.VAR_KEYWORD:
+                extra = "allow"
+            continue
+        if lenient and not is_option(parameter):
             continue
         if keyword_only and parameter.kind is not parameter.KEYWORD_ONLY:
             continue
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints.get(parameter.name, Any), default)
+        hint = hints.get(parameter.name, Any)
+        fields[parameter.name] = (written_type(hint, default) if lenient else hint, default)
     config = ConfigDict(
-        extra="forbid",
+        extra=extra,
         allow_inf_nan=False,
         validate_default=True,
         arbitrary_types_allowed=True,
@@ -237,7 +262,7 @@ def options_model(name: str, make: Callable[..., Any], *, keyword_only: bool = T
 
 strategy = Registry("strategy", "clbench.strategies")
 scenario = Registry("scenario", "clbench.scenarios")
-model = Registry("model", "clbench.models")
+model = Networks("model", "clbench.models")
 REGISTRIES = {one.kind: one for one in (strategy, scenario, model)}
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from clbench.errors import UserError
 from clbench.strategy import Learner, Strategy, Weights, values
 
 from ._anchor import Anchor, Scope, balance
@@ -25,6 +26,14 @@ class Anchored(Strategy):
         self.anchor = anchor
         self.scope = scope
         self.anchored = False
+
+    def check(self, model: nn.Module) -> None:
+        """Only networks that have a weight to hold."""
+        if not self.scope.weights(model):
+            raise UserError(
+                "strategy: there is no weight to hold, since those before the classifier are none, and a classifier's "
+                "own are left out. Set strategy.include_head=true, or use a network with features such as mlp."
+            )
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Collect the weights of this stage and fit the anchor to them."""

@@ -74,6 +74,11 @@ def fresh_copy(learner: Learner, purpose: str) -> nn.Module:
     The draw depends on the run's seed, the stage and the purpose alone.
     """
     fresh = bare_copy(learner.model)
+    if kept := _never_redrawn(fresh):
+        warnings.warn(
+            Remark(f"what has no reset_parameters keeps its own weights where others are drawn anew: {kept}."),
+            stacklevel=2,
+        )
     seed = learner.random(f"{purpose} of stage {learner.stage}").initial_seed()
     with torch.random.fork_rng(devices=[learner.device] if learner.device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -82,6 +87,12 @@ def fresh_copy(learner: Learner, purpose: str) -> nn.Module:
             if callable(reset):
                 reset()
     return fresh
+
+
+def _never_redrawn(model: nn.Module) -> str:
+    """Kinds of modules with weights of their own and no way to draw them."""
+    known = [m for m in model.modules() if not callable(getattr(m, "reset_parameters", None))]
+    return ", ".join(sorted({type(m).__name__ for m in known if list(m.parameters(recurse=False))}))
 
 
 @torch.no_grad()

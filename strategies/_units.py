@@ -17,6 +17,7 @@ from ._passes import LooksAtPasses
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh)
 PASSED = (nn.MaxPool2d, nn.AvgPool2d, nn.Flatten, nn.Identity)
+SUITABLE = "Use a network whose layers follow one another (mlp, lenet, cnn6) with activation relu or tanh."
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,11 @@ def hidden_layers(model: nn.Module, method: str) -> list[HiddenLayer]:
         elif not isinstance(module, PASSED):
             raise UserError(
                 f"strategy '{method}' replaces single units and does not know what a {type(module).__name__} does with "
-                "them. Use a network whose layers follow one another (mlp, lenet, cnn6) with activation relu or tanh."
+                f"them. {SUITABLE}"
             )
+    if not found or layer is not None:
+        trouble = "ends in units without an activation" if layer is not None else "has none before its classifier"
+        raise UserError(f"strategy '{method}' replaces single units, and this network {trouble}. {SUITABLE}")
     readers = [[one[0]] for one in found[1:]] + [heads]
     return [HiddenLayer(*one, outgoing=list(after)) for one, after in zip(found, readers, strict=True)]
 
@@ -107,6 +111,10 @@ class WatchesUnits(LooksAtPasses):
     """Base of methods that see every unit's outputs at every step: ``layers`` and their ``activity``."""
 
     method = ""
+
+    def check(self, model: nn.Module) -> None:
+        """Only networks whose units can be told apart."""
+        hidden_layers(model, self.method)
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Find the layers, whose readers a growing classifier changes, and begin to watch."""

@@ -40,14 +40,17 @@ class L2Attention(QuadraticPenalty):
         scope = _Attention(include_head=False, include_norm=True, balanced=False)
         super().__init__(Uniform(), Anchor("mean"), lam, scope)
 
-    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
-        """Freeze the rest, once."""
-        kept = {id(weight) for weight in self.scope.weights(learner.model).values()}
-        if not kept:
+    def check(self, model: nn.Module) -> None:
+        """Only vision transformers."""
+        if not self.scope.weights(model):
             raise UserError(
                 "strategy 'l2-attention' found no QKV projections in this network. Use a vision transformer: "
                 "--model vit."
             )
+
+    def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
+        """Freeze the rest, once."""
+        kept = {id(weight) for weight in self.scope.weights(learner.model).values()}
         for name, weight in learner.model.named_parameters():
             weight.requires_grad_(id(weight) in kept or name.startswith("classifier"))
         super().before_training_exp(learner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clbench.registry import Count, NonNegative, strategy
 from clbench.strategy import Learner, Strategy, evaluating
@@ -44,6 +44,10 @@ class ReDo(Strategy):
         self.steps = 0
         self.looked = 0
         self.recycled = torch.zeros(())
+
+    def check(self, model: nn.Module) -> None:
+        """Only networks whose units can be told apart."""
+        hidden_layers(model, "redo")
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Find the layers, which a growing classifier changes, and the images to look at."""

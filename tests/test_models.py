@@ -16,7 +16,8 @@ from clbench.models import network
 from clbench.models._activation import ConcatenatedReLU, DeepFourier
 
 MODELS = sorted(registry.model.listed)
-SMALL: dict[str, dict[str, Any]] = {"mlp": {}, "vit": {"width": 6, "depth": 1}}
+SMALL: dict[str, dict[str, Any]] = {"linear": {}, "mlp": {}, "vit": {"width": 6, "depth": 1}}
+ANY_SHAPE = ("linear", "mlp")
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
 
 
@@ -28,7 +29,7 @@ def test_every_model_takes_every_image(name: str, shape: tuple[int, int, int]) -
     assert model(torch.zeros(2, *shape)).shape == (2, 7)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "vit"])  # its layer norms are part of it
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("linear", "vit")])
 @pytest.mark.parametrize("norm", ["none", "batch", "group", "layer"])
 def test_every_norm_trains(name: str, norm: Any) -> None:
     options = {"norm": norm} | ({"width": 8} if name != "mlp" else {"widths": [8]})
@@ -60,6 +61,29 @@ def test_paired_activations_keep_the_width_of_layers_with_half_the_units() -> No
 def parameters(name: str, outputs: int) -> int:
     model = network.build(registry.model.load(name).make((3, 32, 32)), (3, 32, 32), "single", outputs, 1)
     return sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("shape", [(5,), (4, 6)])
+def test_other_shapes_are_taken_or_refused_by_name(name: str, shape: tuple[int, ...]) -> None:
+    make = registry.model.load(name).make
+    if name in ANY_SHAPE:
+        assert network.build(make(shape), shape, "single", 7, 1)(torch.zeros(2, *shape)).shape == (2, 7)
+        return
+    with pytest.raises(UserError, match=f"'{name}' needs images .* For vectors use --model linear or --model mlp"):
+        make(shape)
+
+
+def test_a_linear_network_is_its_classifier() -> None:
+    model = network.build(registry.model.load("linear").make((1, 2, 3)), (1, 2, 3), "single", 4, 1)
+    x = torch.randn(5, 1, 2, 3)
+    assert torch.equal(model(x), nn.functional.linear(x.flatten(1), *model.classifier.parameters()))
+    assert sum(p.numel() for p in model.parameters()) == 6 * 4 + 4
+
+
+def test_codes_are_tried_as_whole_numbers() -> None:
+    codes = nn.Sequential(nn.Embedding(9, 4), nn.Flatten())
+    assert network.build(codes, (3,), "single", 2, 1, torch.int64)(torch.zeros(5, 3, dtype=torch.int64)).shape == (5, 2)
 
 
 def test_published_parameter_counts() -> None:

@@ -14,8 +14,11 @@ from torch import Tensor
 
 from clbench import registry
 from clbench.config import resolve
+from clbench.data.sources import DataPlace
+from clbench.engine.run import Machine, run
+from clbench.errors import UserError
 from clbench.store import Result
-from tests.helpers import known, run_small
+from tests.helpers import config, known, run_small
 
 STRATEGIES = sorted(registry.strategy.listed)
 STEP_HOOKS = {
@@ -89,6 +92,19 @@ def test_runs_and_repeats_bit_for_bit(name: str) -> None:
     learnt = first.metrics["learning_accuracy"].value or first.metrics["average_accuracy"].value
     assert learnt is not None
     assert learnt > 0.55
+
+
+@pytest.mark.parametrize("incremental", ["task", "domain"])
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_works_on_a_linear_classifier_or_refuses_it(name: str, incremental: str) -> None:
+    """A network without a weight before its classifier; diagnostics look at it too."""
+    few = {"name": "split-digits", "tasks": 2, "samples_per_task": 32, "incremental": incremental}
+    chosen = config({"name": name} | QUICK.get(name, {}), {"scenario": few, "model": "linear", "epochs": 1})
+    try:
+        said = str(run(chosen, Machine(DataPlace.default(), diagnostics=True)).status)
+    except UserError as error:
+        said = str(error)
+    assert said == "ok" or re.search(rf"('{name}'|no weight to hold).*(Use|Set) ", said)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -29,7 +29,7 @@ ALLOWED = {
     "clbench.engine": {
         "engine", "diagnostics", "data", "models", "metrics", "store", "config", "registry", "errors", "strategy",
         "avalanche",
-        "progress", "",
+        "progress", "foreign", "",
     },
     "clbench.render": {
         "render", "analysis", "store", "metrics", "registry", "catalogue", "roles", "words", "errors", "progress",
@@ -64,7 +64,14 @@ TORCH_FREE = [
     "clbench.store.transfer",
     "clbench.render.sweep",
 ]
-TORCH_FREE += ["clbench.metrics", "clbench.cli", "clbench.config", "clbench.registry", "clbench.data.sources"]
+TORCH_FREE += [
+    "clbench.metrics",
+    "clbench.cli",
+    "clbench.config",
+    "clbench.registry",
+    "clbench.foreign",
+    "clbench.data.sources",
+]
 
 
 def imported(path: Path) -> set[str]:

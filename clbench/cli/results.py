@@ -125,7 +125,9 @@ def rm(
     status: Status = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove runs, by id or by filters; asks first."""
+    """Remove runs, by id or by filters, with the weights that are kept of them; asks first."""
+    from clbench import store
+
     if not ids and not any((scenario, strategy, where, status)):
         raise UserError("Say which runs: ids, or --scenario, --strategy, --where or --status.")
     runs = _chosen(results, ids, scenario, strategy, where, status)
@@ -140,6 +142,7 @@ def rm(
         assert run.path is not None
         try:
             run.path.unlink(missing_ok=True)
+            Path(store.weights_name(str(run.path))).unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"{run.path} cannot be removed ({error.strerror}).") from None
     for_people().print(f"removed {len(runs)} runs", highlight=False)

@@ -114,6 +114,9 @@ def run(
     precision: Annotated[Precision | None, typer.Option(help="auto: bf16 where faster. \\[default: auto]")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. \\[default: all, 1 if small]")] = None,
     results: Annotated[str, typer.Option(help="Folder for Results, or a URL such as s3://bucket/results.")] = "results",
+    save_model: Annotated[
+        bool, typer.Option("--save-model", help="Keep the final weights too, as .safetensors beside each Result.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where this command was stopped; what is finished is not run again.")
     ] = False,
@@ -176,13 +179,13 @@ def run(
         check_installed(name)
     machine = Machine(DataPlace.default(data_root, offline), device.value, threads, diagnostics)
     telling = Telling(silent, trackers, log_dir, offline)
-    keeping = Keeping(folder, checkpoint, resume)
+    keeping = Keeping(folder, checkpoint, resume, save_model)
     done = [_one(one, machine, keeping, telling, (place, len(configs))) for place, one in enumerate(configs, start=1)]
     if as_json:
         json.dump([result.model_dump(mode="json") for result, _ in done], sys.stdout, indent=1)
         sys.stdout.write("\n")
     elif not quiet:
-        _summary([result for result, _ in done], [f"{folder}/{name}" for _, name in done])
+        _summary([result for result, _ in done], [f"{folder}/{name}" for one in done for name in keeping.names(*one)])
     if any(result.status != "ok" for result, _ in done):
         raise typer.Exit(1)
 
@@ -209,11 +212,20 @@ class Telling:
 
 @dataclass(frozen=True)
 class Keeping:
-    """Where Results go, how often a run is kept on the way (minutes; 0: never), and whether such a run is continued."""
+    """Where Results go, how often a run is kept on the way (minutes; 0: never), whether such a run is continued, and
+    whether final weights are kept.
+    """
 
     folder: Folder
     minutes: float
     resume: bool
+    weights: bool
+
+    def names(self, result: Result, name: str) -> list[str]:
+        """The files that a run leaves, given its Result and what that is called."""
+        from clbench.store import weights_name
+
+        return [name, weights_name(name)] if self.weights and result.status == "ok" else [name]
 
 
 def _one(
@@ -229,7 +241,9 @@ def _one(
     folder = keeping.folder
     finished = config.result_name
     if keeping.resume and folder.exists(finished):
-        return store.parsed(folder.read(finished), f"{folder}/{finished}"), finished
+        found = store.parsed(folder.read(finished), f"{folder}/{finished}")
+        if all(map(folder.exists, keeping.names(found, finished))):
+            return found, finished
     listeners: list[Reporter] = [
         open_tracker(name, config, telling.log_dir, telling.offline) for name in telling.trackers
     ]
@@ -239,7 +253,7 @@ def _one(
         kept = folder if keeping.minutes else None
         checkpoints = Checkpoints(kept, keeping.minutes, resume=keeping.resume, stopping=stopping)
         try:
-            result, name = complete(config, machine, folder, reporter, checkpoints)
+            result, name = complete(config, machine, folder, reporter, checkpoints, keeping.weights)
         except StoppedError:
             then = "goes on" if keeping.minutes else "begins this seed anew: without checkpoints nothing of it is kept"
             raise stopping.error(f"Stopped in seed {config.seed}. The same command with --resume {then}.") from None

@@ -101,7 +101,9 @@ class Diagnostics(SupervisedPlugin):
         features = features.nan_to_num().clamp(-1e15, 1e15)  # weights may be finite and their outputs not
         singular = torch.linalg.svdvals(features)
         named = dict(learner.model.named_parameters())
-        layers = [weight for name, weight in named.items() if weight.dim() > 1 and not name.startswith("classifier")]
+        wide = {name: weight for name, weight in named.items() if weight.dim() > 1}
+        # A linear classifier has no layers before it.
+        layers = [one for name, one in wide.items() if not name.startswith("classifier")] or list(wide.values())
         rectified = {name for name, module in learner.model.named_modules() if isinstance(module, nn.ReLU)}
         weights: Weights = values(list(named.values()))
         moved = [weight - self._begun[name] for name, weight in zip(named, weights, strict=True)]

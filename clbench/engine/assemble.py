@@ -16,6 +16,7 @@ from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream, stretch, whole, with_common_options
 from clbench.data.tensors import ResidentStream, TaskData
 from clbench.engine import optimizers, pretrain
+from clbench.engine.backbone import backbone_of, tried
 from clbench.engine.learner import Arithmetic, ResidentLearner, Training
 from clbench.engine.precision import choose_precision, is_convolutional
 from clbench.errors import UserError
@@ -139,11 +140,10 @@ def learner_of(
     device: torch.device,
     plugins: list[SupervisedPlugin],
     weights: pretrain.Pretrained | None = None,
+    offline: bool = False,
 ) -> tuple[ResidentLearner, store.ModelInfo]:
     """Make network, optimiser and learner; UserError if classifier and stream, or weights and model, do not fit."""
-    options = dict(config.model)
-    declared = registry.model.load(options.pop("name"))
-    wanted = options.pop("classifier")
+    wanted = config.model["classifier"]
     kind: network.Classifier = ("multi" if stream.heads > 1 else "single") if wanted == "auto" else wanted
     if kind == "growing" and config.logits != "all":
         raise UserError("logits: a growing classifier has the seen classes only; use logits=all with it.")
@@ -152,10 +152,10 @@ def learner_of(
             f"model.classifier: '{kind}' does not fit scenario.incremental={stream.incremental}; 'multi' is for "
             "task-incremental streams. Leave it at 'auto'."
         )
-    backbone = declared.make(shape, **options)
+    backbone = backbone_of(config.model, shape, offline)
     if weights is not None:
-        pretrain.load(backbone, weights)
-    model = network.build(backbone, shape, kind, stream.outputs, stream.heads)
+        pretrain.load(backbone.module, weights, backbone.layer)
+    model = network.build(backbone.module, shape, kind, stream.outputs, stream.heads, backbone.dtype)
     for plugin in plugins:
         if isinstance(plugin, Strategy):
             plugin.check(model)
@@ -166,6 +166,7 @@ def learner_of(
         torch.channels_last if convolutional else torch.contiguous_format,
     )
     model = model.to(device)
+    arithmetic = tried(backbone, arithmetic)
     model.to(memory_format=arithmetic.memory_format)
     settings = dict(config.optimizer)
     optimizer = optimizers.declared(settings.pop("name")).make(list(model.parameters()), device, **settings)

@@ -90,7 +90,7 @@ class _Walk:
             return [*value]
         if isinstance(value, TaskData):
             return [value.samples, value.labels, value.heads]  # the encoder is the whole stream's
-        if self.known.allows(type(value).__module__) or isinstance(value, torch.optim.Optimizer):
+        if self.known.allows(type(value).__module__) or isinstance(value, torch.optim.Optimizer | nn.Module):
             return [*attributes(value).values()]
         return []
 

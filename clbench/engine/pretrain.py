@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 MakeLearner = Callable[[RunConfig, Stream, Dataset], "ResidentLearner"]
 FORMAT = 1
+HEADS = ("classifier", "head.", "fc.")
+INSIDE = "backbone."
 
 
 @dataclass(frozen=True)
@@ -89,24 +91,29 @@ def check(config: RunConfig, stream: Stream) -> None:
     warnings.warn(Remark(f"{seen}. To leave them out: scenario.class_order=fixed and scenario.skip."), stacklevel=2)
 
 
-def load(backbone: nn.Module, found: Pretrained) -> None:
-    """Put weights into a backbone; UserError if they are another network's."""
+def load(backbone: nn.Module, found: Pretrained, layer: str | None = None) -> None:
+    """Put weights into a backbone; UserError if they are another network's. ``layer`` was its classifier's name.
+
+    What is called as a classifier is dropped, unless the backbone has it too.
+    """
     own = backbone.state_dict()
-    missing = [name for name in own if name not in found.weights]
-    foreign = [name for name in found.weights if name not in own]
+    heads = HEADS if layer is None else (*HEADS, f"{layer}.")
+    weights = {name: value for name, value in found.weights.items() if name in own or not name.startswith(heads)}
+    missing = [name for name in own if name not in weights]
+    foreign = [name for name in weights if name not in own]
     if missing or foreign:
         name, where = (missing[0], "lacks") if missing else (foreign[0], "has, and this network has not,")
         raise UserError(
             f"pretrain: the weights are another network's: the file {where} '{name}' "
             f"({len(missing)} of {len(own)} tensors missing, {len(foreign)} foreign). Use the model that made them."
         )
-    for name, value in found.weights.items():
+    for name, value in weights.items():
         if own[name].shape != value.shape:
             raise UserError(
                 f"pretrain: the weights are another network's: '{name}' is {tuple(value.shape)} in the file and "
                 f"{tuple(own[name].shape)} here. Use the model and image size that made them."
             )
-    backbone.load_state_dict(found.weights)
+    backbone.load_state_dict(weights)
 
 
 def _recipe(config: RunConfig) -> RunConfig:
@@ -160,7 +167,7 @@ def _write(file: Path, weights: dict[str, Tensor]) -> None:
 
 
 def _read(file: Path, expected: str | None) -> Pretrained:
-    """Read weights; heads are left out, and a leading 'backbone.' of names."""
+    """Read weights; a leading 'backbone.' of names is left out, and with it the classifier beside the backbone."""
     from safetensors import SafetensorError
     from safetensors.torch import load as read
 
@@ -177,9 +184,8 @@ def _read(file: Path, expected: str | None) -> Pretrained:
     fingerprint = hashlib.sha256(content).hexdigest()
     if expected is not None and fingerprint != expected:
         raise UserError(f"pretrain: {file} has changed: its sha256 is not {expected[:16]}…. Run the command again.")
+    whole = any(name.startswith(INSIDE) for name in weights)
     kept = {
-        name.removeprefix("backbone."): value
-        for name, value in weights.items()
-        if not name.startswith(("classifier", "head.", "fc."))
+        name.removeprefix(INSIDE): value for name, value in weights.items() if not (whole and name.startswith(HEADS))
     }
     return Pretrained(kept, fingerprint)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import sys
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,8 @@ class _Reader:
     def object(self, index: int, node: Node, live: Any) -> Any:
         module, _, name = node["class"].partition(":")
         if live is None or f"{type(live).__module__}:{type(live).__qualname__}" != node["class"]:
-            live = self.made(module, name)
+            like = self.known.modules.get(str(node.get("like")))
+            live = self.made(module, name) if like is None else _copied(like)
         self.done[index] = live
         own = attributes(live)
         state = {key: self.read(value, own.get(key)) for key, value in node["state"]}
@@ -121,8 +123,9 @@ class _Reader:
         for key, value in state.items():
             if value is not None or key not in handles:
                 object.__setattr__(live, key, value)  # past what frozen dataclasses and modules make of it
-        for key in own.keys() - state.keys():
-            object.__delattr__(live, key)
+        if not node.get("foreign"):
+            for key in own.keys() - state.keys():
+                object.__delattr__(live, key)
         return live
 
     def made(self, module: str, name: str) -> Any:
@@ -170,6 +173,19 @@ class _Reader:
         if node["parameter"]:
             return nn.Parameter(found, requires_grad=node["grad"])
         return found.requires_grad_(node["grad"]) if node["grad"] else found
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """A copy of a module without its hooks, which are the program's business."""
+    hooks = [(one, name) for one in module.modules() for name in ("_forward_hooks", "_forward_pre_hooks")]
+    kept = [vars(one)[name] for one, name in hooks]
+    for one, name in hooks:
+        vars(one)[name] = OrderedDict()
+    try:
+        return copy.deepcopy(module)
+    finally:
+        for (one, name), value in zip(hooks, kept, strict=True):
+            vars(one)[name] = value
 
 
 def _kind(tree: Tree, value: Any) -> str | None:

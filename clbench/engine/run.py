@@ -25,6 +25,7 @@ from clbench.engine.learner import ResidentLearner
 from clbench.engine.learnt import column_of
 from clbench.engine.moments import discard
 from clbench.engine.precision import choose_device, choose_threads
+from clbench.engine.saved import Finished, weights_of
 from clbench.engine.seeding import prepare_process, seed_everything
 from clbench.engine.stages import Stages
 from clbench.engine.state import Known
@@ -63,6 +64,13 @@ def run(
     has changed since the config was made; StoppedError if ``checkpoints`` says that it should stop. Checkpoints stay
     until their Result is written: see ``complete``.
     """
+    return finished(config, machine, reporter, checkpoints).result
+
+
+def finished(
+    config: RunConfig, machine: Machine, reporter: Reporter | None = None, checkpoints: Checkpoints | None = None
+) -> Finished:
+    """Likewise, and return the network too."""
     started = time.perf_counter()
     config.check_code()
     prepare_process()
@@ -78,7 +86,9 @@ def run(
     resident = resident_of(config, stream, data, stages, device)
     benchmark = make_benchmark(resident, stages, config.evaluate)
     watches = _Watches(config, reporter, machine.diagnostics)
-    learner, model_info = learner_of(config, stream, resident.encode.shape, device, watches.around(plugins), weights)
+    learner, model_info = learner_of(
+        config, stream, resident.encode.shape, device, watches.around(plugins), weights, machine.place.offline
+    )
     other = beside(config, plugins, machine.place, data.shape, device)
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
     torch.set_num_threads(threads)
@@ -89,7 +99,12 @@ def run(
     identity = same | {"data": data.fingerprint, "stream": stream.digest}
     keeper = Keeper(config, identity, checkpoints or Checkpoints())
     packages = {type(plugin).__module__.partition(".")[0] for plugin in plugins}
-    unwritten = Known({"reporter": reporter, "encoder": resident.encode}, resident.samples, packages)
+    unwritten = Known(
+        {"reporter": reporter, "encoder": resident.encode},
+        resident.samples,
+        packages,
+        dict(learner.model.named_modules()),
+    )
     stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper, resident.see, watches.within, plugins)
     try:
         trained = stages_of_run.train(reporter, stream.common_test, unwritten)
@@ -100,7 +115,7 @@ def run(
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
     last = range(1) if stream.common_test else stages[-1]
     columns = [column_of(stream.tasks[task], data, config.evaluate, task in last) for task in stream.tested]
-    return store.Result(
+    result = store.Result(
         run_id=config.run_id,
         role=role_of(store.parts(config.strategy["name"])),
         status="ok" if trained.reason is None else "diverged",
@@ -132,6 +147,7 @@ def run(
         code=config.code,
         environment=found_here | ({"continued": trained.continued} if trained.continued else {}),
     )
+    return Finished(result, learner.model, resident.encode.shape, resident.encode)
 
 
 def complete(
@@ -140,9 +156,16 @@ def complete(
     folder: Folder,
     reporter: Reporter | None = None,
     checkpoints: Checkpoints | None = None,
+    save_model: bool = False,
 ) -> tuple[store.Result, str]:
-    """Run a configuration and write its Result to a folder; then its checkpoints go. Return Result and name."""
-    result = run(config, machine, reporter, checkpoints)
+    """Run a configuration and write its Result to a folder; then its checkpoints go. Return Result and name.
+
+    ``save_model``: first the final weights, beside it; a diverged run has none worth keeping.
+    """
+    done = finished(config, machine, reporter, checkpoints)
+    result = done.result
+    if save_model and result.status == "ok":
+        store.write_file(store.weights_name(store.name_of(result)), weights_of(done), folder)
     name = store.write_to(result, folder)
     if checkpoints is not None and checkpoints.folder is not None:
         discard(config, checkpoints.folder)
@@ -154,7 +177,9 @@ def _pretraining(machine: Machine, device: torch.device, reporter: Reporter) -> 
 
     def make(recipe: RunConfig, stream: Stream, data: Dataset) -> ResidentLearner:
         seed_everything(recipe.seed)
-        learner, _ = learner_of(recipe, stream, data.shape, device, [ReportSteps(reporter)])
+        learner, _ = learner_of(
+            recipe, stream, data.shape, device, [ReportSteps(reporter)], None, machine.place.offline
+        )
         torch.set_num_threads(choose_threads(machine.threads, learner.model, recipe.batch_size))
         return learner
 

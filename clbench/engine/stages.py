@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -148,7 +148,7 @@ class Stages:
         own, beside = experience.data, self.learner.upstream
         others = [tensor for data in (own, beside) if data is not None for tensor in parts_of(data).values()]
         network = tensors_of(self.learner.model, self.learner.optimizer)
-        known = Known({**self.known.objects, "learner": self.learner}, self.known.tensors, self.known.packages)
+        known = replace(self.known, objects={**self.known.objects, "learner": self.learner})
         found = kept(self.strategy, known, [*others, *network])
         again = experience.again * bytes_of(own) // len(own)
         return Kept(found.memory + again + (0 if beside is None else bytes_of(beside)), found.state)
@@ -227,7 +227,7 @@ class Stages:
             for name, data in (("stage", self.learner.data), ("loaded", self.learner.dataloader.data)):
                 tensors |= {f"{name}.{part}": tensor for part, tensor in parts_of(data).items()}
         objects = {**self.known.objects, "learner": self.learner, "tests": self.tests}
-        return Known(objects, tensors, self.known.packages)
+        return replace(self.known, objects=objects, tensors=tensors)
 
     def _capture(self, inside: bool) -> Tree:
         return capture(self._root(inside), self._known(inside))

@@ -2,7 +2,9 @@
 
 As with pickle, one object that is found twice stays one, and tensors that share memory go on sharing it. Unlike
 pickle, reading cannot run anything: objects are made of classes of a few packages without calling them, and functions
-are never read – they stay those that the program itself has put there (``restore.py``).
+are never read – they stay those that the program itself has put there (``restore.py``). Of modules whose classes are
+somebody else's only numbers, words and tensors are written, and such a module is never made: where a strategy has kept
+a copy of the network, a copy of the network that the program has made itself takes the state.
 
 A tree is a list of nodes; a value is written as itself if JSON has it, else as ``{"node": index}``.
 """
@@ -10,6 +12,7 @@ A tree is a list of nodes; a value is written as itself if JSON has it, else as 
 from __future__ import annotations
 
 import random
+import re
 import types
 import weakref
 from collections import OrderedDict, defaultdict, deque
@@ -29,6 +32,8 @@ FUNCTIONS: dict[str, Any] = {one.__name__: one for one in (torch.zeros, torch.on
 LIVE = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, type, types.ModuleType, weakref.ref)
 PACKAGES = ("clbench", "avalanche", "timm", "torch.nn")
 OPTIMIZER = ("state", "param_groups")
+MODULE = ("_parameters", "_buffers", "_modules", "training")  # what every module has
+INSIDE = re.compile(r"(?:\._modules\['[^']*'\])*$")  # the end of a path: where in a network a module is
 
 
 class StateError(Exception):
@@ -48,12 +53,20 @@ class Tree:
 class Known:
     """What is not written but named: objects, and tensors whose memory everything else may share.
 
-    ``packages``: where classes may come from, besides clbench's own and Avalanche's.
+    ``packages``: where classes may come from, besides clbench's own and Avalanche's. ``modules``: those of the network
+    itself, by name.
     """
 
     objects: Mapping[str, object]
     tensors: Mapping[str, Tensor]
     packages: Iterable[str] = ()
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+
+    def like(self, value: nn.Module, path: str) -> str | None:
+        """The name of the network's own module that one is a copy of, going by its place in a network."""
+        place = ".".join(re.findall(r"'([^']*)'", INSIDE.findall(path)[0]))
+        names = (place, f"backbone.{place}" if place else "backbone")
+        return next((name for name in names if type(self.modules.get(name)) is type(value)), None)
 
     def allows(self, module: str) -> bool:
         """Whether objects of a module's classes may be written and made."""
@@ -69,6 +82,20 @@ def attributes(value: Any) -> dict[str, Any]:
     if isinstance(value, nn.Module):
         return {name: one for name, one in found.items() if not name.endswith(("_hooks", "_hooks_with_kwargs"))}
     return found
+
+
+def held(module: nn.Module) -> dict[str, Any]:
+    """Return what makes up the state of a module of any class, as far as a file can hold it."""
+    return {name: one for name, one in attributes(module).items() if name in MODULE or _plain(one)}
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value is a number, a word, a tensor, or made of such."""
+    if isinstance(value, dict):
+        return type(value) in CONTAINERS.values() and all(_plain(one) for pair in value.items() for one in pair)
+    if type(value) in CONTAINERS.values():
+        return all(map(_plain, value))
+    return type(value) in (type(None), bool, int, float, str) or isinstance(value, Tensor | np.ndarray | torch.Size)
 
 
 def slots(kind: type) -> list[str]:
@@ -142,11 +169,19 @@ class _Writer:
                 return {"kind": "function", "name": name}
         if isinstance(value, LIVE):
             return {"kind": "live", "type": type(value).__name__, "path": path}
+        return self.object(value, path)
+
+    def object(self, value: Any, path: str) -> Node:
         kind = type(value)
-        if not self.known.allows(kind.__module__) and not isinstance(value, torch.optim.Optimizer):
+        foreign = not self.known.allows(kind.__module__) and not isinstance(value, torch.optim.Optimizer)
+        if foreign and not isinstance(value, nn.Module):
             raise StateError(f"{path} is a {kind.__module__}.{kind.__qualname__}")
-        state = [[name, self.write(one, f"{path}.{name}")] for name, one in attributes(value).items()]
-        return {"kind": "object", "class": f"{kind.__module__}:{kind.__qualname__}", "state": state}
+        own = held(value) if foreign else attributes(value)
+        state = [[name, self.write(one, f"{path}.{name}")] for name, one in own.items()]
+        node: Node = {"kind": "object", "class": f"{kind.__module__}:{kind.__qualname__}", "state": state}
+        if isinstance(value, nn.Module):
+            node |= {"foreign": foreign, "like": self.known.like(value, path)}
+        return node
 
     def container(self, value: Any, path: str) -> Node:
         node: Node = {"kind": type(value).__name__}

@@ -6,7 +6,8 @@ from torch import nn
 
 from clbench.models._activation import ACTIVATIONS, Activation, units_of
 from clbench.models._norm import Norm, norm_2d
-from clbench.registry import Count, model
+from clbench.models._shape import image_shape
+from clbench.registry import Count, Shape, model
 
 
 def _block(inputs: int, outputs: int, norm: Norm, activation: Activation, kernel: int = 3) -> list[nn.Module]:
@@ -16,16 +17,14 @@ def _block(inputs: int, outputs: int, norm: Norm, activation: Activation, kernel
 
 
 @model("cnn6")
-def cnn6(
-    shape: tuple[int, int, int], *, width: Count = 64, norm: Norm = "none", activation: Activation = "relu"
-) -> nn.Module:
+def cnn6(shape: Shape, *, width: Count = 64, norm: Norm = "none", activation: Activation = "relu") -> nn.Module:
     """Six-layer CNN of the interpolation paper: 64-64-M-128-128-M-256-256-M, 3 × 3 kernels.
 
     Lubana et al. 2022 (CoLLAs), section 5. The last maps are flattened.
     width: the first pair's number of maps (64 in the paper); each 2 × 2 max-pooling doubles it. Others as for 'mlp'.
     """
     layers: list[nn.Module] = []
-    channels = shape[0]
+    channels, _, _ = image_shape("cnn6", shape)
     for maps in (width, 2 * width, 4 * width):
         layers += _block(channels, maps, norm, activation) + _block(maps, maps, norm, activation)
         layers.append(nn.MaxPool2d(2, ceil_mode=True))
@@ -35,7 +34,7 @@ def cnn6(
 
 @model("lenet")
 def lenet(
-    shape: tuple[int, int, int],
+    shape: Shape,
     *,
     width: Count = 16,
     units: Count = 128,
@@ -47,9 +46,10 @@ def lenet(
     After LeCun et al. 1998.
     width: maps in the first layer; the second has twice as many. units: how many features follow. Others as for 'mlp'.
     """
-    layers = _block(shape[0], width, norm, activation, kernel=5) + [nn.MaxPool2d(2, ceil_mode=True)]
+    channels, *sides = image_shape("lenet", shape)
+    layers = _block(channels, width, norm, activation, kernel=5) + [nn.MaxPool2d(2, ceil_mode=True)]
     layers += _block(width, 2 * width, norm, activation, kernel=5) + [nn.MaxPool2d(2, ceil_mode=True)]
-    height, breadth = (-(-side // 4) for side in shape[1:])
+    height, breadth = (-(-side // 4) for side in sides)
     layers += [nn.Flatten(), nn.Linear(2 * width * height * breadth, units_of(activation, units))]
     layers.append(ACTIVATIONS[activation]())
     return nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))

@@ -10,18 +10,18 @@ from torch import nn
 
 from clbench.models._activation import ACTIVATIONS, Activation, units_of
 from clbench.models._norm import Norm, norm_1d
-from clbench.registry import Count, model
+from clbench.registry import Count, Shape, model
 
 
 @model("mlp")
 def mlp(
-    shape: tuple[int, int, int],
+    shape: Shape,
     *,
     widths: Annotated[tuple[Count, ...], Len(1)] = (256, 256),
     norm: Norm = "none",
     activation: Activation = "relu",
 ) -> nn.Module:
-    """Multi-layer perceptron: flattened pixels, then Linear → norm → activation per width.
+    """Multi-layer perceptron: flattened samples, then Linear → norm → activation per width.
 
     PyTorch's default initialisation.
     widths: the hidden layers' outputs. norm: what normalises a layer's output before its activation, if anything.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from clbench.avalanche import IncrementalClassifier, MultiTaskModule
 from clbench.models.rows import Rows
+from clbench.registry import Shape
 
 Classifier = Literal["single", "growing", "multi"]
 
@@ -29,7 +30,7 @@ class Network(nn.Module):
         return found
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits [n, classes] of inputs [n, channels, height, width]."""
+        """Return logits [n, classes] of inputs [n, …]."""
         logits: Tensor = self.classifier(self.features(x))
         return logits
 
@@ -71,12 +72,17 @@ class MultiHeadNetwork(MultiTaskModule):
 
 
 def build(
-    backbone: nn.Module, shape: tuple[int, ...], classifier: Classifier, outputs: int, heads: int
+    backbone: nn.Module,
+    shape: Shape,
+    classifier: Classifier,
+    outputs: int,
+    heads: int,
+    dtype: torch.dtype = torch.float32,
 ) -> Network | MultiHeadNetwork:
-    """Put a classifier on a backbone whose input has the given shape."""
+    """Put a classifier on a backbone whose input has the given shape; ``dtype`` is int64 where that is codes."""
     was_training = backbone.training
     with torch.no_grad():
-        features = backbone.eval()(torch.zeros(1, *shape)).shape[1]
+        features = backbone.eval()(torch.zeros(1, *shape, dtype=dtype)).shape[1]
     backbone.train(was_training)
     match classifier:
         case "multi":

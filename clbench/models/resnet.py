@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from clbench.models._attention import Attention, DIAUnit
 from clbench.models._norm import Norm, norm_2d
-from clbench.registry import Count, model
+from clbench.models._shape import image_shape
+from clbench.registry import Count, Shape, model
 
 
 class BasicBlock(nn.Module):
@@ -68,24 +69,20 @@ def _resnet18(channels: int, width: int, norm: Norm, attention: Attention) -> nn
 
 
 @model("resnet18")
-def resnet18(
-    shape: tuple[int, int, int], *, width: Count = 64, norm: Norm = "batch", attention: Attention = "none"
-) -> nn.Module:
+def resnet18(shape: Shape, *, width: Count = 64, norm: Norm = "batch", attention: Attention = "none") -> nn.Module:
     """ResNet-18 in its CIFAR form: 3 × 3 stem without pooling, 64-128-256-512 maps.
 
     He et al. 2016 (arXiv:1512.03385); 11.2 million parameters at width 64.
     width: maps of the stem; each later stage has twice as many as the one before. norm: after each convolution.
     attention: 'dia' scales the maps of each stage's blocks by one recurrent unit that they share (arXiv:1905.10671).
     """
-    return _resnet18(shape[0], width, norm, attention)
+    return _resnet18(image_shape("resnet18", shape)[0], width, norm, attention)
 
 
 @model("slim-resnet18")
-def slim_resnet18(
-    shape: tuple[int, int, int], *, width: Count = 20, norm: Norm = "batch", attention: Attention = "none"
-) -> nn.Module:
+def slim_resnet18(shape: Shape, *, width: Count = 20, norm: Norm = "batch", attention: Attention = "none") -> nn.Module:
     """ResNet-18 with 20-40-80-160 maps, the network of GEM and most class-incremental work.
 
     Lopez-Paz and Ranzato 2017 (arXiv:1706.08840); 1.1 million parameters at width 20. Others as for 'resnet18'.
     """
-    return _resnet18(shape[0], width, norm, attention)
+    return _resnet18(image_shape("slim-resnet18", shape)[0], width, norm, attention)

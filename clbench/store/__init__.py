@@ -11,7 +11,9 @@ from clbench.store.files import (
     path_of,
     read,
     unwritable,
+    weights_name,
     write,
+    write_file,
     write_to,
 )
 from clbench.store.folders import Folder, LocalFolder, open_folder
@@ -59,8 +61,10 @@ __all__ = [
     "read",
     "shortened",
     "unwritable",
+    "weights_name",
     "write",
     "write_bytes",
+    "write_file",
     "write_text",
     "write_to",
 ]

@@ -33,6 +33,11 @@ def name(scenario: str, strategy: str, seed: int, run_id: str) -> str:
     return f"{scenario}/{safe}/s{seed}-{run_id[:12]}.json"
 
 
+def weights_name(result: str) -> str:
+    """Return the name of the final weights that are kept beside a Result, given the Result's own."""
+    return result.removesuffix(".json") + ".safetensors"
+
+
 def write(result: Result, folder: Path) -> Path:
     """Write a Result atomically, with a checksum, and return its path.
 
@@ -46,11 +51,16 @@ def write_to(result: Result, folder: Folder) -> str:
 
     Raises UserError if the folder cannot be written.
     """
+    write_file(name_of(result), content_of(result), folder)
+    return name_of(result)
+
+
+def write_file(name: str, content: bytes, folder: Folder) -> None:
+    """Write a file of a results folder; UserError if the folder cannot be written."""
     try:
-        folder.write(name_of(result), content_of(result))
+        folder.write(name, content)
     except OSError as error:
         raise unwritable(folder, error) from None
-    return name_of(result)
 
 
 def content_of(result: Result) -> bytes:

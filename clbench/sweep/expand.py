@@ -96,7 +96,10 @@ def _has(base: Values, point: Values, key: str) -> bool:
                 for fields in [registry.strategy.load(part).schema.model_fields]
             )
         case "model":
-            return option == "classifier" or option in registry.model.load(name).schema.model_fields
+            schema = registry.model.load(name).schema
+            return (
+                option == "classifier" or option in schema.model_fields or schema.model_config.get("extra") == "allow"
+            )
         case "optimizer":
             from clbench.engine import optimizers
 
