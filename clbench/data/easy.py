@@ -11,8 +11,8 @@ import numpy as np
 from clbench.data.dataset import Array, Dataset, Part
 from clbench.data.profile import drawn, names_of
 
-BINS = 256  # of a column of numbers that has more different values than EXACT
-EXACT = 1000
+BINS = 256  # of a column of numbers, at most, if it has more different values
+SUPPORT = 20  # rows that a bin has on average, at least
 FITTED, SCORED = 10_000, 5_000  # rows of a period that a regression is fitted to, and scored on
 CUTS = 12  # periods that are scored
 SLOTS = 64  # values of a category that have an input of their own
@@ -59,8 +59,8 @@ def scores(labels: Array, predicted: Array) -> tuple[float, float]:
 def alone(data: Dataset) -> list[Alone]:
     """Return how well each column alone tells the label, on a sample: fitted to the earlier half, scored on the later.
 
-    Without times one half is drawn instead. A rule predicts the commonest class of each value, or of each of ``BINS``
-    quantiles of numbers with many values.
+    Without times one half is drawn instead. A rule predicts the commonest class of each value, or of at most ``BINS``
+    quantiles of numbers with more values than that, so that a rule has some rows to go by.
     """
     numbers, categories = names_of(data)
     names = [*numbers, *categories]
@@ -85,11 +85,12 @@ def alone(data: Dataset) -> list[Alone]:
 def _kinds(column: Array, fit: Array, exact: bool) -> Array:
     """The number of each row's value or quantile; 0: missing or, of a value, not among those that were fitted to."""
     known = np.unique(column[fit & ~np.isnan(column)])
-    if exact or len(known) <= EXACT:
+    bins = max(2, min(BINS, int(fit.sum()) // SUPPORT))
+    if exact or len(known) <= bins:
         places = np.searchsorted(known, column).clip(max=max(len(known) - 1, 0))
         there = known[places] == column if len(known) else np.zeros(len(column), bool)
         return np.where(there, places + 1, 0)
-    edges = np.unique(np.quantile(column[fit & ~np.isnan(column)], np.linspace(0, 1, BINS + 1)[1:-1]))
+    edges = np.unique(np.quantile(column[fit & ~np.isnan(column)], np.linspace(0, 1, bins + 1)[1:-1]))
     kinds: Array = np.where(np.isnan(column), 0, np.searchsorted(edges, column) + 1)
     return kinds
 

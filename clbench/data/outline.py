@@ -16,7 +16,7 @@ UNITS: tuple[Every, ...] = ("year", "quarter", "month", "week", "day", "hour")
 PERIODS = 10  # of as many rows each, as the time scenarios cut
 MOST = 500  # periods that anybody would look at
 LIKED = 12  # what a guess comes near to
-LEAST = 100  # rows of a period that a guess makes
+LEAST = 50  # rows of a period that a guess makes
 
 
 @dataclass(frozen=True)
