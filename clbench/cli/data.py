@@ -1,4 +1,4 @@
-"""``clbench data``: what datasets are there, what is in one, fetch one, verify the cache."""
+"""``clbench data``: what datasets are there, what is in one, fetch one, verify the cache, vectors of images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clbench.cli import embed
 from clbench.cli.output import for_people, for_tables, note
 
 if TYPE_CHECKING:
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from clbench.data.described import Described
 
 app = typer.Typer(
-    help="Datasets: what is there, what is in one, download, verify.", no_args_is_help=True, rich_markup_mode="rich"
+    help="Datasets: what is there, what is in one, download, verify, embed.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
 )
+app.command("embed", epilog=embed.EXAMPLES)(embed.embed)
 Root = Annotated[Path | None, typer.Option(help="Folder of datasets. \\[default: $CLBENCH_DATA or the cache]")]
 Settings = Annotated[
     list[str] | None,

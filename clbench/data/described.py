@@ -18,7 +18,8 @@ from clbench.data.easy import Alone, Reached
 from clbench.data.outline import Every, Section
 from clbench.data.profile import Column
 from clbench.data.repeats import Repeats, repeats
-from clbench.data.sources import SOURCES, DataPlace, name_of, table_file
+from clbench.data.sources import SOURCES, DataPlace, table_file
+from clbench.data.sources import given as named
 from clbench.data.traps import Evidence, Trap, traps
 from clbench.errors import Remark
 
@@ -63,16 +64,14 @@ class Described:
         return self.periods or self.groups
 
 
-def described(given: str, said: Mapping[str, Any], place: DataPlace, every: Every | None = None) -> Described:
+def described(words: str, said: Mapping[str, Any], place: DataPlace, every: Every | None = None) -> Described:
     """Describe a dataset, given by its name or as a file or folder.
 
     said: options of ``data``. every: how to cut times into periods (default: guessed). Ranges, shares and repeats are
     of all rows, read in blocks; what one column tells, different values and the regression are of samples that are
     drawn once for all. Raises UserError if there is no such data, or it cannot be a dataset.
     """
-    if "path" not in said and given not in SOURCES and (Path(given).expanduser().exists() or not _is_name(given)):
-        said = {**said, "path": given}
-    name = name_of(said["path"]) if "path" in said else given
+    name, said = named(words, said)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Remark)  # what was guessed is shown below
         data = cache.load(name, place, None, said)
@@ -123,10 +122,6 @@ def described(given: str, said: Mapping[str, Any], place: DataPlace, every: Ever
         repeats=again,
         traps=traps(evidence),
     )
-
-
-def _is_name(given: str) -> bool:
-    return not any(sign in given for sign in "/\\.")
 
 
 def _roles(file: Path, name: str, said: Mapping[str, Any]) -> Roles:
