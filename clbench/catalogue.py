@@ -18,6 +18,7 @@ WORDS = {
     "Positive": "number > 0",
     "UnitInterval": "number from 0 to 1",
     "Share": "number from 0, below 1",
+    "Ratio": "number ≥ 1",
     "Count": "whole number ≥ 1",
     "bool": "true or false",
     "float": "number",

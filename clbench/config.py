@@ -131,7 +131,7 @@ def resolve(*layers: Mapping[str, Any], place: DataPlace | None = None) -> list[
         given["scenario"]["name"] = scenario_name
     family, source = scenario_parts(scenario_name)
     for part in store.parts(str(given["strategy"]["name"])):
-        if "." not in part:
+        if "." not in part and part not in registry.strategy:
             registry.strategy.check(part)  # before anything slow is imported
     recipe = {"scenario": {"name": scenario_name}} | _recipe(
         registry.scenario.load(family), source, sources.is_vectors(source, place or DataPlace.default(), said)
@@ -144,6 +144,7 @@ def resolve(*layers: Mapping[str, Any], place: DataPlace | None = None) -> list[
             raise UserError(keys.unknown(key, value, merge(recipe, given)))
     merged = merge(recipe, given)
     merged |= _length(given, recipe)
+    _divide(given.get("scenario", {}), merged["scenario"])
     resolved = merged | {
         "strategy": _strategy_section(merged["strategy"]),
         "scenario": _scenario_section(merged["scenario"], family),
@@ -180,6 +181,12 @@ def _length(given: Section, recipe: Section) -> Section:
     length = {key: source.get(key, given.get(key)) for key in LENGTHS}
     cap = None if length["until_train_accuracy"] is None else recipe.get("max_epochs", MAX_EPOCHS)
     return length | {"max_epochs": given.get("max_epochs", cap)}
+
+
+def _divide(given: Section, scenario: Section) -> None:
+    """Let the classes of each task, where they are given, stand in for the recipe's number of tasks."""
+    if any(given.get(key) is not None for key in ("first", "then")):
+        scenario["tasks"] = given.get("tasks")
 
 
 def _recipe(scenario: Declared, source: str, vectors: bool) -> Section:

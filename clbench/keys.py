@@ -5,7 +5,7 @@ Nothing here imports a unit or torch, so that completion and errors come at once
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -123,8 +123,13 @@ def either(words: Iterable[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def unknown(key: str, value: Any, given: Section) -> str:
-    """What to say of a key that no configuration has: the keys it may have meant, with the value."""
+def assignment(key: str, value: Any) -> str:
+    """How the command line sets a key."""
+    return f"--set {key}={written(value)}"
+
+
+def unknown(key: str, value: Any, given: Section, setting: Callable[[str, Any], str] = assignment) -> str:
+    """What to say of a key that no configuration has: the keys it may have meant, and how one is set to the value."""
     while isinstance(value, dict) and len(value) == 1:
         ((last, value),) = value.items()
         key = f"{key}.{last}"
@@ -134,7 +139,7 @@ def unknown(key: str, value: Any, given: Section) -> str:
         known = [one for one in known if not one.startswith("pretrain.")]
     found = meant(key, known)
     if found:
-        example = "" if isinstance(value, dict) else f", as in --set {found[0]}={written(value)}"
+        example = "" if isinstance(value, dict) else f", as in {setting(found[0], value)}"
         return f"{head} Did you mean {either(map(repr, found))}{example}?"
     return f"{head} Keys are {', '.join(one for one in known if '.' not in one)}."
 

@@ -11,7 +11,8 @@ import importlib
 import importlib.util
 import inspect
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -37,6 +38,7 @@ NonNegative = Annotated[float, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 UnitInterval = Annotated[float, Ge(0), Le(1)]
 Share = Annotated[float, Ge(0), Lt(1)]
+Ratio = Annotated[float, Ge(1)]
 Count = Annotated[int, Ge(1)]
 Shape = tuple[int, ...]  # of one sample: (channels, height, width) of an image, (features,) of a vector
 
@@ -114,7 +116,9 @@ class Registry:
         return declare
 
     def add_file(self, path: Path) -> None:
-        """Take units of this kind from one more source file (``--plugin``)."""
+        """Take units of this kind from one more source file (``--plugin``), once."""
+        if path in self._plugin_files:
+            return
         self._plugin_files.append(path)
         self.__dict__.pop("listed", None)
 
@@ -157,6 +161,27 @@ class Registry:
                 f"'clbench list {plural(self.kind)}' shows all {len(self.listed)}."
             )
         return self.listed[name]
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a unit of this name is loaded."""
+        return name in self._declared
+
+    def made_by(self, make: Callable[..., Any]) -> Declared | None:
+        """Return the loaded unit that a class or function was declared as; None if it was not."""
+        return next((unit for unit in self._declared.values() if unit.make is make), None)
+
+    @contextmanager
+    def lent(self, unit: Declared) -> Iterator[None]:
+        """Know one more unit for a while, or another under a known name: an object that a program has made."""
+        before = self._declared.get(unit.name)
+        self._declared[unit.name] = unit
+        try:
+            yield
+        finally:
+            if before is None:
+                del self._declared[unit.name]
+            else:
+                self._declared[unit.name] = before
 
     def load(self, name: str) -> Declared:
         """Import the unit's module and return the unit; a dotted name is the import path of a class."""

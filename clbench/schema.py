@@ -19,6 +19,7 @@ TYPES: dict[str, Schema] = {
     WORDS["Positive"]: {"type": "number", "exclusiveMinimum": 0},
     WORDS["UnitInterval"]: {"type": "number", "minimum": 0, "maximum": 1},
     WORDS["Share"]: {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+    WORDS["Ratio"]: {"type": "number", "minimum": 1},
     WORDS["Count"]: {"type": "integer", "minimum": 1},
     WORDS["bool"]: {"type": "boolean"},
     WORDS["float"]: {"type": "number"},

@@ -44,6 +44,7 @@ class Learner(Protocol):
     arrived: int
     device: torch.device
     upstream: TaskData | None
+    classes_return: bool  # a label that comes again in a later stage is the same class, and not one of another task
 
     @property
     def data(self) -> TaskData:
@@ -107,10 +108,12 @@ class Upstream:
 class Strategy(SupervisedPlugin):
     """Base class of strategies: fine-tuning, unless a hook says otherwise.
 
-    ``exclusive`` says what the method does that no other part of a composition may do too.
+    ``exclusive`` says what the method does that no other part of a composition may do too. ``trains`` False: it
+    answers by a rule in the network's place, so that no other part could have a say.
     """
 
     exclusive: ClassVar[str | None] = None
+    trains: ClassVar[bool] = True
 
     def stages(self, tasks: int) -> list[list[int]] | None:
         """Say which tasks' data each training stage uses; None leaves it to the scenario."""
@@ -128,7 +131,10 @@ class Strategy(SupervisedPlugin):
         return data
 
     def stage_epochs(self, learner: Learner) -> int | None:
-        """Say for how many epochs the coming stage trains, whatever the run says; None leaves it to the run."""
+        """Say for how many epochs the coming stage trains, whatever the run says; None leaves it to the run.
+
+        0: the network stays as it is. In a composition the longest counts.
+        """
         return None
 
     def task_loss(self, learner: Learner) -> Tensor | None:

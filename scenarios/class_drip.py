@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from clbench.data.dataset import Dataset
 from clbench.data.streams import Stream
-from clbench.registry import Count, scenario
+from clbench.registry import Count, Ratio, scenario
 
-from .split import VECTORS, ClassOrder, split
+from ._classes import ClassOrder
+from .split import VECTORS, split
 
 _MLP = {
     "model": {"name": "mlp", "widths": [100, 100]},
@@ -34,13 +35,31 @@ RECIPES = {
 
 
 @scenario("class-drip", version=1, recipes=RECIPES, kind="class, growing")
-def class_drip(data: Dataset, seed: int, *, tasks: Count = 5, class_order: ClassOrder = "random") -> Stream:
+def class_drip(
+    data: Dataset,
+    seed: int,
+    *,
+    tasks: Count | None = 5,
+    first: Count | None = None,
+    then: Count | None = None,
+    class_order: ClassOrder = "random",
+    imbalance: Ratio = 1.0,
+) -> Stream:
     """Add a few classes at each stage and train on all classes so far, with one head for all.
 
     Dohare et al. 2024 (arXiv:2306.13812), class-incremental CIFAR-100. Nothing has to be forgotten, so what falls
     behind a fresh network is plasticity. The optimiser's state is kept from stage to stage.
-    tasks: how many stages the classes are divided over. class_order: 'random' (by seed), 'fixed' (the dataset's),
-    'coarse' (superclass by superclass, CIFAR-100).
+    tasks: how many stages the classes are divided over. first, then, imbalance: as for 'split'. class_order: 'random'
+    (by seed), 'fixed' (the dataset's), 'coarse' (superclass by superclass, CIFAR-100).
     """
-    stream = split(data, seed, tasks=tasks, incremental="class", class_order=class_order)
+    stream = split(
+        data,
+        seed,
+        tasks=tasks,
+        first=first,
+        then=then,
+        incremental="class",
+        class_order=class_order,
+        imbalance=imbalance,
+    )
     return replace(stream, growing=True)

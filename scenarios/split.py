@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from clbench.data.dataset import Dataset
 from clbench.data.streams import Incremental, Stream, Task
-from clbench.errors import UserError
-from clbench.registry import Count, scenario
+from clbench.registry import Count, Ratio, scenario
 
-ClassOrder = Literal["fixed", "random", "coarse"]
+from ._classes import ClassOrder, division, long_tailed
+from ._classes import class_order as ordered
 
 _SMALL_CNN = {
     "model": {"name": "lenet"},
@@ -70,36 +70,38 @@ def split(
     data: Dataset,
     seed: int,
     *,
-    tasks: Count = 5,
+    tasks: Count | None = 5,
+    first: Count | None = None,
+    then: Count | None = None,
     incremental: Incremental = "task",
     class_order: ClassOrder = "random",
+    imbalance: Ratio = 1.0,
 ) -> Stream:
-    """Divide the classes evenly over tasks, each learnt in turn (split MNIST, split CIFAR).
+    """Divide the classes over tasks, each learnt in turn (split MNIST, split CIFAR).
 
     Zenke et al. 2017 (arXiv:1703.04200); the three kinds after van de Ven and Tolias 2019 (arXiv:1904.07734).
-    tasks: over how many the classes are divided.
+    tasks: over how many the classes are divided; where they do not divide evenly the first tasks have one more.
+    first, then: how many classes the first task has, and how many each other, in place of ``tasks``; the last task has
+    what remains (50 and 10 make the 'B50-Inc10' of CIFAR-100).
     incremental: 'task' (each task has its own head and its identity is given), 'class' (all classes must be told
     apart), 'domain' (one head; a class's label is its place within its task).
     class_order: 'random' (by seed: which classes meet in a task decides much, so seeds must differ in it), 'fixed' (the
     dataset's), 'coarse' (superclass by superclass, CIFAR-100).
+    imbalance: how many times as many training samples the most frequent class keeps as the rarest, a long tail (Cui et
+    al. 2019, arXiv:1901.05555) over classes in an order drawn by seed; test samples stay as they are.
     """
     classes = len(data.classes)
-    if classes % tasks:
-        fits = [n for n in range(1, classes + 1) if classes % n == 0]
-        raise UserError(
-            f"scenario.tasks: {classes} classes cannot be divided evenly over {tasks} tasks. "
-            f"Use one of {', '.join(map(str, fits))}."
-        )
-    size = classes // tasks
-    order = _class_order(data, seed, class_order)
-    stream = []
-    for index in range(tasks):
-        members = order[index * size : (index + 1) * size]
+    sizes = division(classes, tasks, first, then)
+    order = ordered(data, seed, class_order)
+    kept = long_tailed(data, seed, imbalance)
+    stream, start = [], 0
+    for index, size in enumerate(sizes):
         labels = np.full(classes, -1)
-        labels[members] = np.arange(size) + (index * size if incremental == "class" else 0)
+        labels[order[start : start + size]] = np.arange(size) + (start if incremental == "class" else 0)
+        start += size
         stream.append(
             Task(
-                train=data.rows("train", labels >= 0),
+                train=kept[labels[data.train_labels[kept]] >= 0],
                 test=data.rows("test", labels >= 0),
                 labels=labels,
                 head=index if incremental == "task" else 0,
@@ -107,21 +109,7 @@ def split(
         )
     return Stream(
         stream,
-        outputs=classes if incremental == "class" else size,
-        heads=tasks if incremental == "task" else 1,
+        outputs=classes if incremental == "class" else max(sizes),
+        heads=len(sizes) if incremental == "task" else 1,
         incremental=incremental,
     )
-
-
-def _class_order(data: Dataset, seed: int, kind: str) -> np.ndarray[Any, Any]:
-    classes = len(data.classes)
-    if kind == "random":
-        return np.random.default_rng([seed, 0]).permutation(classes)
-    if kind == "coarse":
-        if data.coarse is None:
-            raise UserError(
-                f"scenario.class_order: '{data.name}' has no superclasses; 'coarse' is for cifar100 in torchvision's "
-                "layout. Use fixed or random."
-            )
-        return np.argsort(np.asarray(data.coarse), kind="stable")
-    return np.arange(classes)

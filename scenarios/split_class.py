@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from clbench.data.dataset import Dataset
 from clbench.data.streams import Stream
-from clbench.registry import Count, scenario
+from clbench.registry import Count, Ratio, scenario
 
-from .split import ONE_HEAD_RECIPES, ClassOrder, split
+from ._classes import ClassOrder
+from .split import ONE_HEAD_RECIPES, split
 
 
 @scenario("split-class", version=1, recipes=ONE_HEAD_RECIPES, kind="class")
-def split_class(data: Dataset, seed: int, *, tasks: Count = 5, class_order: ClassOrder = "random") -> Stream:
-    """Divide the classes evenly over tasks; all classes so far must be told apart, with one head for all.
+def split_class(
+    data: Dataset,
+    seed: int,
+    *,
+    tasks: Count | None = 5,
+    first: Count | None = None,
+    then: Count | None = None,
+    class_order: ClassOrder = "random",
+    imbalance: Ratio = 1.0,
+) -> Stream:
+    """Divide the classes over tasks; all classes so far must be told apart, with one head for all.
 
     Class-incremental learning after van de Ven and Tolias 2019 (arXiv:1904.07734). Fine-tuning keeps the last task
     alone; penalties on weights rarely do better, and memories do. As 'split' with incremental 'class'.
-    tasks: over how many the classes are divided. class_order: 'random' (by seed), 'fixed' (the dataset's), 'coarse'
+    tasks, first, then, imbalance: as for 'split'. class_order: 'random' (by seed), 'fixed' (the dataset's), 'coarse'
     (superclass by superclass, CIFAR-100).
     """
-    return split(data, seed, tasks=tasks, incremental="class", class_order=class_order)
+    return split(
+        data,
+        seed,
+        tasks=tasks,
+        first=first,
+        then=then,
+        incremental="class",
+        class_order=class_order,
+        imbalance=imbalance,
+    )

@@ -68,6 +68,7 @@ def time(
         incremental="domain",
         growing=train_on == "all",
         window=window if train_on == "window" else 1,
+        periods=True,
     )
 
 

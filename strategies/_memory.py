@@ -24,7 +24,8 @@ class Memory:
     reservoir: every sample seen so far is in it with the same probability (Vitter 1985, algorithm R, whose use in
     replay is that of Chaudhry et al. 2019, arXiv:1902.10486, algorithm 2). balanced: as many of each class as of any
     other, where a rare class's places are left to the others (``shares``), or ``per_class`` of each. A class is a label
-    of a stage: labels that are used again for something else (domain-incremental streams) are different classes.
+    of a stage: labels that are used again for something else (domain-incremental streams) are different classes. Where
+    ``classes_return`` it is a label, whatever the stage.
     """
 
     def __init__(self, size: int, selection: Selection = "reservoir", per_class: int | None = None) -> None:
@@ -35,7 +36,7 @@ class Memory:
         self.per_class = per_class
         self.seen = 0
         self.data: TaskData | None = None
-        self.stages = torch.empty(0, dtype=torch.int64)  # which stage each sample came with
+        self.stages = torch.empty(0, dtype=torch.int64)  # which each sample came with, or 0
         self._taken = 0
 
     @property
@@ -43,11 +44,11 @@ class Memory:
         """How many samples it holds."""
         return 0 if self.data is None else len(self.data)
 
-    def take(self, data: TaskData, random: torch.Generator) -> None:
+    def take(self, data: TaskData, random: torch.Generator, classes_return: bool = False) -> None:
         """Take a stage's samples in."""
         old = self.filled
         pool = data if self.data is None else TaskData.concat([self.data, data])
-        stages = torch.cat([self.stages, torch.full((len(data),), self._taken)])
+        stages = torch.cat([self.stages, torch.full((len(data),), 0 if classes_return else self._taken)])
         if self.selection == "balanced":
             rows = self._balanced(pool.labels.cpu(), stages, old, random)
         else:

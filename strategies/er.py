@@ -74,7 +74,7 @@ class ExperienceReplay(Strategy):
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Take the stage's samples into the memory, if they are not there yet; let go of the draws."""
         if isinstance(self.memory, Memory):
-            self.memory.take(learner.data, self.reservoir)
+            self.memory.take(learner.data, self.reservoir, learner.classes_return)
         else:
             self.memory.end()
         del self.draws

@@ -49,7 +49,7 @@ class GDumb(Strategy):
 
     def training_data(self, learner: Learner, data: TaskData) -> TaskData:
         """Take the stage's samples in, and train on what is kept."""
-        self.memory.take(data, learner.random(f"memory of stage {learner.stage}"))
+        self.memory.take(data, learner.random(f"memory of stage {learner.stage}"), learner.classes_return)
         assert self.memory.data is not None
         return self.memory.data
 

@@ -134,6 +134,7 @@ class FakeLearner:
         self.stage = 0
         self.plugins: list[Any] = []
         self.train_mb_size = batch_size
+        self.classes_return = False
         self.device = torch.device("cpu")
         self.mb_output: Tensor | None = None
         self.optimizer = torch.optim.SGD(model.parameters(), 0.1)

@@ -26,7 +26,7 @@ from clbench.engine.run import Machine, complete, run
 from clbench.errors import Remark, UserError
 from clbench.store import LocalFolder
 from tests.helpers import SMALL, config
-from tests.test_strategy_contract import NEEDS, QUICK, SOON, STRATEGIES
+from tests.test_strategy_contract import NEEDS, QUICK, RULES, SOON, STRATEGIES
 
 MACHINE = Machine(DataPlace.default(), "cpu", threads=1)
 SHORT = {"epochs": 2, "batch_size": 8}  # a dozen steps for each of five tasks
@@ -77,7 +77,7 @@ def check(one: RunConfig, folder: Path, machine: Machine = MACHINE) -> None:
     assert found.environment["continued"] == len(STOPS)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in RULES])  # have no step to stop at
 def test_every_strategy_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
     options = QUICK.get(name, {}) | SOON.get(name, {})
     check(config({"name": name} | options, NEEDS.get(name, {}), SHORT), tmp_path)
@@ -206,7 +206,7 @@ def test_another_version_is_refused_with_the_difference(tmp_path: Path, monkeypa
     stopped(one, tmp_path)
     with pytest.raises(CannotContinueError, match=r"threads is 2 here and 1 there.*leave --resume out"):
         run(one, Machine(DataPlace.default(), "cpu", threads=2), None, keeping(tmp_path))
-    monkeypatch.setattr("clbench.engine.moments.FORMAT", 2)
+    monkeypatch.setattr("clbench.engine.moments.FORMAT", 1)
     with pytest.raises(CannotContinueError, match="checkpoint format is 2 here and 1 there"):
         run(one, MACHINE, None, keeping(tmp_path))
 

@@ -35,8 +35,20 @@ BY_HAND = {
     "online_trend": 0.1,  # the line through .5, .7, .6 rises by .05 per stage
     "stability_gap": ((0.9 - 0.5) + (0.6 - 0.1) + (0.8 - 0.5)) / 3,
     "min_accuracy": (0.1 + 0.5) / 2,
+    "anytime_accuracy": (0.5 + 0.8 + 0.6) / 3,
     "worst_case_accuracy": 1.0 / 3 + 2 / 3 * (0.1 + 0.5) / 2,
+    "balanced_accuracy": ((6 / 8 + 1 / 2) / 2 + 5 / 10 + (1 / 1 + 9 / 9) / 2) / 3,
+    "macro_f1": ((12 / 15 + 2 / 5) / 2 + (10 / 15 + 0) / 2 + 1.0) / 3,  # in task 2 class 1 is answered, and not there
+    "next_period_accuracy": (0.3 + 0.4) / 2,
+    "next_period_drop": ((0.9 - 0.3) + (0.8 - 0.4)) / 2,
+    "next_period_balanced_accuracy": ((2 / 4 + 1 / 6) / 2 + 4 / 10) / 2,
 }
+CONFUSION = [
+    [(0, 0, 6), (0, 1, 2), (1, 0, 1), (1, 1, 1)],
+    [(0, 0, 5), (0, 1, 5)],
+    [(0, 0, 1), (1, 1, 9)],
+]
+AHEAD = [[(0, 0, 2), (0, 1, 2), (1, 0, 5), (1, 1, 1)], [(2, 2, 4), (2, 0, 6)]]
 
 
 def of(R: Sequence[Sequence[float | None]]) -> dict[str, float | None]:
@@ -52,6 +64,10 @@ def test_every_metric_is_worked_by_hand() -> None:
         online=[0.5, 0.7, 0.6],
         tasks=[[0], [1], [2]],
         within=within,
+        seen=[[0.5], [0.8, None], [0.6]],
+        confusion=CONFUSION,
+        ahead=AHEAD,
+        periods=True,
     )
     assert metrics.compute(course) == pytest.approx(BY_HAND)
 

@@ -41,5 +41,13 @@ def test_example_strategy_runs(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "clbench", *words], cwd=tmp_path, check=True, timeout=120)
 
 
+def test_example_program_runs(tmp_path: Path) -> None:
+    code = block("python", "import clbench as cl").replace("seeds=3", "seeds=2")
+    done = subprocess.run([sys.executable, "-"], input=code, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("split-domain-digits\n2 seeds.")
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
 def test_nothing_is_left_to_fill_in() -> None:
     assert not re.findall(r"@[A-Z]+@", TEXT)

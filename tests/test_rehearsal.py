@@ -144,6 +144,14 @@ def test_the_same_label_of_another_stage_is_another_class() -> None:
     assert (memory.data.samples.flatten() // 18).bincount().tolist() == [6, 6, 6, 6]
 
 
+def test_where_classes_return_a_label_is_one_class() -> None:
+    memory, random = Memory(1, "balanced", per_class=3), torch.Generator().manual_seed(0)
+    for number in range(4):
+        memory.take(stage([0] * 2 + [1] * 9, first=11 * number), random, classes_return=True)
+    assert memory.data is not None
+    assert memory.data.labels.bincount().tolist() == [3, 3]
+
+
 def test_balanced_memory_keeps_its_size_when_there_are_more_classes() -> None:
     memory, random = Memory(4, "balanced"), torch.Generator().manual_seed(0)
     for number in range(3):

@@ -20,7 +20,11 @@ from clbench.errors import UserError
 from clbench.store import Result
 from tests.helpers import config, known, run_small
 
-STRATEGIES = sorted(registry.strategy.listed)
+ALL = sorted(registry.strategy.listed)
+# Those that no stream of images has the data for, and where they are tested instead.
+ELSEWHERE = {"persistence": "test_rules.py, on rows in order of time"}
+STRATEGIES = [name for name in ALL if name not in ELSEWHERE]
+RULES = ("majority",)  # answer without a network
 STEP_HOOKS = {
     "before_training_iteration", "before_forward", "after_forward", "before_backward", "after_backward",
     "before_update", "after_update", "after_training_iteration", "forwarded", "observe", "stepped", "current",
@@ -88,6 +92,8 @@ def test_runs_and_repeats_bit_for_bit(name: str) -> None:
     first, second = once(name), run_it(name)
     assert first.status == "ok"
     assert course(first) == course(second)
+    if name in RULES:
+        return
     # Learnt each task in its turn, whatever it kept: two classes per task, so 0.5 is chance.
     learnt = first.metrics["learning_accuracy"].value or first.metrics["average_accuracy"].value
     assert learnt is not None
@@ -142,7 +148,7 @@ def test_naive_composed_with_it_changes_nothing(name: str) -> None:
         assert course(run_small(composed, NEEDS.get(name, {}))) == course(once(name))
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", ALL)
 def test_arguments_round_trip_through_yaml(name: str) -> None:
     (config,) = resolve({"strategy": name})
     text = yaml.safe_dump(config.model_dump(mode="json", exclude={"seed"}))
@@ -151,7 +157,7 @@ def test_arguments_round_trip_through_yaml(name: str) -> None:
     assert again.run_id == config.run_id
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", ALL)
 def test_cites_a_source(name: str) -> None:
     listed = registry.strategy.listed[name]
     assert re.search(r"arXiv:\d{4}\.\d{4,5}|doi:|CoLLAs", listed.doc), "say in the docstring where the method is from"

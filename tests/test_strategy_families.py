@@ -20,7 +20,7 @@ from clbench.engine.run import Machine, run
 from clbench.store import Result
 from clbench.store.warnings import kinds_of
 from tests.helpers import uneven
-from tests.test_strategy_contract import NEEDS, QUICK, STRATEGIES, course
+from tests.test_strategy_contract import NEEDS, QUICK, RULES, STRATEGIES, course
 
 HARD: dict[str, Any] = {
     "scenario": {"name": "split-uneven", "tasks": 3},
@@ -159,7 +159,7 @@ def test_heads_that_a_stage_does_not_use_stay(
     assert moved == set()
 
 
-@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in DRAWS_IN_EACH_PASS])
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in (*DRAWS_IN_EACH_PASS, *RULES)])
 def test_both_passes_of_a_sharpness_aware_step_see_the_same(name: str, place: DataPlace) -> None:
     """With a climb of nearly nothing it is the plain step: whatever a method draws, it draws once per step."""
     options = {"strategy": {"memory": 20}} if "memory" in registry.strategy.load(name).schema.model_fields else {}

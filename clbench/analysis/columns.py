@@ -12,6 +12,10 @@ from clbench.errors import UserError, did_you_mean
 
 HEADINGS = {
     "average_accuracy": "accuracy",
+    "balanced_accuracy": "balanced",
+    "next_period_accuracy": "next period",
+    "next_period_balanced_accuracy": "next balanced",
+    "next_period_drop": "drop",
     "learning_accuracy": "learning",
     "final_test_accuracy": "final",
     "mean_test_accuracy": "all stages",

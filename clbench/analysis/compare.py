@@ -42,6 +42,15 @@ LONG_STREAM_METRICS = (
     "online_trend",
     "seconds",
 )
+# Where tasks are periods in time, what counts is the one that comes.
+PERIOD_METRICS = ("next_period_accuracy", "next_period_drop", "average_accuracy", "learning_accuracy", "seconds")
+# What stands behind an accuracy where the largest class of some task's test has more than UNEQUAL times its even share.
+UNEQUAL = 1.5
+BALANCED = {
+    "average_accuracy": "balanced_accuracy",
+    "final_test_accuracy": "balanced_accuracy",
+    "next_period_accuracy": "next_period_balanced_accuracy",
+}
 
 
 def better(metric: str) -> str:
@@ -87,14 +96,22 @@ def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Lead
 
 
 def _suitable(runs: Sequence[Run]) -> Sequence[str]:
-    """The columns that say most of these runs."""
+    """The columns that say most of these runs; where classes are unequal, balanced ones behind accuracies."""
+    columns: Sequence[str]
 
     def known(column: str) -> bool:
         return any(run.value(column) is not None for run in runs)
 
     if known("final_test_accuracy"):
-        return WARM_START_METRICS
-    return LONG_STREAM_METRICS if known("forgetting_first_last") and not known("forgetting") else DEFAULT_METRICS
+        columns = WARM_START_METRICS
+    elif known("next_period_accuracy"):
+        columns = PERIOD_METRICS
+    else:
+        columns = LONG_STREAM_METRICS if known("forgetting_first_last") and not known("forgetting") else DEFAULT_METRICS
+    if not any((run.imbalance or 1.0) > UNEQUAL for run in runs):
+        return columns
+    both = [(column, BALANCED.get(column)) for column in columns]
+    return [name for pair in both for name in pair if name is not None and (name in columns or known(name))]
 
 
 def _answered(board: Leaderboard, rows: Sequence[Row], method: Method) -> Leaderboard:

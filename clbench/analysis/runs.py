@@ -28,7 +28,7 @@ class Run:
     (``code.strategy``, ``code.model``), so that runs of other code are never pooled; ``kind`` is what must be equal for
     two runs to be compared; ``accuracy`` is a hash of R; ``source`` is the folder it was read from, where several stand
     side by side; ``warnings`` are the Result's, '<kind>: <sentence>' each. ``samples``, ``memory`` and ``state`` are
-    the whole run's, None where an older clbench did not count them.
+    the whole run's, None where an older clbench did not count them, or (``imbalance``, of the test classes) say it.
     """
 
     run_id: str
@@ -50,6 +50,7 @@ class Run:
     samples: int | None = None
     memory: int | None = None
     state: int | None = None
+    imbalance: float | None = None
 
     @property
     def spoilt(self) -> bool:
@@ -93,6 +94,7 @@ def run_of(result: Result, path: Path | None = None, source: str = "") -> Run:
         samples=samples_of(result.cost),
         memory=memory_of(result.cost),
         state=state_of(result.cost),
+        imbalance=result.data.imbalance,
     )
 
 

@@ -21,9 +21,10 @@ class Standing:
 
 
 def column(runs: Iterable[Run]) -> str:
-    """What 'accuracy' is here: that on the one test set, where all stages share one."""
-    shared_test = any(run.metrics.get("final_test_accuracy") is not None for run in runs)
-    return "final_test_accuracy" if shared_test else "average_accuracy"
+    """What 'accuracy' is here: that on the one test set, where all stages share one; on the next period, in time."""
+    known = {name for run in runs for name, value in run.metrics.items() if value is not None}
+    first = ("final_test_accuracy", "next_period_accuracy")
+    return next((name for name in first if name in known), "average_accuracy")
 
 
 def standings(runs: Sequence[Run]) -> dict[str, list[Standing]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clbench.cli import completion
-from clbench.cli.compare import WIDE, Paths, Scenarios, Strategies, Where, load_chosen
+from clbench.cli.compare import Paths, Scenarios, Strategies, Where, load_chosen
 from clbench.cli.output import for_people, for_tables, note
 
 if TYPE_CHECKING:
@@ -74,26 +74,22 @@ def check(
     so do more diverged seeds.
     Exit code 0: passed (or updated); 1: something is worse; 2: something to correct.
     """
-    from clbench.analysis import check as analysis
-    from clbench.analysis.compare import check_metrics
-    from clbench.analysis.costs import COSTS
+    from clbench.api.gates import gated_by, gated_metrics
     from clbench.errors import UserError
     from clbench.render import checks
     from clbench.store import write_text
 
-    gated = check_metrics(metric or analysis.DEFAULT_METRICS)
-    if costs := [column for column in gated if column in COSTS]:
-        raise UserError(f"--metric {costs[0]}: what a run costs cannot be gated. Name metrics of accuracy.")
+    gated = gated_metrics(metric or ())
     if update and not baseline.is_dir():
         raise UserError(f"--update: {baseline} is not a folder. Name the folder of the baseline with --baseline.")
-    rules = analysis.Rules(mode.value, gated, _margins(margin or [], gated), alpha, strict)
+    margins = _margins(margin or [], gated)
     before = load_chosen([baseline], scenario, strategy, where)
     after = load_chosen(paths or [Path("results")], scenario, strategy, where, without=baseline)
-    found = analysis.check(before, after, rules)
+    found = gated_by(before, after, mode.value, gated, margins, alpha, strict).check
     if as_json:
         sys.stdout.write(checks.as_json(found))
     else:
-        _print(found)
+        checks.print_check(found, for_tables())
     if junit is not None:
         try:
             write_text(junit, checks.as_junit(found))
@@ -126,18 +122,6 @@ def _margins(texts: Sequence[str], gated: Sequence[str]) -> dict[str, float]:
             raise UserError(f"--margin {text}: {named[0]} is not gated. Add --metric {named[0]}.")
         margins |= dict.fromkeys(named, margin)
     return margins
-
-
-def _print(found: Check) -> None:
-    from clbench.render import checks, tables
-
-    console = for_tables()
-    wide = console.width >= WIDE
-    tables.print_table(checks.table(found, wide), console)
-    if not wide and (remarks := checks.remarks(found)):
-        console.print(remarks, markup=False, highlight=False)
-    console.print(checks.caption(found, wide), style="dim", markup=False, highlight=False)
-    console.print(checks.summary(found), style="bold green" if found.passed else "bold red", markup=False)
 
 
 def _tell_github(found: Check) -> None:

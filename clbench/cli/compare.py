@@ -14,8 +14,6 @@ from clbench.cli import completion
 from clbench.cli.output import for_tables, note
 
 if TYPE_CHECKING:
-    from clbench.analysis.compare import Leaderboard
-    from clbench.analysis.ranking import Ranking
     from clbench.analysis.runs import Run
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -32,7 +30,6 @@ clbench compare --by strategy.lam --where optimizer.name=sgd --test wilcoxon
 
 clbench compare --plot answer.pdf --picture difference --width column"""
 SHOWN_NOTES = 10
-WIDE = 120
 
 
 class Format(str, Enum):
@@ -79,6 +76,7 @@ class Picture(str, Enum):
     pareto = "pareto"
     curves = "curves"
     matrix = "matrix"
+    ages = "ages"
     ranks = "ranks"
 
 
@@ -168,36 +166,28 @@ def compare(
     be compared (other data, scenario options or versions) get leaderboards of their own that say what differs. With
     several scenarios, what holds over them follows. Damaged or foreign files are named and left out.
     """
-    from clbench.analysis import compare as analysis
     from clbench.analysis.codes import remark
-    from clbench.analysis.filters import check_key
-    from clbench.analysis.pareto import FRONT
-    from clbench.analysis.ranking import ranking
+    from clbench.api.boards import board_of, method_of
     from clbench.errors import UserError
 
     if picture is not None and plot is None:
         raise UserError(f"--picture {picture.value}: name the file to draw it in, too: --plot {picture.value}.pdf.")
-    columns = analysis.check_metrics(metric or ())
-    if sort:
-        columns = analysis.check_metrics([sort, *(columns or analysis.DEFAULT_METRICS)])
-    asked = [[column.strip() for column in one.split(",")] for one in front] if front else [FRONT]
-    fronts = [analysis.check_metrics(columns) for columns in asked]
+    method = method_of(against, metric or (), sort, by, interval.value, test.value, margin, front or ())
     runs = load_chosen(paths or [Path("results")], scenario, strategy, where)
-    if by is not None:
-        check_key("--by", by, runs)
     older = remark(runs)
     if older is not None:
         note(older)
-    method = analysis.Method(columns, interval.value, test.value, by, against, margin / 100, fronts)
-    boards = analysis.leaderboards(runs, method)
-    found = ranking(boards)
+    board = board_of(runs, method)
+    boards, found = board.leaderboards, board.ranking
     if plot is not None:
         from clbench.render.plots import Scene, draw
 
         for path in draw(plot, (picture or Picture.leaderboard).value, Scene(boards, found, runs, width=width.value)):
             note(f"wrote {path}")
     elif form is Format.terminal:
-        _print(boards, found)
+        from clbench.render.summaries import print_boards
+
+        print_boards(boards, found, for_tables())
     else:
         from clbench.render.formats import as_text
 
@@ -213,47 +203,14 @@ def load_chosen(
     left_out: list[str] | None = None,
 ) -> list[Run]:
     """Load runs and filter them; name what is left out, to a list if one is given. UserError if nothing is left."""
-    from clbench.analysis.filters import chosen as matching
-    from clbench.analysis.load import load
-    from clbench.errors import UserError
+    from clbench.api.found import chosen
 
-    found, absent = load(paths, without)
-    if left_out is not None:
-        left_out += absent
-    for sentence in absent[:SHOWN_NOTES]:
-        note(f"Left out: {sentence}")
-    if len(absent) > SHOWN_NOTES:
-        note(f"Left out: {len(absent) - SHOWN_NOTES} more files.")
-    chosen = matching(found, scenarios or (), strategies or (), where or ())
-    if not chosen:
-        there = " ".join(
-            f"There are {kind} {', '.join(sorted(names))}."
-            for kind, names in (("scenarios", {r.scenario for r in found}), ("strategies", {r.strategy for r in found}))
-            if names
-        )
-        filtered = " that match" if found else ""
-        raise UserError(
-            f"No Results{filtered} under {', '.join(map(str, paths))}. "
-            + (there or "'clbench run --strategy ewc-fixed' makes one.")
-        )
-    return chosen
+    def told(absent: list[str]) -> None:
+        if left_out is not None:
+            left_out.extend(absent)
+        for sentence in absent[:SHOWN_NOTES]:
+            note(f"Left out: {sentence}")
+        if len(absent) > SHOWN_NOTES:
+            note(f"Left out: {len(absent) - SHOWN_NOTES} more files.")
 
-
-def _print(boards: Sequence[Leaderboard], found: Ranking | None) -> None:
-    from clbench.analysis.compare import better
-    from clbench.analysis.overall import across
-    from clbench.render import leaderboards, tables
-
-    console = for_tables()
-    for board in boards:
-        tables.print_table(leaderboards.leaderboard(board), console)
-    console.print(leaderboards.caption(boards), style="dim", markup=False, highlight=False)
-    column = boards[0].metrics[0]
-    together = across(boards, better(column) == "lower")
-    if together is not None:
-        console.print()
-        tables.print_table(leaderboards.overall(together, column), console)
-    if found is not None and found.tells:
-        console.print()
-        tables.print_table(leaderboards.ranks(found), console)
-        console.print(leaderboards.ranks_caption(found), style="dim", markup=False, highlight=False)
+    return chosen(paths, scenarios or (), strategies or (), where or (), without, told=told)

@@ -83,8 +83,9 @@ def show(
 ) -> None:
     """Show one run: its settings, R, metrics, cost and where it was made."""
     from clbench import store
+    from clbench.analysis.ages import ages
     from clbench.render.leaderboards import shown
-    from clbench.render.tables import Table, accuracy_matrix, print_table
+    from clbench.render.tables import Table, accuracy_matrix, age_curve, print_table
 
     (found,) = _named(results, [run], alone=True)
     assert found.path is not None
@@ -104,6 +105,8 @@ def show(
     settings = [[key, store.canonical(value)] for key, value in store.flat(result.config).items()]
     print_table(Table("settings", ["key", "value"], settings), console)
     print_table(accuracy_matrix(result), console)
+    if aging := ages(result):
+        print_table(age_curve(aging), console)
     values = [[name, shown(one.value, name)] for name, one in result.metrics.items()]
     print_table(Table("metrics", ["metric", "value"], values, right=frozenset({1})), console)
     print_table(_cost(result), console)

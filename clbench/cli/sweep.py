@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,12 +17,10 @@ from clbench.cli.stopping import gently
 from clbench.errors import UserError
 
 if TYPE_CHECKING:
+    from clbench.api.plans import SweepOrder
     from clbench.config import RunConfig
     from clbench.store import Folder
     from clbench.sweep.conduct import Tally
-    from clbench.sweep.executor import Executor
-    from clbench.sweep.plan import Plan
-    from clbench.sweep.work import Surroundings
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -121,100 +118,75 @@ def run(
     What has a Result is not run again; what fails is tried again, and its reason kept. Ctrl-C stops where every run can
     be continued. Exit code 0: all runs ended; 1: some failed; 2: something to correct; 130: stopped by Ctrl-C.
     """
-    from clbench import layers, registry, store
-    from clbench.sweep import local
+    from clbench import layers
+    from clbench.api.plans import SweepOrder, expanded
     from clbench.sweep import plan as plans
-    from clbench.sweep.expand import expand
 
-    for path in plugin or []:
-        registry.add_plugin(path)
     asked = plans.read(layers.read_yaml(plan), plan.name)
     if asked.size > plans.MANY and not yes:
         _ask(plan.name, asked.size)
-    folder = store.open_folder(results)
-    if executor is Place.local and not dry_run and not plan_only:
-        local.start_early()
-    configs = expand(asked)
-    if not configs:
-        raise UserError(f"{plan.name}: 'exclude' leaves no run. Narrow its patterns.")
-    if plan_only:
-        _print_lines(configs, folder)
-        return
-
-    from clbench.data.sources import DataPlace
-    from clbench.sweep.work import Surroundings
-
-    around = Surroundings(
-        DataPlace.default(data_root, offline),
-        results if "://" in results else str(Path(results).absolute()),
-        device.value,
-        threads,
-        checkpoint,
-        diagnostics,
-        tuple(path.absolute() for path in plugin or ()),
+    order = SweepOrder(
+        asked,
+        plan.name,
+        results,
+        executor=executor.value,
+        workers=workers,
+        threads=threads,
+        device=device.value,
+        gpus=gpus,
+        address=address,
+        forgive=retry_failed,
+        minutes=checkpoint,
+        data_root=data_root,
+        offline=offline,
+        plugins=plugin or (),
+        diagnostics=diagnostics,
     )
-    if dry_run:
-        _estimate(asked, configs, folder, around, workers)
-        return
-    if executor is Place.local:
-        found = local.slots(workers, int(gpus), _log(folder, asked))
-        around = around.with_threads(len(found[0].cores))
-        make: Callable[[], Executor] = lambda: local.LocalExecutor(found)  # noqa: E731
-    else:
-        from clbench.sweep.on_ray import RayExecutor
-
-        around = around.with_threads(1)
-        datasets = _datasets(configs, around)
-        make = lambda: RayExecutor(address, workers, around.threads or 1, gpus, datasets)  # noqa: E731
-    tally = _conduct(asked, plan.name, configs, folder, around, make, retry_failed, quiet)
-    if tally.failures:
+    configs = expanded(order, starting=not dry_run and not plan_only)
+    if plan_only:
+        _print_lines(configs, order)
+    elif dry_run:
+        _estimate(order, configs)
+    elif _conduct(order, configs, quiet).failures:
         raise typer.Exit(1)
 
 
-def _conduct(
-    asked: Plan,
-    name: str,
-    configs: list[RunConfig],
-    folder: Folder,
-    around: Surroundings,
-    make: Callable[[], Executor],
-    forgive: bool,
-    quiet: bool,
-) -> Tally:
+def _conduct(order: SweepOrder, configs: list[RunConfig], quiet: bool) -> Tally:
+    from clbench import store
+    from clbench.api.plans import conduct
     from clbench.render import sweep as rendered
-    from clbench.sweep.conduct import Sweep
-    from clbench.sweep.ledger import Ledger, alone
-    from clbench.sweep.work import RunWork
 
     console = for_people()
-    with make() as executor, alone(folder, name, around.place.cache):
-        sweep = Sweep(configs, Ledger(folder, asked.digest[:12]), asked.retries, forgive)
-        shown = rendered.SweepProgress(console, len(configs)) if not quiet else None
-        try:
-            with gently() as stopping:
-                tally = sweep.conduct(
-                    executor, lambda config: RunWork(config, around), name, shown or (lambda _: None), stopping
-                )
-        finally:
-            if shown is not None:
-                shown.close()
+    shown = rendered.SweepProgress(console, len(configs)) if not quiet else None
+    try:
+        with gently() as stopping:
+            tally = conduct(order, configs, shown or (lambda _: None), stopping)
+    finally:
+        if shown is not None:
+            shown.close()
     for line in rendered.failures(tally.failures):
         complain(f"failed: {line}")
     if not quiet:
-        diverged = sum(done.status == "diverged" for done in tally.done)
-        if tally.done:
-            console.print(rendered.costs(tally), markup=False, highlight=False, soft_wrap=True)
-        noted = [f"{tally.skipped} were done before"] if tally.skipped else []
-        noted += [f"{diverged} diverged"] if diverged else []
-        noted += [f"{len(tally.failures)} failed"] if tally.failures else []
-        done = f"{tally.skipped + len(tally.done)} of {tally.total} runs are in {folder}"
-        ending = f"{done} ({', '.join(noted)})" if noted else done
-        console.print(
-            f"{ending}; see them with: clbench compare {folder}", markup=False, highlight=False, soft_wrap=True
-        )
+        _summary(tally, store.open_folder(order.results))
     if tally.stopped:
         raise stopping.error(f"Stopped with {tally.left} of {tally.total} runs left. The same command goes on.")
     return tally
+
+
+def _summary(tally: Tally, folder: Folder) -> None:
+    """Say where the time went, and how many runs are where."""
+    from clbench.render import sweep as rendered
+
+    console = for_people()
+    diverged = sum(done.status == "diverged" for done in tally.done)
+    if tally.done:
+        console.print(rendered.costs(tally), markup=False, highlight=False, soft_wrap=True)
+    noted = [f"{tally.skipped} were done before"] if tally.skipped else []
+    noted += [f"{diverged} diverged"] if diverged else []
+    noted += [f"{len(tally.failures)} failed"] if tally.failures else []
+    done = f"{tally.skipped + len(tally.done)} of {tally.total} runs are in {folder}"
+    ending = f"{done} ({', '.join(noted)})" if noted else done
+    console.print(f"{ending}; see them with: clbench compare {folder}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command(epilog="[bold]Example[/bold]\n\nclbench sweep status --results results")
@@ -280,26 +252,29 @@ def _ask(name: str, size: int) -> None:
         raise UserError(f"{name}: nothing was started. Take values out of its axes.")
 
 
-def _print_lines(configs: list[RunConfig], folder: Folder) -> None:
+def _print_lines(configs: list[RunConfig], order: SweepOrder) -> None:
     """Print what is left of a plan, a line for each run."""
+    from clbench import store
     from clbench.sweep.expand import line
     from clbench.sweep.ledger import Ledger
 
-    present = Ledger(folder, "").present()
+    present = Ledger(store.open_folder(order.results), "").present()
     for config in configs:
         if config.result_name not in present:
             sys.stdout.write(f"{line(config)}\n")
 
 
-def _estimate(asked: Plan, configs: list[RunConfig], folder: Folder, around: Surroundings, workers: int | None) -> None:
+def _estimate(order: SweepOrder, configs: list[RunConfig]) -> None:
     """Say how many runs there are, how many are left, and about how long they take."""
+    from clbench import store
     from clbench.engine.run import Machine, run
     from clbench.render.sweep import duration
     from clbench.sweep.estimate import estimate
     from clbench.sweep.ledger import Ledger
     from clbench.sweep.local import slots
 
-    present = Ledger(folder, asked.digest[:12]).present()
+    asked, around = order.plan, order.around
+    present = Ledger(store.open_folder(order.results), asked.digest[:12]).present()
     left = [config for config in configs if config.result_name not in present]
     console = for_people()
     repeated = f" ({asked.size - len(configs)} of {asked.size} combinations are excluded or equal to others)"
@@ -310,7 +285,7 @@ def _estimate(asked: Plan, configs: list[RunConfig], folder: Folder, around: Sur
     )
     if not left:
         return
-    found = slots(workers)
+    found = slots(order.workers)
     machine = Machine(around.place, around.device, around.threads or len(found[0].cores))
     known = estimate(left, lambda config: run(config, machine))
     about = "at most" if known.at_most else "about"
@@ -321,26 +296,4 @@ def _estimate(asked: Plan, configs: list[RunConfig], folder: Folder, around: Sur
         markup=False,
         highlight=False,
         soft_wrap=True,
-    )
-
-
-def _datasets(configs: list[RunConfig], around: Surroundings) -> list[tuple[int | None, Any]]:
-    """Every dataset that runs need, with the image size it is needed in, for machines that may not have it."""
-    from clbench.data import cache
-    from clbench.registry import scenario_parts
-
-    wanted = {(scenario_parts(c.scenario["name"])[1], c.scenario["image_size"]) for c in configs}
-    wanted |= {
-        (c.pretrain["name"], c.scenario["image_size"]) for c in configs if c.pretrain and "sha256" not in c.pretrain
-    }
-    return [(size, cache.load(name, around.place, size)) for name, size in sorted(wanted, key=str)]
-
-
-def _log(folder: Folder, asked: Plan) -> Path | None:
-    """Where workers print to, so that it does not disturb the bar."""
-    from clbench.store import LocalFolder
-    from clbench.sweep.ledger import FOLDER
-
-    return (
-        folder.path.absolute() / FOLDER / asked.digest[:12] / "workers.log" if isinstance(folder, LocalFolder) else None
     )

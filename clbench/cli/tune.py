@@ -14,7 +14,6 @@ from clbench.cli.stopping import gently
 from clbench.cli.sweep import Place
 
 if TYPE_CHECKING:
-    from clbench.sweep.executor import Executor, Stopping
     from clbench.sweep.study import Trial
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -98,13 +97,8 @@ def tune(
     """
     from clbench import layers
     from clbench.analysis.columns import resolve
-    from clbench.data.sources import DataPlace
-    from clbench.engine.run import Machine
-    from clbench.errors import InterruptedWorkError, UserError
-    from clbench.sweep import space as spaces
-    from clbench.sweep.study import recipe, write_recipe
-    from clbench.sweep.tune import in_one_order, search
-    from clbench.sweep.work import RealRun
+    from clbench.api.tuning import TuneOrder, choose
+    from clbench.render import tuning
 
     flags = {"strategy": strategy, "scenario": scenario}
     given = layers.merge(
@@ -112,7 +106,6 @@ def tune(
         {key: value for key, value in flags.items() if value is not None},
         layers.read_assignments(settings or []),
     )
-    block: dict[str, Any] = dict(given.pop("tune", {}))
     chosen: dict[str, Any] = {
         "sampler": sampler.value if sampler else None,
         "trials": trials,
@@ -121,47 +114,23 @@ def tune(
         "metric": resolve(metric) if metric else None,
         "space": read_space(space) if space else None,
     }
-    block |= {key: value for key, value in chosen.items() if value is not None}
+    block = dict(given.pop("tune", {})) | {key: value for key, value in chosen.items() if value is not None}
     block |= {} if tasks is None else {"tasks": tasks or None}
-    if "name" not in given.get("strategy", {}):
-        raise UserError("No strategy is named. Use --strategy ewc, or see 'clbench list strategies'.")
-    asked = spaces.read(block, given["strategy"])
-    given = layers.merge(*in_one_order([given], asked))
-    place = output / given.get("scenario", {}).get("name", "split-digits")
-    study_file = place / f"{given['strategy']['name']}.study.json"
-    machine = Machine(DataPlace.default(data_root, offline), threads=threads or 1)
+    order = TuneOrder(
+        given, block, output, executor.value, workers, address, threads, data_root=data_root, offline=offline
+    )
 
     def told(number: int, count: int, trial: Trial) -> None:
         if not quiet:
-            note(f"{number}/{count}  {words(trial.settings)}: {percent(trial.mean)}")
+            note(tuning.trial(number, count, trial.settings, trial.mean))
 
-    with gently() as stopping, _executor(executor, workers, address, machine.threads, stopping) as place_of_work:
-        try:
-            study = search([given], asked, study_file, place_of_work, RealRun(machine), told, stopping)
-        except InterruptedWorkError as error:
-            raise stopping.error(str(error)) from None
-    best = study.best()
-    file = study_file.with_name(study_file.name.replace(".study.json", ".yaml"))
-    write_recipe(file, recipe([given], asked, study, study_file))
-    if not quiet:
+    with gently() as stopping:
+        found = choose(order, told, stopping)
+    if not quiet and found.file is not None:
         console = for_people()
-        console.print(f"chosen: {words(best.settings)} ({asked.metric} {percent(best.mean)} on held-out images)")
-        console.print(f"wrote {file} and {study_file.name}; run it with: clbench run --config {file}", soft_wrap=True)
-
-
-def _executor(
-    kind: Place, workers: int | None, address: str | None, threads: int | None, stopping: Stopping
-) -> Executor:
-    """Where trials are run; a single worker is this process."""
-    from clbench.sweep.executor import InlineExecutor
-    from clbench.sweep.local import LocalExecutor, slots
-
-    if kind is Place.ray:
-        from clbench.sweep.on_ray import RayExecutor
-
-        return RayExecutor(address, workers, threads or 1, 0, [])
-    found = slots(workers)
-    return InlineExecutor(stopping) if len(found) == 1 else LocalExecutor(found)
+        console.print(str(found))
+        study = found.recipe["tuned"]["study"]
+        console.print(f"wrote {found.file} and {study}; run it with: clbench run --config {found.file}", soft_wrap=True)
 
 
 def read_space(texts: list[str]) -> dict[str, Any]:
@@ -184,15 +153,3 @@ def read_space(texts: list[str]) -> dict[str, Any]:
         else:
             found[key] = [yaml.safe_load(value) for value in values.split(",")]
     return found
-
-
-def words(settings: dict[str, Any]) -> str:
-    """Settings on a line."""
-    return ", ".join(
-        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings.items()
-    )
-
-
-def percent(value: float | None) -> str:
-    """A metric in per cent, or that the trial diverged."""
-    return "diverged" if value is None else f"{100 * value:.1f} %"

@@ -108,11 +108,11 @@ class Tasks(Sequence[Task]):
 
 @dataclass(frozen=True)
 class Stream:
-    """Tasks in order. ``outputs`` is the number of labels that one head must tell apart.
+    """Tasks in order. ``outputs`` is how many labels one head must tell apart, the largest where they differ.
 
     growing: stage t trains on the data of all tasks up to t; window: on the last so many up to t. common_test: all
-    tasks have the same test images and
-    labels, which are evaluated once.
+    tasks have the same test images and labels, which are evaluated once. periods: tasks are periods in time, one after
+    another.
     """
 
     tasks: Sequence[Task]
@@ -122,6 +122,7 @@ class Stream:
     growing: bool = False
     common_test: bool = False
     window: int = 1
+    periods: bool = False
 
     @property
     def stages(self) -> list[list[int]]:
@@ -135,6 +136,24 @@ class Stream:
         return range(1 if self.common_test else len(self.tasks))
 
     @cached_property
+    def head_outputs(self) -> list[int]:
+        """How many labels each head must tell apart: up to the highest of its tasks; ``outputs`` where there is one."""
+        if self.heads == 1:
+            return [self.outputs]
+        found = [1] * self.heads
+        for task in self.tasks:
+            found[task.head] = max(found[task.head], max(task.classes, default=0) + 1)
+        return found
+
+    @cached_property
+    def classes_return(self) -> bool:
+        """Whether several tasks have samples of one class, told by its label: class-incremental, borders blurred."""
+        if self.incremental != "class":
+            return False
+        found = [label for task in self.tasks for label in task.classes]
+        return len(set(found)) < len(found)
+
+    @cached_property
     def digest(self) -> str:
         """sha256 (16 hex digits) of everything that makes the stream: indices, label maps, pixel changes."""
         digest = hashlib.sha256(f"{self.outputs} {self.heads} {self.incremental}".encode())
@@ -142,6 +161,8 @@ class Stream:
             digest.update(f"growing {self.growing}, common test {self.common_test}".encode())
         if self.window > 1:
             digest.update(f"window {self.window}".encode())
+        if self.periods:
+            digest.update(b"periods")
         for task in self.tasks:
             for array in (task.train, task.test, task.labels, task.validation):
                 digest.update(b"-" if array is None else array.astype("<i8").tobytes())
@@ -182,6 +203,24 @@ def same_classes_stream(data: Dataset, tasks: int, pixels: Callable[[int], Chang
         heads=tasks if incremental == "task" else 1,
         incremental=incremental,
     )
+
+
+def check_filled(stream: Stream, data: Dataset, part: str) -> None:
+    """Raise UserError for a task that has no training samples, or is tested and has none that are scored.
+
+    A class that has only one of the two does no harm where its task has others.
+    """
+    for index, task in enumerate(stream.tasks):
+        empty = "training" if not len(task.train) else None
+        if index in stream.tested and not len(task.scored(part)[1]):
+            empty = "test" if part == "test" else part
+        if empty is not None:
+            names = ", ".join(data.classes[c] for c in task.source_classes[:5])
+            raise UserError(
+                f"scenario: task {index + 1} of {len(stream.tasks)} has no {empty} samples; its classes are {names}"
+                f"{', …' if len(task.source_classes) > 5 else ''}. Add some to '{data.name}', leave these classes out "
+                "of it, or change how classes are divided (scenario.tasks)."
+            )
 
 
 def common_options(

@@ -31,7 +31,8 @@ class TaskData:
 
     samples: as they are kept, [n, …] of any one shape (uint8 images [n, channels, height, width], float32 vectors);
     labels, heads: int64 [n]; ``encode`` turns samples into network input. ``head`` is the head of all samples, or None
-    if they differ.
+    if they differ. ``previous``, where samples are rows in order of time: the label, of this task's, of the row before
+    each, int64 [n], −1 where it is not known.
     """
 
     samples: Tensor
@@ -39,6 +40,7 @@ class TaskData:
     heads: Tensor
     encode: Encoder
     head: int | None
+    previous: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,7 +59,8 @@ class TaskData:
 
     def subset(self, index: Tensor) -> TaskData:
         """Return the samples at the given positions."""
-        return TaskData(self.samples[index], self.labels[index], self.heads[index], self.encode, self.head)
+        before = None if self.previous is None else self.previous[index]
+        return TaskData(self.samples[index], self.labels[index], self.heads[index], self.encode, self.head, before)
 
     def drawn(self, count: int | None, random: torch.Generator) -> TaskData:
         """Return at most ``count`` samples, drawn without repeats; all, in order, if there are no more."""
@@ -67,16 +70,18 @@ class TaskData:
 
     @staticmethod
     def concat(parts: Sequence[TaskData]) -> TaskData:
-        """Join samples of several tasks into one."""
+        """Join samples of several tasks into one; the rows before are known if each part knows them."""
         if len(parts) == 1:
             return parts[0]
         heads = {part.head for part in parts}
+        before = [part.previous for part in parts if part.previous is not None]
         return TaskData(
             torch.cat([part.samples for part in parts]),
             torch.cat([part.labels for part in parts]),
             torch.cat([part.heads for part in parts]),
             parts[0].encode,
             heads.pop() if len(heads) == 1 else None,
+            torch.cat(before) if len(before) == len(parts) else None,
         )
 
 
@@ -200,7 +205,11 @@ class ResidentStream:
         own = task.train_labels if part == "train" else None
         labels = torch.from_numpy(task.labels[known.labels[index]] if own is None else own[index]).to(self.device)
         heads = torch.full_like(labels, task.head)
-        return TaskData(changed(self._samples(index, part), task.pixels), labels, heads, self.encode, task.head)
+        before = None
+        if known.previous is not None and own is None:
+            rows = known.previous[index]
+            before = torch.from_numpy(np.where(rows < 0, -1, task.labels[rows])).to(self.device)
+        return TaskData(changed(self._samples(index, part), task.pixels), labels, heads, self.encode, task.head, before)
 
 
 def encoder_of(data: Dataset, device: torch.device, normalisation: str, slots: int) -> Encoder:

@@ -13,7 +13,7 @@ from clbench.data import cache
 from clbench.data.columns import SLOTS
 from clbench.data.dataset import Dataset, Shape
 from clbench.data.sources import DataPlace
-from clbench.data.streams import Stream, stretch, whole, with_common_options
+from clbench.data.streams import Stream, check_filled, stretch, whole, with_common_options
 from clbench.data.tensors import ResidentStream, TaskData
 from clbench.engine import optimizers, pretrain
 from clbench.engine.backbone import backbone_of, tried
@@ -40,7 +40,9 @@ def stream_of(config: RunConfig, place: DataPlace) -> tuple[Dataset, Stream]:
     skip, keep = options.pop("skip"), options.pop("keep")
     del options["name"], options["normalisation"]
     stream = stretch(scenario_of(config).make(data, config.seed, **options), skip, keep)
-    return data, with_common_options(stream, config.seed, samples, validation)
+    stream = with_common_options(stream, config.seed, samples, validation)
+    check_filled(stream, data, config.evaluate)
+    return data, stream
 
 
 def plugins_of(config: RunConfig) -> list[SupervisedPlugin]:
@@ -55,6 +57,7 @@ def plugins_of(config: RunConfig) -> list[SupervisedPlugin]:
             )
         plugins.append(plugin)
     _check_exclusive(config.strategy["name"], plugins)
+    _check_rules(config.strategy["name"], plugins)
     return plugins
 
 
@@ -69,6 +72,27 @@ def _check_exclusive(name: str, plugins: list[SupervisedPlugin]) -> None:
             )
         if does is not None:
             parts[does] = part
+    _check_rules(name, plugins)
+
+
+def _check_rules(name: str, plugins: list[SupervisedPlugin]) -> None:
+    """Refuse a rule that trains nothing beside a method: the answers would be the rule's alone."""
+    parts = dict(zip(store.parts(name), plugins, strict=True))
+    rules = [part for part, plugin in parts.items() if isinstance(plugin, Strategy) and not plugin.trains]
+    others = [part for part, plugin in parts.items() if part not in rules and not _is_fine_tuning(plugin)]
+    if rules and others:
+        raise UserError(
+            f"strategy: '{name}' makes no sense: '{rules[0]}' trains no network and answers by itself, so "
+            f"'{others[0]}' could change nothing. Run them one by one, and compare."
+        )
+
+
+def _is_fine_tuning(plugin: SupervisedPlugin) -> bool:
+    """Whether a part of a composition overrides nothing."""
+    own = (
+        type(plugin).__mro__[: type(plugin).__mro__.index(Strategy)] if isinstance(plugin, Strategy) else [type(plugin)]
+    )
+    return not any(callable(value) for one in own for value in vars(one).values())
 
 
 def stages_of(plugins: list[SupervisedPlugin], stream: Stream) -> list[list[int]]:
@@ -155,7 +179,7 @@ def learner_of(
     backbone = backbone_of(config.model, shape, offline)
     if weights is not None:
         pretrain.load(backbone.module, weights, backbone.layer)
-    model = network.build(backbone.module, shape, kind, stream.outputs, stream.heads, backbone.dtype)
+    model = network.build(backbone.module, shape, kind, stream.outputs, stream.head_outputs, backbone.dtype)
     for plugin in plugins:
         if isinstance(plugin, Strategy):
             plugin.check(model)
@@ -190,6 +214,7 @@ def learner_of(
         arithmetic=arithmetic,
         seed=config.seed,
         outputs=stream.outputs,
+        classes_return=stream.classes_return,
     )
     return learner, store.ModelInfo(
         parameters=sum(p.numel() for p in model.parameters()),

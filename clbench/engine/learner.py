@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,9 +17,12 @@ from clbench.avalanche import MultiTaskModule, SupervisedPlugin, SupervisedTempl
 from clbench.data.augment import Augment
 from clbench.data.benchmark import ResidentExperience
 from clbench.data.tensors import BatchLoader, TaskData
+from clbench.engine.counts import Counts
 from clbench.engine.optimizers import Sam
 from clbench.engine.seeding import generator
 from clbench.errors import UserError
+from clbench.metrics import Confusion
+from clbench.models.network import MASKED
 from clbench.models.rows import Rows
 from clbench.strategy import Strategy
 
@@ -34,7 +37,6 @@ STEP_EVENTS = (
     "after_update",
     "after_training_iteration",
 )
-MASKED = -1e9  # finite, so that no method meets 0 · inf
 EVAL_BATCH = 1024
 
 
@@ -85,6 +87,7 @@ class ResidentLearner(SupervisedTemplate):
         arithmetic: Arithmetic,
         seed: int,
         outputs: int,
+        classes_return: bool = False,
     ) -> None:
         self.training = training
         self.arithmetic = arithmetic
@@ -93,11 +96,14 @@ class ResidentLearner(SupervisedTemplate):
         rows: Any = model.rows
         self.rows: Rows = rows
         self.upstream: TaskData | None = None
+        self.classes_return = classes_return
         self._outputs = outputs
         self._masked: Tensor | None = None  # [outputs], True where a class is left out
         self._seen: set[int] = set()
         self._accuracies: list[float] = []
         self.answers: list[int | None] = []  # of each task evaluated last: the one class answered, None: several
+        self.confusions: list[Confusion | None] = []  # of each of these tasks; None: not counted
+        self._counted: set[int] = set()  # tasks whose confusion is wanted
         self._loaded_heads: Tensor | None = None
         self.arrived = 0
         self.between: Callable[[], None] | None = None  # called before each training batch
@@ -197,11 +203,12 @@ class ResidentLearner(SupervisedTemplate):
         self._callbacks = {event: self._overridden(event) for event in STEP_EVENTS}
         self.train([experience], eval_streams=[])
 
-    def row(self, experiences: Sequence[ResidentExperience]) -> list[float]:
-        """Evaluate tasks: their accuracies, for a row of R."""
+    def row(self, experiences: Sequence[ResidentExperience], counted: Iterable[int] = ()) -> list[float]:
+        """Evaluate tasks: their accuracies, for a row of R; ``confusions`` of the tasks that are to be ``counted``."""
+        self._counted = {*counted}
         if self.training.logits != "all" and self._seen:
             self._leave_out_all_but(self._seen)
-        self._accuracies, self.answers = [], []
+        self._accuracies, self.answers, self.confusions = [], [], []
         self.eval(experiences)
         return self._accuracies
 
@@ -335,7 +342,13 @@ class ResidentLearner(SupervisedTemplate):
         self.arrived = len(self.mbatch[1])  # plugins may add samples behind these
 
     def eval_epoch(self, **kwargs: Any) -> None:
-        """Count right answers on the device, and note the lowest and highest class answered; read back per task."""
+        """Count right answers on the device, by label if wanted, and note the lowest and highest class answered.
+
+        Read back once per task. An unknown label, −1, is never answered, and so wrong.
+        """
+        known = self.experience.classes_in_this_experience
+        wanted = self.experience.tasks[0] in self._counted  # of small tests it takes a third of the evaluation's time
+        counts = Counts(known, self._outputs, self.device) if wanted else None
         right = torch.zeros((), dtype=torch.int64, device=self.device)
         lowest, highest = torch.full_like(right, self._outputs), torch.full_like(right, -1)
         for batch in self.dataloader:
@@ -348,10 +361,15 @@ class ResidentLearner(SupervisedTemplate):
             answers = self.mb_output.argmax(1)
             right += (answers == self.mbatch[1]).sum()
             lowest, highest = torch.minimum(lowest, answers.min()), torch.maximum(highest, answers.max())
+            if counts is not None:
+                counts.add(self.mbatch[1], answers)
             self._after_eval_iteration(**kwargs)
-        count, low, high = torch.stack([right, lowest, highest]).tolist()
+        found = torch.stack([right, lowest, highest])
+        found = (found if counts is None else torch.cat([found, counts.values])).cpu()
+        count, low, high = found[:3].tolist()
         self._accuracies.append(count / len(self.data))
         self.answers.append(low if low == high else None)
+        self.confusions.append(None if counts is None else counts.cells(found[3:]))
         self.experience.release()  # long streams must not hold every task's test images
 
 

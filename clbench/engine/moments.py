@@ -23,7 +23,7 @@ from clbench.engine.state import Tree
 from clbench.errors import UserError
 from clbench.store.folders import Folder
 
-FORMAT = 1
+FORMAT = 2
 FOLDER = ".checkpoints"
 NAME = re.compile(r"(\d{6})-(\d{9})\.json")
 SAME = ("strategy", "scenario", "seed")  # what makes another run's checkpoint worth a word

@@ -22,12 +22,12 @@ from clbench.engine import environment, pretrain
 from clbench.engine.assemble import beside, learner_of, plugins_of, resident_of, scenario_of, stages_of, stream_of
 from clbench.engine.checkpoint import Checkpoints, Keeper
 from clbench.engine.learner import ResidentLearner
-from clbench.engine.learnt import column_of
+from clbench.engine.learnt import column_of, imbalance
 from clbench.engine.moments import discard
 from clbench.engine.precision import choose_device, choose_threads
 from clbench.engine.saved import Finished, weights_of
 from clbench.engine.seeding import prepare_process, seed_everything
-from clbench.engine.stages import Stages
+from clbench.engine.stages import Stages, Trained
 from clbench.engine.state import Known
 from clbench.engine.warned import Ending, warnings_of
 from clbench.engine.watch import AnswerWatch, DivergenceWatch, ReportSteps, StepBudget
@@ -85,7 +85,7 @@ def finished(
     stages = stages_of(plugins, stream)
     resident = resident_of(config, stream, data, stages, device)
     benchmark = make_benchmark(resident, stages, config.evaluate)
-    watches = _Watches(config, reporter, machine.diagnostics)
+    watches = _Watches(config, stream, reporter, machine.diagnostics)
     learner, model_info = learner_of(
         config, stream, resident.encode.shape, device, watches.around(plugins), weights, machine.place.offline
     )
@@ -107,14 +107,17 @@ def finished(
     )
     stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper, resident.see, watches.within, plugins)
     try:
-        trained = stages_of_run.train(reporter, stream.common_test, unwritten)
+        trained = stages_of_run.train(reporter, stream.common_test, unwritten, stream.periods)
     finally:
         forget(benchmark)
     found = {} if trained.reason else metric_values(trained.course(watches.answers, watches.within))
     watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
     last = range(1) if stream.common_test else stages[-1]
-    columns = [column_of(stream.tasks[task], data, config.evaluate, task in last) for task in stream.tested]
+    columns = [
+        column_of(task, data, config.evaluate, place in last, stream.head_outputs[task.head])
+        for place, task in ((place, stream.tasks[place]) for place in stream.tested)
+    ]
     result = store.Result(
         run_id=config.run_id,
         role=role_of(store.parts(config.strategy["name"])),
@@ -135,19 +138,29 @@ def finished(
             official=data.official,
             train_samples=[one[1] for one in known],
             test_samples=[known[task][2] for task in stream.tested],
+            imbalance=imbalance(columns),
         ),
         model=model_info,
         accuracy=trained.rows,
-        online_accuracy=watches.answers.online,
+        confusion=_of_bounded_size(trained),
+        online_accuracy=trained.online(watches.answers),
         metrics=found,
         seconds=time.perf_counter() - started + trained.before,
         cost=trained.costs,
         diagnostics={"training_loss": watches.losses.losses} | watches.looked,
-        warnings=warnings_of(config, trained, Ending(columns, stream.outputs, learner.answers), plugins),
+        warnings=warnings_of(config, trained, Ending(columns, learner.answers), plugins),
         code=config.code,
         environment=found_here | ({"continued": trained.continued} if trained.continued else {}),
     )
     return Finished(result, learner.model, resident.encode.shape, resident.encode)
+
+
+def _of_bounded_size(trained: Trained) -> list[list[store.Cell]] | None:
+    """The confusion matrices, if the Result's file has room for them."""
+    found = None if trained.reason else trained.whole_confusion
+    if found is None or sum(map(len, found)) > store.CONFUSION_CELLS:
+        return None
+    return [[*cells] for cells in found]
 
 
 def complete(
@@ -189,12 +202,13 @@ def _pretraining(machine: Machine, device: torch.device, reporter: Reporter) -> 
 class _Watches:
     """The engine's own plugins."""
 
-    def __init__(self, config: RunConfig, reporter: Reporter, diagnostics: bool) -> None:
+    def __init__(self, config: RunConfig, stream: Stream, reporter: Reporter, diagnostics: bool) -> None:
         self.reporter = reporter
         self.losses = DivergenceWatch(reporter)
         self.answers = AnswerWatch(config.until_train_accuracy)
         self.diagnostics: list[Diagnostics | FeatureWatch] = [Diagnostics(), FeatureWatch()] if diagnostics else []
-        self.within = None if config.evaluate_steps is None else WithinWatch(config.evaluate_steps)
+        classes = stream.outputs if stream.incremental == "class" else None
+        self.within = None if config.evaluate_steps is None else WithinWatch(config.evaluate_steps, classes)
         self._budget = [] if config.steps is None else [StepBudget()]
 
     def around(self, plugins: list[SupervisedPlugin]) -> list[SupervisedPlugin]:
@@ -208,7 +222,11 @@ class _Watches:
     @property
     def looked(self) -> dict[str, Any]:
         """What the diagnostics and evaluation inside stages have found, if they were asked for."""
-        curves = {} if self.within is None else {"accuracy_within": self.within.curves}
+        curves: dict[str, Any] = {}
+        if self.within is not None:
+            curves["accuracy_within"] = self.within.curves
+            if any(self.within.seen):
+                curves["accuracy_seen"] = self.within.seen
         return curves | {key: found for watch in self.diagnostics for key, found in watch.found.items()}
 
 

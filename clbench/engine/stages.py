@@ -32,10 +32,16 @@ OWN = ("_seen", "_masked", "_shuffle", "_augment", "_augment_beside", "optimized
 
 @dataclass
 class Trained:
-    """R and cost so far, why the run ended early, if it did, how often it was continued and the seconds before that."""
+    """R and cost so far, why the run ended early, if it did, how often it was continued and the seconds before that.
+
+    ``confusion``: of each task in the last row. Where tasks are ``periods``, ``ahead``: after each stage, of the next.
+    """
 
     rows: list[list[float | None]] = field(default_factory=list)
     costs: list[store.StageCost] = field(default_factory=list)
+    confusion: list[metrics.Confusion | None] = field(default_factory=list)
+    periods: bool = False
+    ahead: list[metrics.Confusion | None] = field(default_factory=list)
     reason: str | None = None
     before: float = 0.0
     continued: int = 0
@@ -44,8 +50,34 @@ class Trained:
         """What the metrics are computed from."""
         steps = [cost.steps for cost in self.costs if cost.steps is not None]
         tasks = [cost.tasks for cost in self.costs]
-        curves = None if within is None else within.curves
-        return metrics.Course(self.rows, steps, answers.reached or None, answers.online, tasks, curves)
+        curves, seen = (None, None) if within is None else (within.curves, within.seen)
+        return metrics.Course(
+            self.rows,
+            steps=steps,
+            reached=answers.reached or None,
+            online=self.online(answers),
+            tasks=tasks,
+            within=curves,
+            seen=seen,
+            confusion=self.whole_confusion,
+            ahead=self.ahead if self.periods else None,
+            periods=self.periods,
+        )
+
+    @property
+    def untrained(self) -> bool:
+        """Whether no stage had a step."""
+        return all(cost.steps == 0 for cost in self.costs)
+
+    def online(self, answers: AnswerWatch) -> list[float] | None:
+        """Each stage's accuracy on batches before they were trained on; None where a stage had no batch."""
+        return answers.online if all(cost.steps != 0 for cost in self.costs) else None
+
+    @property
+    def whole_confusion(self) -> list[metrics.Confusion] | None:
+        """That of every task, None where one was not counted."""
+        known = [found for found in self.confusion if found is not None]
+        return known if known and len(known) == len(self.confusion) else None
 
 
 class Stages:
@@ -78,9 +110,13 @@ class Stages:
         self._spent = 0.0  # seconds of the stage under way before it was continued
         self._moment: Moment | None = None  # inside a stage, to be put back when its first batch is due
 
-    def train(self, reporter: Reporter, common_test: bool, known: Known) -> Trained:
-        """Train what is left, keeping checkpoints; a run that diverges ends with the reason."""
+    def train(self, reporter: Reporter, common_test: bool, known: Known, periods: bool = False) -> Trained:
+        """Train what is left, keeping checkpoints; a run that diverges ends with the reason.
+
+        ``periods``: after each stage the next period is evaluated too, whatever else is due.
+        """
         self.known = known
+        self.trained.periods = periods
         every = self.config.evaluate_all_every
         reporter.run_started(len(self.training))
         self._continue(reporter)
@@ -94,10 +130,13 @@ class Stages:
                 experience = self.training[stage - 1]
                 self.see(experience.tasks)
                 whole = stage % every == 0 or stage == len(self.training) or common_test
-                due = self.tests if whole else [test for test in self.tests if test.tasks[0] in experience.tasks]
+                wanted = {*experience.tasks, *([stage] if periods else [])}  # counted from 0, the next task is 'stage'
+                due = self.tests if whole else [test for test in self.tests if test.tasks[0] in wanted]
                 cost = self._stage(experience)
                 begun = time.perf_counter()
-                self.trained.rows.append(self._row(due))
+                counted = [test.tasks[0] for test in due] if stage == len(self.training) else [stage] if periods else []
+                self.trained.rows.append(self._row(due, counted))
+                self._keep_confusion(stage, due)
                 done = {
                     "evaluate_seconds": cost.evaluate_seconds + time.perf_counter() - begun,
                     "peak_memory_mib": environment.peak_memory_mib(self.learner.device),
@@ -134,7 +173,7 @@ class Stages:
             peak_memory_mib=environment.peak_memory_mib(learner.device),
             steps=steps,
             epochs=learner.clock.train_exp_epochs,
-            reached=self.answers.reached[-1] if self.answers.reached else None,
+            reached=self.answers.reached[-1] if self.answers.reached and steps else None,
             samples=learner.rows.count,
             memory_bytes=keeps.memory,
             state_bytes=keeps.state,
@@ -153,10 +192,18 @@ class Stages:
         again = experience.again * bytes_of(own) // len(own)
         return Kept(found.memory + again + (0 if beside is None else bytes_of(beside)), found.state)
 
-    def _row(self, due: Sequence[ResidentExperience]) -> list[float | None]:
-        """A row of R: a value for each test that is due."""
-        found = dict(zip((test.tasks[0] for test in due), self.learner.row(due) if due else [], strict=True))
+    def _row(self, due: Sequence[ResidentExperience], counted: Sequence[int] = ()) -> list[float | None]:
+        """A row of R: a value for each test that is due; confusion is counted of some tasks."""
+        found = dict(zip((test.tasks[0] for test in due), self.learner.row(due, counted) if due else [], strict=True))
         return [found.get(test.tasks[0]) for test in self.tests]
+
+    def _keep_confusion(self, stage: int, due: Sequence[ResidentExperience]) -> None:
+        """Keep the confusion matrices of the last row, and of the period after a stage."""
+        found = dict(zip((test.tasks[0] for test in due), self.learner.confusions if due else [], strict=True))
+        if stage == len(self.training):
+            self.trained.confusion = [found.get(test.tasks[0]) for test in self.tests]
+        elif self.trained.periods:
+            self.trained.ahead.append(found.get(stage))
 
     # Checkpoints.
 
@@ -177,6 +224,7 @@ class Stages:
         trained = self.trained
         progress = {
             "rows": trained.rows,
+            "ahead": trained.ahead,
             "costs": [cost.model_dump(mode="json") for cost in trained.costs],
             "seconds": trained.before + now - self._begun,
             "continued": trained.continued,
@@ -195,6 +243,7 @@ class Stages:
         if boundary is not None:
             self._put_back(boundary, inside=False)
             self.trained.rows = [list(row) for row in boundary.progress["rows"]]
+            self.trained.ahead = [*boundary.progress["ahead"]]
             self.trained.costs = [store.StageCost.model_validate(cost) for cost in boundary.progress["costs"]]
             for stage, row in enumerate(self.trained.rows[1:], start=1):
                 reporter.stage_finished(stage, row)

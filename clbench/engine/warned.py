@@ -16,12 +16,11 @@ from clbench.strategy import Strategy
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended: its columns of R, the outputs of a head, and of each column the one class that was the answer to
-    all images (None: several). Of a diverged run the answers are not those of its end.
+    """How a run ended: its columns of R, and of each the one class that was the answer to all images (None: several).
+    Of a diverged run the answers are not those of its end.
     """
 
     columns: Sequence[Column]
-    outputs: int
     answers: Sequence[int | None]
 
 
@@ -36,10 +35,10 @@ def warnings_of(config: RunConfig, trained: Trained, ending: Ending, plugins: Se
 
 
 def _learnt(trained: Trained, ending: Ending) -> Iterator[str]:
-    if trained.reason is not None:
+    if trained.reason is not None or trained.untrained:  # a rule is meant to know nothing of its input
         return
     row = [value for value in trained.rows[-1] if value is not None]
-    for warning in (collapsed(row, ending.columns, ending.outputs), single_class(ending.answers, ending.columns)):
+    for warning in (collapsed(row, ending.columns), single_class(ending.answers, ending.columns)):
         if warning is not None:
             yield warning
 

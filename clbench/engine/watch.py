@@ -32,14 +32,14 @@ class StepBudget(SupervisedPlugin):
 class DivergenceWatch(SupervisedPlugin):
     """Find the first step whose loss is not finite, looking only every WINDOW steps and at a stage's end.
 
-    ``losses`` gets each stage's mean training loss; the reporter hears of each look.
+    ``losses`` gets each stage's mean training loss, None where it had no step; the reporter hears of each look.
     """
 
     def __init__(self, reporter: Reporter) -> None:
         super().__init__()
         self.reporter = reporter
         self.window: list[torch.Tensor] = []
-        self.losses: list[float] = []
+        self.losses: list[float | None] = []
         self._sum = 0.0
         self._count = 0
 
@@ -59,7 +59,7 @@ class DivergenceWatch(SupervisedPlugin):
         self._look(learner)
         if not all(torch.isfinite(p).all() for p in learner.model.parameters()):
             raise DivergedError(learner.stage + 1, self._count, "a parameter")
-        self.losses.append(self._sum / max(self._count, 1))
+        self.losses.append(self._sum / self._count if self._count else None)
 
     def _look(self, learner: Any) -> None:
         """One look at all losses since the last: they are added up on the device."""

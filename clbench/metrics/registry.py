@@ -11,6 +11,9 @@ from typing import Literal
 
 Matrix = Sequence[Sequence[float]]
 Unit = Literal["share", "steps"]
+# What a task's test samples were taken for: (label, answer, how many), without empty cells.
+Cell = tuple[int, int, int]
+Confusion = Sequence[Cell]
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,12 @@ class Course:
     accuracy: R, in [0, 1], None where a task was not evaluated. For each stage, if known: steps of the optimiser;
     whether training accuracy reached its threshold (none: there is no threshold); the share of right answers on
     batches before they were trained on; which tasks it trained on; rows as R has them, for every so many steps inside
-    the stage, None for tasks that no earlier stage has trained (none: nothing was evaluated inside).
+    the stage, None for tasks that no earlier stage has trained (none: nothing was evaluated inside); at the same steps
+    the share of right answers on all classes seen so far (none: labels are no classes of the whole stream).
+
+    confusion: of each task after the last stage, if all were counted. ``periods``: tasks are periods in time, one after
+    another; then ``ahead`` has for each stage but the last the confusion of the period after its own, None where it was
+    not counted.
     """
 
     accuracy: Sequence[Sequence[float | None]]
@@ -29,6 +37,10 @@ class Course:
     online: Sequence[float] | None = None
     tasks: Sequence[Sequence[int]] | None = None
     within: Sequence[Sequence[Sequence[float | None]]] | None = None
+    seen: Sequence[Sequence[float | None]] | None = None
+    confusion: Sequence[Confusion] | None = None
+    ahead: Sequence[Confusion | None] | None = None
+    periods: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What happens to old tasks inside stages, which R does not see: for runs with ``evaluate_steps``.
+"""What happens inside stages, which R does not see: for runs with ``evaluate_steps``.
 
 De Lange et al. 2023 (arXiv:2205.13452). "Over a stage" is over the evaluations inside it and the one at its end. None
 where a run does not evaluate inside its stages, or a stage that has old tasks is too short for that.
@@ -54,6 +54,19 @@ def worst_case_accuracy(course: Course) -> float | None:
         return None
     last = course.accuracy[-1]
     return _known(_number(last[-1]) / len(last) + (1 - 1 / len(last)) * lowest)
+
+
+@course_metric()
+def anytime_accuracy(course: Course) -> float | None:
+    """Mean accuracy on all classes seen so far, asked every so many steps of every stage, class-incremental streams.
+
+    A_AUC of Koh et al. 2022 (arXiv:2110.10031), section 3: the area under the curve of accuracy over steps, as the
+    authors compute it, the mean of evaluations at equal distances. A class is seen from the first step whose batch has
+    a sample of it, replay apart, in whatever stage that is; each of the seen classes' scored samples counts once. Where
+    borders are blurred a class is seen long before the task that it belongs to.
+    """
+    known = [value for stage in course.seen or () for value in stage if value is not None]
+    return fmean(known) if known else None
 
 
 def _seen(course: Course) -> Seen:

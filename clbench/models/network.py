@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from clbench.avalanche import IncrementalClassifier, MultiTaskModule
 from clbench.models.rows import Rows
 from clbench.registry import Shape
 
 Classifier = Literal["single", "growing", "multi"]
+MASKED = -1e9  # the logit of a class that there is not; finite, so that no method meets 0 · inf
 
 
 class Network(nn.Module):
@@ -36,12 +39,18 @@ class Network(nn.Module):
 
 
 class MultiHeadNetwork(MultiTaskModule):
-    """A network with one head per task; ``forward(x, task)`` takes one task for all samples, or one for each."""
+    """A network with one head per task; ``forward(x, task)`` takes one task for all samples, or one for each.
 
-    def __init__(self, backbone: nn.Module, features: int, outputs: int, heads: int) -> None:
+    ``heads``: how many, or the outputs of each. Logits have ``outputs`` columns; those that a smaller head lacks are
+    MASKED, so that it never answers with a class that its task has not.
+    """
+
+    def __init__(self, backbone: nn.Module, features: int, outputs: int, heads: int | Sequence[int]) -> None:
         super().__init__()
         self.backbone = backbone
-        self.classifier = nn.ModuleList(nn.Linear(features, outputs) for _ in range(heads))
+        self.outputs = outputs
+        sizes = [outputs] * heads if isinstance(heads, int) else heads
+        self.classifier = nn.ModuleList(nn.Linear(features, size) for size in sizes)
         self.rows = Rows()
 
     def features(self, x: Tensor) -> Tensor:
@@ -60,10 +69,15 @@ class MultiHeadNetwork(MultiTaskModule):
             return self.forward_all_tasks(x)
         features = self.features(x)
         if isinstance(task_labels, int):
-            return self.classifier[task_labels](features)
-        everything = torch.stack([head(features) for head in self.classifier], dim=1)
+            return self._whole(self.classifier[task_labels](features))
+        everything = torch.stack([self._whole(head(features)) for head in self.classifier], dim=1)
         chosen = task_labels.reshape(-1, 1, 1).expand(-1, 1, everything.shape[2])
         return everything.gather(1, chosen).squeeze(1)
+
+    def _whole(self, logits: Tensor) -> Tensor:
+        """A head's logits with columns for the classes that it has not."""
+        missing = self.outputs - logits.shape[1]
+        return functional.pad(logits, (0, missing), value=MASKED) if missing else logits
 
     def forward_single_task(self, x: Tensor, task_label: int) -> Tensor:
         """Return logits [n, outputs] of one head."""
@@ -76,10 +90,14 @@ def build(
     shape: Shape,
     classifier: Classifier,
     outputs: int,
-    heads: int,
+    heads: int | Sequence[int],
     dtype: torch.dtype = torch.float32,
 ) -> Network | MultiHeadNetwork:
-    """Put a classifier on a backbone whose input has the given shape; ``dtype`` is int64 where that is codes."""
+    """Put a classifier on a backbone whose input has the given shape.
+
+    ``outputs``: of the one head, or of the largest. ``heads``: how many, or the outputs of each. ``dtype``: that of its
+    input, int64 where that is codes.
+    """
     was_training = backbone.training
     with torch.no_grad():
         features = backbone.eval()(torch.zeros(1, *shape, dtype=dtype)).shape[1]

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict
+from html import escape
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from clbench.analysis.verdicts import Check, MetricCheck
 from clbench.render.leaderboards import heading, p_value
-from clbench.render.tables import Table, markdown
+from clbench.render.tables import Table, html, markdown, print_table
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDE = 120  # columns from which a remark has room in the table
 POINTS = "points, positive is better"
 
 
@@ -42,6 +48,16 @@ def table(check: Check, wide: bool = True) -> Table:
     ]
     strong = frozenset((row, 0) for row, cell in enumerate(check.cells) if cell.fails)
     return Table("", header, rows, right=frozenset(range(3, 3 + len(names))), strong=strong)
+
+
+def print_check(check: Check, console: Console) -> None:
+    """Print the table, what the gate asked, and what follows."""
+    wide = console.width >= WIDE
+    print_table(table(check, wide), console)
+    if not wide and (found := remarks(check)):
+        console.print(found, markup=False, highlight=False)
+    console.print(caption(check, wide), style="dim", markup=False, highlight=False)
+    console.print(summary(check), style="bold green" if check.passed else "bold red", markup=False)
 
 
 def remarks(check: Check) -> str:
@@ -110,6 +126,11 @@ def _told(found: list[MetricCheck]) -> str:
 def _legal(text: str) -> str:
     """Text without the control characters that XML forbids."""
     return "".join(c for c in text if c in "\t\n" or (ord(c) >= 32 and not 0xD800 <= ord(c) < 0xE000))
+
+
+def as_html(check: Check) -> str:
+    """The conclusion, then the table."""
+    return f"<p>{escape(summary(check))}</p>\n{html(table(check))}<p>{escape(caption(check))}</p>\n"
 
 
 def as_markdown(check: Check) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -31,20 +31,20 @@ def as_text(boards: Sequence[Leaderboard], found: Ranking | None, form: str) -> 
         case "json":
             return _json(boards, found)
     render: Callable[[Table], str] = {"markdown": markdown, "latex": latex, "html": html}[form]
-    lines: Callable[[str], str] = {
+    line: Callable[[str], str] = {
         "markdown": lambda text: f"{text}\n",
         "latex": lambda text: f"% {text}\n",
         "html": lambda text: f"<p>{text}</p>\n",
     }[form]
     parts = ["% needs \\usepackage{amssymb,booktabs}\n"] if form == "latex" else []
     parts += [render(leaderboard(board)) for board in boards]
-    parts.append(lines(caption(boards)))
+    parts.append(line(caption(boards)))
     column = boards[0].metrics[0]
     together = across(boards, better(column) == "lower")
     if together is not None:
         parts.append(render(overall(together, column)))
     if found is not None and found.tells:
-        parts += [render(ranks(found)), lines(ranks_caption(found))]
+        parts += [render(ranks(found)), line(ranks_caption(found))]
     return "\n".join(parts)
 
 
@@ -53,6 +53,12 @@ def _csv(boards: Sequence[Leaderboard]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADER)
+    writer.writerows(lines(boards))
+    return out.getvalue()
+
+
+def lines(boards: Sequence[Leaderboard]) -> Iterator[list[Any]]:
+    """What ``HEADER`` names, for each entry and metric."""
     for board in boards:
         for entry in board.entries:
             warnings = "; ".join(f"{kind} {len(seeds)}" for kind, seeds in entry.warnings.items())
@@ -63,13 +69,12 @@ def _csv(boards: Sequence[Leaderboard]) -> str:
                 told: list[Any] = [None] * 6
                 if found is not None:
                     told = [found.reference, found.stand, found.difference, found.low, found.high, found.p]
-                writer.writerow(
+                yield (
                     [board.scenario, board.setting, entry.rank, entry.label, entry.role, "; ".join(entry.also)]
                     + [entry.source, len(entry.seeds), entry.diverged, metric, better(metric), *numbers, *told]
                     + [entry.may_be_best if place == 0 else None, entry.way if place == 0 else None]
                     + [found and found.seeds_needed, int(entry.front), warnings]
                 )
-    return out.getvalue()
 
 
 def _json(boards: Sequence[Leaderboard], found: Ranking | None) -> str:

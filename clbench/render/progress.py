@@ -5,12 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
 from clbench.progress import Reporter
+
+if TYPE_CHECKING:
+    from clbench.config import RunConfig
+
+
+def shown(console: Console, live: bool, config: RunConfig, place: int, count: int) -> Reporter:
+    """Return what shows a run, the ``place``-th of so many: a bar where one can move (``live``), lines elsewhere."""
+    name = config.strategy["name"]
+    if live:
+        return LiveProgress(console, name, place, count)
+    told = f"seed {config.seed}" if count == 1 else f"seed {place}/{count}"
+    return LineProgress(console, f"{name} on {config.scenario['name']}, {told}")
 
 
 class LineProgress(Reporter):

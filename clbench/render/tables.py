@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from clbench.metrics.periods import Age
     from clbench.store import Result
 
 
@@ -196,3 +197,10 @@ def accuracy_matrix(result: Result) -> Table:
     ]
     header = ["accuracy after", *(f"task {task + 1}" for task in range(tasks))]
     return Table("", header, rows, right=frozenset(range(1, tasks + 1)))
+
+
+def age_curve(found: Sequence[Age]) -> Table:
+    """Accuracy in per cent by the age of the model; ages below 0 are periods before the one it was trained on."""
+    rows = [[str(age.periods).replace("-", "−"), f"{100 * age.accuracy:.1f}", str(age.stages)] for age in found]
+    header = ["age in periods", "accuracy %", "stages"]
+    return Table("age of the model", header, rows, right=frozenset({0, 1, 2}))

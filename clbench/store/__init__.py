@@ -19,7 +19,9 @@ from clbench.store.files import (
 from clbench.store.folders import Folder, LocalFolder, open_folder
 from clbench.store.later import shortened
 from clbench.store.schema import (
+    CONFUSION_CELLS,
     SCHEMA_VERSION,
+    Cell,
     Code,
     DataInfo,
     MetricValue,
@@ -35,7 +37,9 @@ from clbench.store.schema import (
 )
 
 __all__ = [
+    "CONFUSION_CELLS",
     "SCHEMA_VERSION",
+    "Cell",
     "Code",
     "DataInfo",
     "Folder",

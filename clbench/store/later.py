@@ -16,6 +16,7 @@ Change = Callable[[Config, Later], Config]
 
 _SCOPE = {"balanced": False, "include_norm": True, "parity": False}
 _PENALTY = _SCOPE | {"clamp": False}
+_DIVISION = {"first": None, "then": None, "imbalance": 1.0}
 _FISHER = {"fisher": "exact", "fisher_samples": 5000}
 LATER: Mapping[str, Mapping[str, Later]] = {
     "": {
@@ -31,7 +32,8 @@ LATER: Mapping[str, Mapping[str, Later]] = {
     "model": {name: {"activation": "relu"} for name in ("mlp", "cnn6", "lenet")}
     | {name: {"attention": "none"} for name in ("resnet18", "slim-resnet18")},
     "optimizer": {name: {"agc": None} for name in ("sgd", "adam", "adamw", "sam")},
-    "scenario": {"*": {"skip": 0, "keep": None}},
+    "scenario": {"*": {"skip": 0, "keep": None}}
+    | dict.fromkeys(("split", "split-class", "split-domain", "class-drip"), _DIVISION),
     "strategy": {
         "ewc": _PENALTY | {"form": "batch", "rate": 0.8},
         "ewc-online": {"clamp": False, "balanced": False, "include_norm": True},
@@ -71,10 +73,19 @@ def shortened(config: Config) -> Config:
 
 def _each_unit(config: Config, change: Change) -> Config:
     changed = change(config, LATER[""]["*"])
-    for section in ("model", "optimizer", "scenario", "strategy"):
+    for section in ("model", "optimizer", "strategy"):
         if section in changed:
             changed[section] = _unit(changed[section], LATER[section], change)
+    if "scenario" in changed:
+        changed["scenario"] = change(changed["scenario"], _of_scenario(str(changed["scenario"].get("name"))))
     return changed
+
+
+def _of_scenario(name: str) -> Later:
+    """Later keys of every scenario, and those of its family: the longest that a name like 'split-class-mnist' fits."""
+    units = LATER["scenario"]
+    family = max((unit for unit in units if name.startswith(f"{unit}-")), key=len, default="*")
+    return {**units["*"], **units[family]}
 
 
 def _unit(section: Config, units: Mapping[str, Later], change: Change) -> Config:
@@ -83,5 +94,4 @@ def _unit(section: Config, units: Mapping[str, Later], change: Change) -> Config
     members = parts(name)
     if len(members) > 1:
         return section | {part: change(section[part], units[part]) for part in members if part in units}
-    later = units.get(name, units.get("*"))
-    return section if later is None else change(section, later)
+    return change(section, units[name]) if name in units else section

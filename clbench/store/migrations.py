@@ -52,9 +52,15 @@ def _to_6(content: Content) -> Content:
     return content | {"schema_version": 6, "role": role, "cost": [stage | unknown for stage in content["cost"]]}
 
 
+def _to_7(content: Content) -> Content:
+    """Version 6 had no confusion matrices and did not say how unequal classes are."""
+    data = {"imbalance": None} | content["data"]
+    return content | {"schema_version": 7, "data": data, "confusion": None}
+
+
 # What clbench's own strategies were when the role came; all others were methods.
 ROLES: dict[str, Role] = {
     **dict.fromkeys(("joint", "cumulative", "cold"), "bound"),
     **dict.fromkeys(("naive", "warm", "warm-reset-optimizer", "frozen-backbone", "random", "random-fixed"), "control"),
 }
-STEPS: dict[int, Callable[[Content], Content]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6}
+STEPS: dict[int, Callable[[Content], Content]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7}

@@ -12,7 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from clbench.roles import Role
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
+CONFUSION_CELLS = 2000  # of all tasks together that a Result holds: about 30 KB
+
+
+Cell = tuple[int, int, int]
 
 
 class _Part(BaseModel):
@@ -27,13 +31,18 @@ class MetricValue(_Part):
 
 
 class DataInfo(_Part):
-    """The data of a run. ``official``: equal to the official release, or None where that cannot be told."""
+    """The data of a run. ``official``: equal to the official release, or None where that cannot be told.
+
+    ``imbalance``: how many times an even share of a task's scored samples the largest class has, in the task where that
+    is most; 1: classes are of one size. None where an older clbench did not say.
+    """
 
     name: str
     fingerprint: str
     official: bool | None
     train_samples: list[int]
     test_samples: list[int]
+    imbalance: float | None = None
 
 
 class ScenarioInfo(_Part):
@@ -110,10 +119,13 @@ class Result(_Part):
     """One run. ``accuracy`` is R: row t has the accuracy on every task after stage t; row 0 is before training; None
     where a task was not evaluated.
 
+    ``confusion`` has for each task what its scored samples were taken for after the last stage. Samples whose label the
+    stream does not know are in no cell.
+
     A diverged run has the rows that it finished, ``reason``, and no metrics.
     """
 
-    schema_version: Literal[6] = 6
+    schema_version: Literal[7] = 7
     run_id: str
     role: Role = Field(description="what the strategy is in a comparison")
     status: Literal["ok", "diverged"]
@@ -126,6 +138,11 @@ class Result(_Part):
     data: DataInfo
     model: ModelInfo
     accuracy: list[list[float | None]] = Field(description="R[t][j], in [0, 1], or null: not evaluated")
+    confusion: list[list[Cell]] | None = Field(
+        default=None,
+        description="per task, [label, answer, count] of each cell that is not empty, or null: more than "
+        f"{CONFUSION_CELLS:,} cells, a diverged run, or an older clbench",
+    )
     online_accuracy: list[float] | None = Field(
         description="per stage, the share of right answers on each batch before it is trained on"
     )

@@ -13,10 +13,12 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from clbench.sweep.executor import Executor, Outcome, Work, attempt
@@ -127,7 +129,8 @@ class _Worker:
         self.line, theirs = context.Pipe()
         watched, self._lifeline = context.Pipe(duplex=False)
         self.process = context.Process(target=_serve, args=(theirs, watched, slot), daemon=True)
-        self.process.start()
+        with _without_main():
+            self.process.start()
         theirs.close()
         watched.close()
 
@@ -157,6 +160,20 @@ class _Worker:
         name = signal.Signals(-code).name if -code in {*signal.Signals} else f"signal {-code}"
         hint = "; often the system was out of memory" if name == "SIGKILL" else ""
         return f"its process was killed ({name}{hint})"
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start a process that does not run the program's own file again, as Python would have it do.
+
+    Work knows nothing of that file; a script without a guard would begin anew in each worker.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _serve(line: Connection, lifeline: Connection, slot: Slot) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clbench.analysis.ages import age_curves
 from clbench.analysis.compare import Leaderboard
 from clbench.analysis.diagnosis import Diagnosis, diagnoses
 from clbench.analysis.instability import maps
@@ -18,6 +19,7 @@ from clbench.analysis.runs import Run
 from clbench.errors import UserError
 from clbench.render.leaderboards import WARNED
 from clbench.render.plots import diagnosis, grids, holding, planes, points
+from clbench.render.plots.ages import ages
 from clbench.render.plots.images import backwards
 from clbench.render.plots.ranks import ranks
 from clbench.render.plots.style import WIDTHS, styled
@@ -44,7 +46,7 @@ DIAGNOSES: dict[str, Callable[[str, Sequence[Diagnosis]], Figure]] = {
     "cka": holding.cka,
     "backwards": backwards,
 }
-PICTURES = (*PANELS, *GRIDS, *DIAGNOSES, "ranks", "map")
+PICTURES = (*PANELS, *GRIDS, *DIAGNOSES, "ages", "ranks", "map")
 SHOWN_ROWS, SHOWN_PANELS, SHOWN_LINES = 70, 24, 8
 FORMATS = (".pdf", ".svg", ".png")
 
@@ -79,7 +81,7 @@ def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
     if picture == "map":
         runs = [run for group in board.runs_by_entry(scene.runs) for run in group]
         return holding.instability(board.title, maps(runs, scene.read))
-    count = SHOWN_PANELS if picture in GRIDS else SHOWN_LINES if picture in DIAGNOSES else SHOWN_ROWS
+    count = SHOWN_PANELS if picture in GRIDS else SHOWN_LINES if picture in (*DIAGNOSES, "ages") else SHOWN_ROWS
     whole, board = board, _best(board, count)
     less = len(whole.of_role("method")) - len(board.of_role("method"))
     notes = [f"Not shown: the last {less} of {len(whole.of_role('method'))} methods."] if less else []
@@ -88,6 +90,8 @@ def figure(picture: str, board: Leaderboard | None, scene: Scene) -> Figure:
     if picture in DIAGNOSES:
         titled = replace(board, setting=", ".join(part for part in (board.setting, *notes) if part))
         return DIAGNOSES[picture](titled.title, diagnoses(board, scene.runs, scene.read))
+    if picture == "ages":
+        return ages(board.title, age_curves(board, scene.runs, scene.read), scene.inches, notes)
     found = matrices(board, scene.runs, scene.read)
     if not found:
         raise UserError(f"--picture {picture}: every run of {board.title} has diverged.")
