@@ -119,7 +119,7 @@ def test_the_file_on_the_command_line(tmp_path: Path, monkeypatch: pytest.Monkey
         (["--pretrained"], "has no option 'weights' or 'pretrained'"),
         (["--pretrained", "--weights", "x.safetensors"], "Give one of them"),
         (["--weights", "nowhere.safetensors"], "--weights: nowhere.safetensors cannot be read"),
-        (["--weights", "other.safetensors"], "does not fit the network: 'conv.weight' is missing"),
+        (["--weights", "other.safetensors"], "does not fit the network: 'token' is missing"),
         (["--image-size", "12"], "cannot be called"),
         (["--set", "model.widht=3"], "Did you mean 'width'"),
         (["--set", "epochs=3"], "only options of the network"),
@@ -140,3 +140,16 @@ def test_weights_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.Monk
     said = invoke("digits", "--model", "torchvision.models.resnet18", "--pretrained", "--offline")
     assert isinstance(said.exception, UserError), said.output
     assert "Offline no weights are fetched" in str(said.exception)
+
+
+def test_learnt_weights_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options that are left at None, as a signature has them, do not stand in the way."""
+    monkeypatch.chdir(tmp_path)
+    source = "from torch import nn\n\n\ndef net(weights: str | None = None):\n"
+    source += "    assert weights == 'DEFAULT', weights\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))\n"
+    (tmp_path / "learnt.py").write_text(source)
+    said = invoke("digits", "--model", "learnt.py:net", "--pretrained")
+    assert said.exit_code == 0, said.output
+    with np.load("digits-learnt-py-net.npz") as found:
+        about = json.loads(str(found["about"]))
+    assert (about["weights"], about["options"]["weights"]) == ("pretrained", "DEFAULT")

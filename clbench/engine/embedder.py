@@ -122,7 +122,7 @@ def _made(declared: registry.Declared, shape: Shape, options: dict[str, Any], wa
                 f"--pretrained: '{declared.name}' has no option 'weights' or 'pretrained'. Give weights with --weights "
                 "FILE.safetensors, or load them in its constructor."
             )
-        options.setdefault(key, True if key == "pretrained" else "DEFAULT")
+        options[key] = options.get(key) or (True if key == "pretrained" else "DEFAULT")
     made = foreign.made(declared.foreign, shape, options, wanted.offline)
     if not isinstance(made, nn.Module):
         raise UserError(f"model: '{declared.name}' makes a {type(made).__name__}; it must make a torch.nn.Module.")
