@@ -220,7 +220,7 @@ def test_on_the_command_line(tmp_path: Path, columns: dict[str, Any]) -> None:
     said = invoke(file, "--every", "quarter", "--picture", picture)
     assert said.exit_code == 0, said.output
     assert said.stdout.startswith("sales: a table, 1,200 rows, 2 classes of 'label', to be told from")
-    assert f"clbench run --strategy naive --scenario time --set data.path={file}" in said.stdout
+    assert f"clbench run --strategy naive --scenario time --data {file}" in said.stdout
     assert "[red]odd[/x]" in said.stdout
     assert "2 values: [" in said.stdout
     assert "2023 Q3" in said.stdout

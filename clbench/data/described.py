@@ -148,7 +148,7 @@ def _span(data: Dataset) -> tuple[str, str] | None:
 def command(data: Dataset, said: Mapping[str, Any], every: Every | None) -> str:
     """Return the command line of a run on a dataset, to be tried as it is; rows without times are taken in order."""
     family = "time" if every and data.undivided else "domain" if data.groups else "split"
-    settings = {f"data.{key}": value for key, value in said.items()}
+    settings = {f"data.{key}": value for key, value in said.items() if key != "path"}
     if family == "split" and len(data.classes) < 4 and data.columns is not None and data.undivided:
         family, settings["data.time"] = "time", "row"
     if family == "split" and len(data.classes) < 10:  # so that a task has two at least
@@ -157,6 +157,7 @@ def command(data: Dataset, said: Mapping[str, Any], every: Every | None) -> str:
         settings["scenario.every"] = every
     scenario = family if "path" in said else f"{family}-{data.name}"
     words = ["clbench", "run", "--strategy", "naive", "--scenario", scenario]
+    words += ["--data", str(said["path"])] if "path" in said else []
     for key, value in settings.items():
         text = f"[{', '.join(value)}]" if isinstance(value, list) else str(value)
         words += ["--set", f"{key}={text}"]

@@ -34,7 +34,7 @@ class DataInfo(_Part):
     """The data of a run. ``official``: equal to the official release, or None where that cannot be told.
 
     ``imbalance``: how many times an even share of a task's scored samples the largest class has, in the task where that
-    is most; 1: classes are of one size. None where an older clbench did not say. ``columns``: what those of a table are.
+    is most; 1: classes are of one size. None where an older clbench did not say. ``columns``: what a table's are.
     """
 
     name: str
