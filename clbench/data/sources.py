@@ -225,7 +225,7 @@ def locate(name: str, place: DataPlace, image_size: int | None = None, said: Map
     if source is None:
         raise UserError(
             f"Unknown dataset '{name}'.{_meant(name)} Use one of {', '.join(SOURCES)}; or your own, anywhere with "
-            f"--set data.path=PATH, or under {place.root}: a table {name}.csv, arrays {name}.npz, or an image folder "
+            f"--data PATH, or under {place.root}: a table {name}.csv, arrays {name}.npz, or an image folder "
             f"{name}/{{train,test}}/<class>/."
         )
     if source.is_vectors:
@@ -301,6 +301,13 @@ def is_vectors(name: str, place: DataPlace, said: Mapping[str, Any]) -> bool:
         return SOURCES[name].is_vectors
     given = own.at(Path(said["path"]).expanduser()) if "path" in said else own.under(name, place)
     return name.startswith(OPENML) if given is None else not given.has_images(said)
+
+
+def given(words: str, said: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return the name of a dataset that is given as a name or as a path, and what is then said of it."""
+    if "path" not in said and words not in SOURCES and (Path(words).expanduser().exists() or set("/\\.") & set(words)):
+        said = {**said, "path": words}
+    return (name_of(said["path"]) if "path" in said else words), said
 
 
 def name_of(path: str) -> str:
