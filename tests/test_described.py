@@ -195,6 +195,7 @@ def test_the_command_can_be_run_as_it_is(said: dict[str, Any], tmp_path: Path, c
     settings = read_assignments(value for key, value in pairs if key == "--set")
     flags: dict[str, Any] = {key[2:]: {"name": value} for key, value in pairs if key in ("--scenario", "--strategy")}
     flags["scenario"] |= settings.pop("scenario", {})
+    settings["data"] = settings.get("data", {}) | {"path": next(value for key, value in pairs if key == "--data")}
     place = DataPlace(tmp_path, tmp_path / "cache", offline=True)
     (config,) = resolve(flags | settings, place=place)
     family, name = registry.scenario_parts(config.scenario["name"])
