@@ -248,7 +248,7 @@ def test_cache_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_status_tells_what_is_there(place: DataPlace) -> None:
     write_folder(place.root / "insects")
-    assert present(place) == ["digits", "feature-model", "insects"]
+    assert present(place) == ["digits", "feature-model", "iris", "wine", "breast-cancer", "insects"]
     by_name = {status.name: status for status in statuses(place)}
     assert by_name["mnist"].layout == "–"
     assert by_name["insects"].decoded == "no"

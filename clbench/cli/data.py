@@ -42,7 +42,7 @@ def fetch(
     for name in names:
         data = cache.load(name, place)
         for_people().print(
-            f"{name}: {len(data.train_labels)} training and {len(data.test_labels)} test images, "
+            f"{name}: {len(data.rows('train'))} training and {len(data.rows('test'))} test samples, "
             f"fingerprint {data.fingerprint[:12]}",
             markup=False,
             highlight=False,

@@ -1,4 +1,6 @@
-"""Table files as Arrow batches: CSV, Parquet, Feather and Arrow, with the type that each column's part asks for."""
+"""Tables as Arrow batches, with the type that each column's part asks for: CSV, Parquet, Feather, Arrow, and folders of
+Hugging Face datasets.
+"""
 
 from __future__ import annotations
 
@@ -12,35 +14,57 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, ipc, parquet
 
-from clbench.data import calendar
+from clbench.data import calendar, huggingface, vectors
 from clbench.data.dataset import Array
 from clbench.data.description import ROW, Kind, Roles
 from clbench.errors import UserError
 
 BLOCK = 16 << 20  # bytes of CSV parsed together
-ROWS = 1 << 16  # rows of other files
+ROWS = 1 << 16  # rows of other files, at most
+CELLS = 1 << 23  # columns times rows of those
+CANNOT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
 
 
 def kinds_of(file: Path) -> dict[str, Kind]:
-    """Return what each column holds, by its first rows or by the file's own types; UserError if it is no table."""
+    """Return what each column holds, by its first rows or by the file's own types; UserError if it is no table.
+
+    A column of vectors ``v`` of equal length is columns of numbers ``v[0]``, ``v[1]``, ….
+    """
     try:
         schema = _schema(file)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, UnicodeDecodeError) as error:
+        lists = [one.name for one in schema if vectors.are_lists(one.type)]
+        first = next(_opened(file, lists, {}, ROWS), None) if lists else None
+    except (*CANNOT, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} cannot be read as a table: {_first_line(error)}. Check the file.") from None
     twice = [name for name, count in Counter(schema.names).items() if count > 1]
     if twice:
         raise UserError(f"{file} has {Counter(schema.names)[twice[0]]} columns named '{twice[0]}'. Rename them.")
-    return {field.name: _kind(field.type) for field in schema}
+    garbled = [one.name for one in schema if _is_csv(file) and pa.types.is_binary(one.type)]
+    if garbled:
+        raise UserError(f"{file}: the text of column '{garbled[0]}' is not UTF-8. Save the file as UTF-8.")
+    kinds: dict[str, Kind] = {}
+    for field in schema:
+        length = vectors.length_of(field, first)
+        kinds |= (
+            {field.name: _kind(field.type)}
+            if length is None
+            else dict.fromkeys(vectors.named(field.name, length), "number")
+        )
+    return kinds
 
 
 def batches(file: Path, roles: Roles) -> Iterator[pa.RecordBatch]:
-    """Yield a table's rows: numbers as float64, names, labels and parts as text, times as they are."""
-    wanted = _types(roles)
+    """Yield a table's rows: numbers as float64, names, labels and parts as text, times and images as they are."""
+    wanted = _types(roles, file)
+    rows = max(min(ROWS, CELLS // len(roles.used)), 1)
     try:
-        for batch in _open(file, roles, wanted):
-            columns = [_as(batch.column(name), wanted.get(name)) for name in roles.used]
-            yield pa.RecordBatch.from_arrays(columns, names=roles.used)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        columns = vectors.Columns(roles.used, _schema(file).names, file)
+        for batch in _opened(file, columns.stored, wanted, rows):
+            found = columns.of(batch)
+            yield pa.RecordBatch.from_arrays(
+                [_as(column, wanted.get(name)) for name, column in found.items()], names=[*found]
+            )
+    except CANNOT as error:
         raise _told(file, roles, error) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} cannot be read as a table: {_first_line(error)}. Check the file.") from None
@@ -77,15 +101,18 @@ def _second(text: str) -> int:
     return int(np.datetime64(text).astype("datetime64[s]").astype(np.int64))
 
 
-def _types(roles: Roles) -> dict[str, pa.DataType]:
-    """The type of every column but the time's."""
+def _types(roles: Roles, file: Path) -> dict[str, pa.DataType]:
+    """The type of every column but the time's and that of stored images."""
     numbers = dict.fromkeys(roles.numbers, pa.float64())
     names = [*roles.categories, roles.label, *([roles.split] if roles.split else [])]
+    names += [roles.images] if roles.images and _is_csv(file) else []  # the names of their files
     groups = dict.fromkeys(roles.group, pa.string() if len(roles.group) == 1 else pa.float64())
     return {**numbers, **groups, **dict.fromkeys(names, pa.string())}
 
 
 def _schema(file: Path) -> pa.Schema:
+    if file.is_dir():
+        return huggingface.schema(file)
     if _is_csv(file):
         with csv.open_csv(file, parse_options=_delimiter(file), convert_options=_nulls()) as reader:
             return reader.schema
@@ -95,22 +122,31 @@ def _schema(file: Path) -> pa.Schema:
         return _ipc(source).schema
 
 
-def _open(file: Path, roles: Roles, wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+def _opened(file: Path, columns: list[str], types: dict[str, pa.DataType], rows: int) -> Iterator[pa.RecordBatch]:
+    """Batches of some columns, of so many rows at most where a file is not text."""
     if _is_csv(file):
-        options = _nulls(column_types=wanted, include_columns=roles.used)
+        options = _nulls(column_types=types, include_columns=columns)
         blocks = csv.ReadOptions(block_size=BLOCK)
         with csv.open_csv(file, blocks, _delimiter(file), options) as reader:
             yield from reader
     elif file.name.endswith(".parquet"):
-        with parquet.ParquetFile(file) as table:
-            yield from table.iter_batches(ROWS, columns=roles.used)
+        # without these two Arrow holds in memory all that it has read
+        with parquet.ParquetFile(file, memory_map=True, pre_buffer=False) as table:
+            yield from table.iter_batches(rows, columns=columns)
     else:
-        with pa.memory_map(str(file)) as source:
-            opened = _ipc(source)
-            if isinstance(opened, ipc.RecordBatchFileReader):
-                yield from (opened.get_batch(place) for place in range(opened.num_record_batches))
-            else:
-                yield from opened
+        for batch in huggingface.batches(file) if file.is_dir() else _stored(file):
+            chosen = batch.select(columns)
+            yield from (chosen.slice(start, rows) for start in range(0, len(chosen), rows))
+
+
+def _stored(file: Path) -> Iterator[pa.RecordBatch]:
+    """The batches of an Arrow file or stream, as they were written."""
+    with pa.memory_map(str(file)) as source:
+        opened = _ipc(source)
+        if isinstance(opened, ipc.RecordBatchFileReader):
+            yield from (opened.get_batch(place) for place in range(opened.num_record_batches))
+        else:
+            yield from opened
 
 
 def _ipc(source: pa.MemoryMappedFile) -> ipc.RecordBatchFileReader | ipc.RecordBatchStreamReader:
@@ -143,7 +179,17 @@ def _kind(type_: pa.DataType) -> Kind:
         return "number"
     if pa.types.is_string(type_) or pa.types.is_large_string(type_):
         return "text"
-    return "time" if pa.types.is_timestamp(type_) or pa.types.is_date(type_) else "other"
+    if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
+        return "time"
+    return "image" if _is_image(type_) else "other"
+
+
+def _is_image(type_: pa.DataType) -> bool:
+    """Whether cells are files: their bytes, or a structure that has these."""
+    if pa.types.is_struct(type_):
+        place = type_.get_field_index("bytes")
+        return place >= 0 and _is_image(type_.field(place).type)
+    return bool(pa.types.is_binary(type_) or pa.types.is_large_binary(type_))
 
 
 def _as(column: pa.Array, wanted: pa.DataType | None) -> pa.Array:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from clbench.data.dataset import Array, Columns, Dataset, Part
+from clbench.data.parts import chunks
 from clbench.data.sources import SOURCES, DataPlace, Found, Raw, locate
 from clbench.errors import UserError
 from clbench.lock import locked
@@ -149,8 +150,8 @@ def _part(arrays: Mapping[str, Array], prefix: str) -> Part:
     return Part(**{one.name: arrays.get(f"{prefix}{one.name}") for one in fields(Part)})  # type: ignore[arg-type]
 
 
-def _arrays(raw: Raw) -> dict[str, Array]:
-    """The arrays of raw data by the names of their files."""
+def arrays_of(raw: Raw) -> dict[str, Array]:
+    """Return the arrays of raw data by the names of their files."""
     parts = {"": raw.train} if raw.test is None else {"train_": raw.train, "test_": raw.test}
     found = {f"{prefix}{one.name}": getattr(part, one.name) for prefix, part in parts.items() for one in fields(Part)}
     return {name: array for name, array in found.items() if array is not None}
@@ -180,12 +181,14 @@ def _write(folder: Path, name: str, found: Found, image_size: int | None) -> Non
     try:
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-raw-", dir=folder.parent) as room:
             raw = found.read(Path(room))
+            images = raw.train.samples.dtype == np.uint8
+            if image_size is not None and not images:
+                raise UserError(f"scenario.image_size: '{name}' has no images. Leave it out.")
             if image_size is not None and raw.train.samples.shape[2:] != (image_size, image_size):
                 raw = _resized(raw, image_size)
-            arrays = _arrays(raw)
+            arrays = arrays_of(raw)
             for part, array in arrays.items():
                 np.save(scratch / f"{part}.npy", array, allow_pickle=False)
-        images = raw.train.samples.dtype == np.uint8
         meta = {
             "name": name,
             "stamp": found.stamp,
@@ -200,7 +203,7 @@ def _write(folder: Path, name: str, found: Found, image_size: int | None) -> Non
             "fingerprint": fingerprint(*arrays.values()),
             "read_as": raw.official,
             "image_size": image_size,
-        } | (_moments(raw.train.samples) if images else {"mean": [], "std": []})
+        } | (moments(raw.train.samples) if images else {"mean": [], "std": []})
         (scratch / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         _replace(scratch, folder)
     except OSError as error:
@@ -230,12 +233,14 @@ def _replace(scratch: Path, folder: Path) -> None:
                 shutil.rmtree(aside, ignore_errors=True)
 
 
-def _moments(pixels: np.ndarray[Any, Any]) -> dict[str, list[float]]:
-    """Mean and standard deviation per channel in [0, 1], exactly, from a histogram of the 256 values."""
+def moments(pixels: np.ndarray[Any, Any]) -> dict[str, list[float]]:
+    """Return mean and standard deviation per channel in [0, 1], exactly, from a histogram of the 256 values."""
     values = np.arange(256) / 255
     mean, std = [], []
     for channel in range(pixels.shape[1]):
-        counts = np.bincount(pixels[:, channel].reshape(-1), minlength=256) / pixels[:, channel].size
+        plane = pixels[:, channel]
+        blocks = [np.bincount(plane[here].reshape(-1), minlength=256) for here in chunks(plane)]
+        counts = np.sum(blocks, axis=0) / plane.size
         centre = float(counts @ values)
         mean.append(centre)
         spread = float(counts @ (values - centre) ** 2) ** 0.5
@@ -257,6 +262,8 @@ def _resized(raw: Raw, size: int) -> Raw:
                 out[row, channel] = np.asarray(picture)
         return out
 
-    assert raw.test is not None
-    train, test = (replace(part, samples=scale(part.samples)) for part in (raw.train, raw.test))
+    train, test = (
+        None if part is None else replace(part, samples=scale(part.samples)) for part in (raw.train, raw.test)
+    )
+    assert train is not None
     return replace(raw, train=train, test=test)

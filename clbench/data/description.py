@@ -11,7 +11,7 @@ from typing import Any, Literal
 from clbench.errors import UserError
 from clbench.registry import Count
 
-Kind = Literal["number", "text", "time", "other"]
+Kind = Literal["number", "text", "time", "image", "other"]
 ROW = "row"  # as a time: the rows are in order
 LABELS = ("label", "target", "class", "y")  # what a column of labels is often called
 SPLITS = ("split", "fold", "subset", "partition")
@@ -46,7 +46,9 @@ def data_options(
 
 @dataclass(frozen=True)
 class Roles:
-    """Every column's part. ``guessed``: what nobody has said, in words."""
+    """Every column's part. ``guessed``: what nobody has said, in words. ``images``: the column to predict from, if it
+    holds images or says where they are.
+    """
 
     label: str
     numbers: list[str]
@@ -56,11 +58,12 @@ class Roles:
     split: str | None = None
     dates: list[str] = field(default_factory=list)  # columns of dates that nothing has been said of
     guessed: list[str] = field(default_factory=list)
+    images: str | None = None
 
     @property
     def used(self) -> list[str]:
         """All columns that are read, each once."""
-        named = [self.label, self.time if self.time != ROW else None, self.split, *self.group]
+        named = [self.images, self.label, self.time if self.time != ROW else None, self.split, *self.group]
         return list(dict.fromkeys([*self.numbers, *self.categories, *(one for one in named if one)]))
 
 

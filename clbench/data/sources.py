@@ -1,8 +1,8 @@
-"""The named datasets and image folders: where each is looked up and how its official release is recognised.
+"""The named datasets: where each is looked up and how its official release is recognised.
 
-Looked up in this order: torchvision's own layout under the data root, an image folder
-``<name>/{train,test}/<class>/*``, a download by torchvision (unless offline). Nothing here imports torch until
-a dataset is really read.
+Looked up in this order: torchvision's own layout under the data root, a user's folder, table or arrays of that name
+(``own``), a download by torchvision or scikit-learn (unless offline). Nothing here imports torch until a dataset is
+really read.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from clbench.data.dataset import Columns, Part, Shape
-from clbench.data.description import ROW, beside
+from clbench.data.description import ROW
 from clbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from clbench.catalogue import Listed
 
 
-TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather", ".arrow")
+OPENML = "openml-"  # before the number or name of a dataset of openml.org
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,13 @@ class Source:
     families: tuple[str, ...] = ()
     # what its columns are, where it is a table
     said: Mapping[str, Any] = field(default_factory=dict)
+    # whether scikit-learn has it, bundled or by download
+    sklearn: Literal["bundled", "fetched"] | None = None
+
+    @property
+    def is_vectors(self) -> bool:
+        """Whether samples are rows of numbers, not images."""
+        return len(self.shape) == 1
 
 
 SOURCES = {
@@ -141,6 +148,31 @@ SOURCES = {
             7,
             families=("domain", "split", "split-class", "split-domain", "class-drip", "warm-start"),
             said={"label": "Cover_Type"},
+            sklearn="fetched",
+        ),
+        Source(
+            "iris",
+            "150 flowers of 3 kinds (Fisher 1936); vectors, bundled with scikit-learn",
+            (4,),
+            3,
+            families=("warm-start",),
+            sklearn="bundled",
+        ),
+        Source(
+            "wine",
+            "178 wines of 3 growers (Aeberhard and Forina 1992); vectors, bundled with scikit-learn",
+            (13,),
+            3,
+            families=("warm-start",),
+            sklearn="bundled",
+        ),
+        Source(
+            "breast-cancer",
+            "569 tumours, malignant or benign (Wolberg et al. 1993); vectors, bundled with scikit-learn",
+            (30,),
+            2,
+            families=("warm-start",),
+            sklearn="bundled",
         ),
     )
 }
@@ -188,13 +220,15 @@ def locate(name: str, place: DataPlace, image_size: int | None = None, said: Map
     if said and said.get("path"):
         raise UserError(f"data.path: there is nothing at {said['path']}. Give a table, arrays or an image folder.")
     source = SOURCES.get(name)
+    if name.startswith(OPENML) or (source is not None and source.sklearn == "fetched"):
+        return _sklearn(name, said or {}, place.offline)
     if source is None:
         raise UserError(
             f"Unknown dataset '{name}'.{_meant(name)} Use one of {', '.join(SOURCES)}; or your own, anywhere with "
-            f"--data PATH, or under {place.root}: a table {name}.csv, or an image folder "
+            f"--data PATH, or under {place.root}: a table {name}.csv, arrays {name}.npz, or an image folder "
             f"{name}/{{train,test}}/<class>/."
         )
-    if source.said:
+    if source.is_vectors:
         raise UserError(
             f"The table '{name}' is not under {place.root}. Put {name}.csv there, or name another folder with "
             "--data-root or $CLBENCH_DATA."
@@ -221,79 +255,58 @@ def find(
     name: str, place: DataPlace, image_size: int | None = None, said: Mapping[str, Any] | None = None
 ) -> Found | None:
     """Find a dataset that is already on disk, without downloading; None if it is not there."""
-    from clbench.data.folder import folder_stamp, is_image_folder
+    from clbench.data import own
 
     said = said or {}
     source = SOURCES.get(name)
-    if "path" not in said:
-        if name == "digits":
-            return Found("bundled", "scikit-learn", _read_digits)
-        if name == "feature-model":
-            return Found("generated", "seed 0", _read_feature_model)
-        if source is not None:
-            files = _torchvision_files(source, place.root)
-            if files:
-                stamp = ";".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
-                return Found("torchvision", stamp, lambda room: _read_torchvision(source, place.root))
-    folder = Path(said.get("path", place.root / name)).expanduser()
-    if is_image_folder(folder):
-        return Found("image folder", folder_stamp(folder), lambda room: _read_image_folder(folder, image_size))
-    file = table_file(name, place, said)
-    return (
-        None
-        if file is None
-        else _table(file, {**(source.said if source else {}), **beside(file), **said}, source is None)
-    )
-
-
-def table_file(name: str, place: DataPlace, said: Mapping[str, Any]) -> Path | None:
-    """Return a user's table: the given path, else ``<name>.csv`` or the like under the data root or its ``tables``."""
     if "path" in said:
-        file = Path(said["path"]).expanduser()
-        return file if file.is_file() else None
-    places = [folder / f"{name}{suffix}" for folder in (place.root, place.root / "tables") for suffix in TABLES]
-    return next((file for file in places if file.is_file()), None)
+        given = own.at(Path(said["path"]).expanduser())
+        return None if given is None else given.found(said, image_size)
+    if name == "digits":
+        return Found("bundled", "scikit-learn", _read_digits)
+    if name == "feature-model":
+        return Found("generated", "seed 0", _read_feature_model)
+    if source is not None:
+        files = _torchvision_files(source, place.root)
+        if files:
+            stamp = ";".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
+            return Found("torchvision", stamp, lambda room: _read_torchvision(source, place.root))
+    mine = own.under(name, place)
+    if mine is not None:
+        return mine.found(said, image_size, source.said if source else None)
+    return _sklearn(name, said, place.offline) if _is_bundled(name) else None
+
+
+def _is_bundled(name: str) -> bool:
+    return name in SOURCES and SOURCES[name].sklearn == "bundled"
+
+
+def _sklearn(name: str, said: Mapping[str, Any], offline: bool) -> Found:
+    """A set that scikit-learn has or fetches; it is asked only where there is no decoded copy."""
+    said = {**(SOURCES[name].said if name in SOURCES else {}), **said}
+
+    def read(room: Path) -> Raw:
+        from clbench.data.bundled import read_bundled
+
+        return read_bundled(name, said, room, offline)
+
+    return Found("scikit-learn", f"{name}:{sorted(said.items())}", read)
 
 
 def is_vectors(name: str, place: DataPlace, said: Mapping[str, Any]) -> bool:
-    """Say whether a dataset is a table, as far as its name and what is on disk tell."""
-    from clbench.data.folder import is_image_folder
+    """Say whether a dataset is rows of numbers, as far as its name and a look at the files tell."""
+    from clbench.data import own
 
     if "path" not in said and name in SOURCES:
-        return bool(SOURCES[name].said)
-    folder = Path(said.get("path", place.root / name)).expanduser()
-    return not is_image_folder(folder) and table_file(name, place, said) is not None
+        return SOURCES[name].is_vectors
+    given = own.at(Path(said["path"]).expanduser()) if "path" in said else own.under(name, place)
+    return name.startswith(OPENML) if given is None else not given.has_images(said)
 
 
 def name_of(path: str) -> str:
     """Return the name of a dataset that is given by its path: 'data/Sales 2024.csv' is 'sales-2024'."""
     stem = Path(path).expanduser().resolve().name.split(".")[0]
     return re.sub(r"[^\w]+", "-", stem.lower()).strip("-_") or "data"
-
-
-def _table(file: Path, said: Mapping[str, Any], guess: bool) -> Found:
-    """A table on disk; its stamp changes with the file and with what is said of its columns.
-
-    ``guess``: tell people what nobody has said.
-    """
-    if not file.name.endswith(TABLES):
-        raise UserError(f"data.path: {file} is none of {', '.join(TABLES)} and no image folder. Convert it.")
-
-    def read(room: Path) -> Raw:
-        from clbench.data.tables import read_table
-
-        return read_table(file, said, room, guess)
-
-    status = file.stat()
-    return Found("table", f"{file.name}:{status.st_size}:{status.st_mtime_ns}:{sorted(said.items())}", read)
-
-
-def _read_image_folder(folder: Path, image_size: int | None) -> Raw:
-    from clbench.data.folder import read_folder
-
-    train, train_labels, test, test_labels, classes = read_folder(folder, image_size)
-    # Re-encoded or hand-made images are never the official bytes.
-    return Raw(Part(train, train_labels), Part(test, test_labels), classes, official=False)
 
 
 def _read_digits(room: Path) -> Raw:
@@ -344,7 +357,7 @@ def scenario_names(families: Mapping[str, Listed]) -> list[tuple[str, str]]:
         for family in families
         for source in SOURCES.values()
         if (not source.families or family in source.families)
-        and families[family].data in ("any", "tables" if source.said else "images")
+        and families[family].data in ("any", "tables" if source.is_vectors else "images")
     ]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from clbench.data import cache
-from clbench.data.folder import is_image_folder
-from clbench.data.sources import SOURCES, DataPlace, find
+from clbench.data import cache, own
+from clbench.data.sources import SOURCES, DataPlace, Found, find
+from clbench.errors import UserError
 
 OFFICIAL = {True: "yes", False: "no", None: "cannot be told"}
 
@@ -32,24 +32,29 @@ class Verdict:
 
 
 def present(place: DataPlace) -> list[str]:
-    """Names of the datasets on disk: the named ones and any image folder."""
-    folders = (
-        sorted(child.name for child in place.root.iterdir() if is_image_folder(child)) if place.root.is_dir() else []
-    )
-    named = [name for name in SOURCES if find(name, place) is not None]
-    return named + [name for name in folders if name not in SOURCES]
+    """Names of the datasets on disk: the named ones, and a user's own folders, tables and arrays."""
+    named = [name for name in SOURCES if _layout(name, place) is not None]
+    return named + [name for name in own.all_under(place) if name not in SOURCES]
 
 
 def statuses(place: DataPlace) -> list[Status]:
-    """Every named dataset and every image folder under the data root."""
+    """Every named dataset, and every folder, table and file of arrays under the data root."""
     there = present(place)
     return [_status(name, place, name in there) for name in [*SOURCES, *(n for n in there if n not in SOURCES)]]
 
 
+def _layout(name: str, place: DataPlace) -> Found | str | None:
+    """How a dataset lies on disk; why not, if what is there cannot be read."""
+    try:
+        return find(name, place)
+    except UserError:
+        return "cannot be read"
+
+
 def _status(name: str, place: DataPlace, there: bool) -> Status:
-    found = find(name, place) if there else None
-    if found is None:
-        return Status(name, "–", "–", "–", "–")
+    found = _layout(name, place) if there else "–"
+    if not isinstance(found, Found):
+        return Status(name, found or "–", "–", "–", "–")
     folder = cache.cache_folder(name, place)
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))

@@ -1,9 +1,10 @@
-"""Tables on disk as rows of float32: read in chunks, so that no table has to fit in memory."""
+"""Tables on disk as rows of float32, or as images: read in chunks, so that no table has to fit in memory."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,106 +12,108 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clbench.data import calendar
+from clbench.data import calendar, parts, vectors
 from clbench.data.arrow import batches, kinds_of, seconds
+from clbench.data.blocks import Names, Numbers
 from clbench.data.dataset import Array, Columns, Part
-from clbench.data.description import ROW, Roles, roles
+from clbench.data.description import ROW, Kind, Roles, roles
+from clbench.data.folder import FILES, list_of
+from clbench.data.pictures import Pictures
 from clbench.data.sources import Raw
 from clbench.errors import Remark, UserError
 
-MANY = 100_000  # values of a category from which most rows must share them
-SPARSE = 0.5  # share of rows with a value of their own from which a column is text or a key
-NAMES_OF_PARTS = {"train": 0, "training": 0, "test": 1, "testing": 1, "val": 1, "valid": 1, "validation": 1}
 
+def read_table(
+    file: Path, said: Mapping[str, Any], room: Path, guess: bool = True, image_size: int | None = None
+) -> Raw:
+    """Read a CSV, Parquet or Arrow file, or a folder of a Hugging Face dataset; big arrays are kept in ``room``.
 
-def read_table(file: Path, said: Mapping[str, Any], room: Path, guess: bool = True) -> Raw:
-    """Read a CSV, Parquet or Arrow file; big arrays are kept in the folder ``room``.
-
-    Rows are put in order of time. ``guess``: say what was guessed (Remark). Raises UserError for what cannot be a
-    dataset: no such column, labels or times that are missing or cannot be read, infinite numbers, one class.
+    Rows are put in order of time. A column of images makes an image set. ``guess``: say what was guessed (Remark).
+    Raises UserError for what cannot be a dataset: no such column, labels or times that are missing or cannot be read,
+    infinite numbers, one class.
     """
-    found = roles(kinds_of(file), said, file)
-    if found.guessed and guess:
-        numbers, categories = len(found.numbers), len(found.categories)
-        warnings.warn(
-            Remark(
-                f"{file.name} is read with {', '.join(found.guessed)}, {numbers} numbers and {categories} categories. "
-                "Say otherwise with --set data.label=… and the like; 'clbench data describe' shows more."
-            ),
-            stacklevel=2,
+    kinds = kinds_of(file)
+    images = image_column(kinds, said, file)
+    if images is not None:
+        folder = file if file.is_dir() else file.parent
+        return _read_images(file, kinds, said, room, guess, Pictures(file, images, folder, image_size))
+    found = roles(kinds, vectors.spelt_out(said, kinds), file)
+    what = f"{len(found.numbers)} numbers and {len(found.categories)} categories"
+    return _read(file, found, room, Numbers(file, found.numbers, found.categories), what if guess else None)
+
+
+def read_list(folder: Path, said: Mapping[str, Any], room: Path, guess: bool, image_size: int | None) -> Raw:
+    """Read images with a list beside them, which says each one's file, label, and perhaps time, group and part."""
+    file = list_of(folder)
+    assert file is not None
+    kinds = kinds_of(file)
+    column = next((name for one in FILES for name in kinds if name.lower() == one), None)
+    if column is None:
+        raise UserError(
+            f"{file} has no column that names the images' files. Call it {', '.join(FILES)}. Its columns are "
+            f"{', '.join(kinds)}."
+        )
+    return _read_images(file, kinds, said, room, guess, Pictures(file, column, folder, image_size))
+
+
+def _read_images(
+    file: Path, kinds: Mapping[str, Kind], said: Mapping[str, Any], room: Path, guess: bool, images: Pictures
+) -> Raw:
+    """Read images with what stands beside them. Their column comes first, so that it is not taken for the label."""
+    shown: dict[str, Kind] = {images.column: "number"}
+    others = {name: kind for name, kind in kinds.items() if name != images.column}
+    found = roles(shown | others, {**said, "features": [images.column]}, file)
+    found = replace(found, numbers=[], dates=[], images=images.column)
+    return _read(file, found, room, images, f"images in column {images.column}" if guess else None)
+
+
+def _read(file: Path, found: Roles, room: Path, samples: Numbers | Pictures, what: str | None) -> Raw:
+    """Read all rows; ``what`` they are, in words, if it is to be told."""
+    if found.guessed and what:
+        _tell(
+            f"{file.name} is read with {', '.join(found.guessed)}, {what}. Say otherwise with --set data.label=… and "
+            "the like; 'clbench data describe' shows more."
         )
     if found.dates:
-        left = f"{file.name}: dates in {', '.join(found.dates)} are left out; name one with --set data.time=…."
-        warnings.warn(Remark(left), stacklevel=2)
+        _tell(f"{file.name}: dates in {', '.join(found.dates)} are left out; name one with --set data.time=….")
     with (room / "rows").open("wb") as raw:
-        reading = _Reading(file, found, room, raw)
+        reading = _Reading(file, found, room, samples, raw)
         for batch in batches(file, found):
             reading.add(batch)
     return reading.finished()
 
 
-class _Names:
-    """The values of a column of names, numbered as they come."""
+def _tell(remark: str) -> None:
+    warnings.warn(Remark(remark), stacklevel=3)
 
-    def __init__(self, first: int) -> None:
-        self.first = first  # the number of the first value; a missing one has the number before
-        self.number: dict[str, int] = {}
 
-    def codes(self, column: pa.Array) -> Array:
-        """Return each row's number."""
-        encoded = pc.dictionary_encode(column)
-        local = encoded.dictionary.to_pylist()
-        table = np.array([self.number.setdefault(one, len(self.number) + self.first) for one in local], np.int64)
-        places = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-        found: Array = np.append(table, self.first - 1)[places]
-        return found
+def image_column(kinds: Mapping[str, Kind], said: Mapping[str, Any], file: Path) -> str | None:
+    """Return the column of images, if there is one that has not been left out; UserError if there are several."""
+    wanted = [one for one in said.get("features", kinds) if one not in said.get("drop", [])]
+    found = [one for one in wanted if kinds.get(one) == "image"]
+    if len(found) > 1 or (found and "features" in said and len(wanted) > 1):
+        raise UserError(
+            f"{file}: images in {', '.join(found)} cannot be put beside other columns. Name one column with --set "
+            f"data.features=[{found[0]}]."
+        )
+    return found[0] if found else None
 
 
 class _Reading:
-    """What has been read of a table: rows in a file, and short columns in memory."""
+    """What has been read of a table: samples in a file, and short columns in memory."""
 
-    def __init__(self, file: Path, roles: Roles, room: Path, raw: BinaryIO) -> None:
-        self.file, self.roles, self.room, self.raw = file, roles, room, raw
+    def __init__(self, file: Path, roles: Roles, room: Path, samples: Numbers | Pictures, raw: BinaryIO) -> None:
+        self.file, self.roles, self.room, self.samples, self.raw = file, roles, room, samples, raw
         self.rows = 0
-        self.label, self.split, self.group = _Names(0), _Names(0), _Names(0)
-        self.categories = {name: _Names(1) for name in roles.categories}
+        self.label, self.split, self.group = Names(0), Names(0), Names(0)
         self.short: dict[str, list[Array]] = {"label": [], "time": [], "split": [], "group": []}
         self.calendar = False
-        self.width = len(roles.numbers) + len(roles.categories)
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take in a batch of rows."""
-        block = np.empty((len(batch), self.width), np.float32)
-        for place, name in enumerate(self.roles.numbers):
-            block[:, place] = self._numbers(name, batch.column(name))
-        for place, (name, names) in enumerate(self.categories.items(), start=len(self.roles.numbers)):
-            block[:, place] = names.codes(batch.column(name))
-        self._few_values()
-        block.tofile(self.raw)
+        self.samples.block(batch, self.rows).tofile(self.raw)
         self._short(batch)
         self.rows += len(batch)
-
-    def _numbers(self, name: str, column: pa.Array) -> Array:
-        values: Array = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        if np.isinf(values).any():
-            row = self.rows + int(np.flatnonzero(np.isinf(values))[0]) + 1
-            raise UserError(
-                f"{self.file}: column '{name}' is infinite in row {row:,}. Leave it empty where it is not known, or "
-                f"leave the column out (--set data.drop=[{name}])."
-            )
-        return values
-
-    def _few_values(self) -> None:
-        for name, names in self.categories.items():
-            if len(names.number) > MANY and len(names.number) > SPARSE * self.rows:
-                raise self._own_values(name)
-
-    def _own_values(self, name: str) -> UserError:
-        example = next(iter(self.categories[name].number))[:60]
-        return UserError(
-            f"{self.file}: column '{name}' has a value of its own in most rows, such as '{example}': a key or text. "
-            f"Leave it out (--set data.drop=[{name}]), or put an embedding of the text in columns of numbers."
-        )
 
     def _short(self, batch: pa.RecordBatch) -> None:
         roles = self.roles
@@ -143,37 +146,28 @@ class _Reading:
         """Return what was read, in order of time."""
         if self.rows == 0:
             raise UserError(f"{self.file} has no rows. Give a table with a header and rows.")
-        for name, names in self.categories.items():
-            if len(names.number) > max(SPARSE * self.rows, 1):
-                raise self._own_values(name)
+        shape = (self.rows, *self.samples.shape)
+        rows = self.samples.read(np.memmap(self.room / "rows", self.samples.dtype, "r", shape=shape))
         classes, labels = self._classes()
-        rows: Array = np.memmap(self.room / "rows", np.float32, "r", shape=(self.rows, self.width))
-        times = self._joined("time")
-        if times is not None and (np.diff(times) < 0).any():
-            order = np.argsort(times, kind="stable")
-            rows, labels, times = self._sorted(rows, order), labels[order], times[order]
-            groups, split = (None if one is None else one[order] for one in map(self._joined, ("group", "split")))
-        else:
-            groups, split = self._joined("group"), self._joined("split")
-        if self.roles.time == ROW:
-            times = np.arange(self.rows, dtype=np.float64)
-        rows, added = calendar.with_features(rows, times if self.calendar else None, self.room, len(self.roles.numbers))
-        whole = Part(rows, labels, times, groups, None if times is None else np.append(-1, labels[:-1]))
-        train, test = self._divided(whole, split)
-        columns = Columns(
-            [*self.roles.numbers, *added],
-            self.roles.categories,
-            self.roles.label,
-            self.roles.time,
-            " or ".join(self.roles.group) or None,
-        )
+        times = np.arange(self.rows, dtype=np.float64) if self.roles.time == ROW else self._joined("time")
+        whole, test = Part(rows, labels, times, self._joined("group")), self._test()
+        order = parts.time_order(times)
+        if order is not None:
+            whole, test = parts.chosen(whole, order, self.room), None if test is None else test[order]
+            self.samples.in_time(whole.samples)
+        rows, numbers = self.samples.dated(whole.samples, whole.times if self.calendar else None, self.room)
+        whole = parts.with_previous(Part(rows, whole.labels, whole.times, whole.groups))
+        train, held_out = parts.divided(whole, test, self.room)
+        roles = self.roles
+        group = " or ".join(roles.group) or None
+        columns = None if numbers is None else Columns(numbers, roles.categories, roles.label, roles.time, group)
         return Raw(
             train,
-            test,
+            held_out,
             classes,
             None,
             columns=columns,
-            groups=[*self.group.number] if self.roles.group else None,
+            groups=[*self.group.number] if group else None,
             calendar=self.calendar,
         )
 
@@ -182,62 +176,20 @@ class _Reading:
         return np.concatenate(found) if found else None
 
     def _classes(self) -> tuple[list[str], Array]:
-        """Class names in order, by number where they are numbers, and labels as places among them."""
+        """Class names in order, and labels as places among them."""
         names, labels = [*self.label.number], np.concatenate(self.short["label"])
-        column = self.roles.label
-        if len(names) < 2:
-            raise UserError(f"{self.file}: every row has the label '{names[0]}' (column '{column}'). Name another.")
-        if len(names) > max(1000, SPARSE * self.rows) or len(names) > SPARSE * self.rows > 10:
-            raise UserError(
-                f"{self.file}: the label (column '{column}') has {len(names):,} different values in {self.rows:,} "
-                "rows. clbench tells classes apart: name another column with --set data.label=…, or make classes of it."
-            )
-        try:
-            order = sorted(names, key=float)
-        except ValueError:
-            order = sorted(names)
+        label = f"{self.file}: the label (column '{self.roles.label}')"
+        parts.check_classes(len(names), self.rows, names[0], label, "Name another column with --set data.label=…")
+        order = parts.in_order(names)
         place = {name: index for index, name in enumerate(order)}
         return order, np.array([place[name] for name in names])[labels]
 
-    def _sorted(self, rows: Array, order: Array) -> Array:
-        """Rows in order of time, and categories numbered as they come in it."""
-        out: Array = np.memmap(self.room / "sorted", np.float32, "w+", shape=rows.shape)
-        for start in range(0, len(order), 1 << 16):
-            out[start : start + (1 << 16)] = rows[order[start : start + (1 << 16)]]
-        for place in range(len(self.roles.numbers), self.width):
-            codes = out[:, place].astype(np.int64)
-            values, first = np.unique(codes, return_index=True)
-            values = values[np.argsort(first)]
-            number = np.zeros(int(codes.max()) + 1, np.float32)
-            present = values[values > 0]
-            number[present] = np.arange(1, len(present) + 1)
-            out[:, place] = number[codes]
-        return out
-
-    def _divided(self, whole: Part, split: Array | None) -> tuple[Part, Part | None]:
-        """Training and test rows as the table's own column says, or all rows, undivided."""
-        if split is None:
-            return whole, None
-        wrong = [name for name in self.split.number if name.lower() not in NAMES_OF_PARTS]
-        if wrong:
-            raise UserError(
-                f"{self.file}: column '{self.roles.split}' says '{wrong[0]}'; expected {', '.join(NAMES_OF_PARTS)}. "
-                "Name another column with --set data.split=…."
-            )
-        test = np.array([NAMES_OF_PARTS[name.lower()] for name in self.split.number])[split] == 1
-        if test.all() or not test.any():
-            raise UserError(f"{self.file}: column '{self.roles.split}' puts all rows in one part. Name another.")
-        train, held_out = (
-            Part(
-                whole.samples[chosen],
-                whole.labels[chosen],
-                None if whole.times is None else whole.times[chosen],
-                None if whole.groups is None else whole.groups[chosen],
-                None if whole.previous is None else whole.previous[chosen],
-            )
-            for chosen in (~test, test)
-        )
-        return train, held_out
+    def _test(self) -> Array | None:
+        """Which rows are test rows, if a column says so."""
+        split = self._joined("split")
+        said = f"{self.file}: column '{self.roles.split}'"
+        otherwise = "Name another column with --set data.split=…"
+        return None if split is None else parts.tested([*self.split.number], split, said, otherwise)
 
 
 def _group(batch: pa.RecordBatch, columns: list[str]) -> pa.Array:

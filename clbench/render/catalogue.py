@@ -14,7 +14,8 @@ from clbench import metrics, registry
 from clbench.analysis.columns import resolve
 from clbench.analysis.relative import RELATIVE, Relative
 from clbench.catalogue import FAMILIES, Listed, Option, common_options
-from clbench.data.sources import SOURCES, scenario_names
+from clbench.data import own
+from clbench.data.sources import SOURCES, DataPlace, scenario_names
 from clbench.registry import scenario_parts
 from clbench.render.tables import Table
 from clbench.roles import Role
@@ -72,7 +73,13 @@ def table(kind: str) -> Table:
             return Table("", ["metric", "version", "better", "definition"], rows)
         case "datasets":
             rows = [[s.name, "×".join(map(str, s.shape)), str(s.classes), s.summary] for s in SOURCES.values()]
-            rows.append(["<folder>", "any", "any", "an image folder <data root>/<folder>/{train,test}/<class>/*"])
+            rows.append(["openml-<number>", "any", "any", "a table of openml.org, through scikit-learn"])
+            rows.append(["<name>", "any", "any", "your own under the data root: a table, arrays or an image folder"])
+            rows += [
+                [name, "any", "any", f"{_a(mine.kind)}: {mine.path}"]
+                for name, mine in own.all_under(DataPlace.default()).items()
+                if name not in SOURCES
+            ]
             return Table("", ["dataset", "shape", "classes", "what it is"], rows)
     raise ValueError(kind)
 
@@ -94,6 +101,10 @@ def on_terminal(kind: str, wide: bool) -> Table:
         if kind == "scenarios"
         else "",
     )
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def _by_family() -> list[Listed]:
