@@ -27,7 +27,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-@scenario("tasks", version=1, recipes=RECIPES)
+@scenario("tasks", version=1, recipes=RECIPES, data="grouped")
 def tasks(data: Dataset, seed: int, *, incremental: Incremental = "domain") -> Stream:
     """Learn the data's own tasks, one group of rows after another in the order in which the groups first come.
 

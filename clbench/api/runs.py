@@ -12,9 +12,11 @@ from clbench.api.caller import undisturbed
 from clbench.api.carry import Ended, Order, carry_out
 from clbench.api.results import Results
 from clbench.api.settings import Given, Seeds, layers_of
+from clbench.api.streams import Stream
 from clbench.errors import UserError
 
 if TYPE_CHECKING:
+    from clbench.api.networks import Network
     from clbench.avalanche import SupervisedPlugin
 
 Tracker = Literal["csv", "tensorboard", "wandb", "mlflow"]
@@ -22,9 +24,9 @@ Tracker = Literal["csv", "tensorboard", "wandb", "mlflow"]
 
 def run(
     strategy: Given | SupervisedPlugin | None = None,
-    scenario: Given | None = None,
+    scenario: Given | Stream | None = None,
     *,
-    model: Given | None = None,
+    model: Given | Network | None = None,
     seeds: Seeds | None = None,
     results: str | Path | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
@@ -46,7 +48,9 @@ def run(
     """Train a strategy on a scenario, one run for each seed, as ``clbench run`` does; R is the same, bit for bit.
 
     Units are names, or mappings with options as in YAML: ``{"name": "split-digits", "tasks": 5}``. A strategy may be
-    an object, too, of a clbench Strategy or an Avalanche plugin: each seed works on a copy of it. ``settings`` are
+    an object, too, of a clbench Strategy or an Avalanche plugin: each seed works on a copy of it. A model may be a class
+    or function that makes a torch module, anew for each seed, or a module, whose weights each seed begins with; it stays
+    as it is. The scenario may be a ``stream`` of arrays. ``settings`` are
     other keys of a config (``epochs=2``, ``optimizer={"lr": 0.1}``) and options of the strategy (``lam=5``); they win
     over ``config``, a mapping or YAML file. ``seeds``: how many, or which; 1 where nothing says so.
 
@@ -58,8 +62,8 @@ def run(
     Raises UserError, with the command line's sentence, for what can be corrected. A run that diverges is no error: its
     ``status`` says so.
     """
-    with undisturbed(), _named(strategy) as (section, made):
-        units = {"strategy": section, "scenario": scenario, "model": model, "seeds": seeds}
+    with undisturbed(), _named(strategy) as (section, made), _network(model) as network, _data(scenario) as data:
+        units = {"strategy": section, "model": network, "seeds": seeds, **data}
         order = Order(
             layers_of(config, units, settings, made),
             tuned=tuned,
@@ -91,6 +95,29 @@ def _named(strategy: Given | SupervisedPlugin | None) -> Iterator[tuple[Given | 
     unit = lent(strategy)
     with unit.known():
         yield unit.section, True
+
+
+@contextmanager
+def _network(model: Given | Network | None) -> Iterator[Given | None]:
+    """A model as a config has it; an object is known by that name while in here."""
+    if model is None or isinstance(model, str | Mapping):
+        yield model
+        return
+    from clbench.api.networks import lent
+
+    unit = lent(model)
+    with unit.known():
+        yield unit.section
+
+
+@contextmanager
+def _data(scenario: Given | Stream | None) -> Iterator[Mapping[str, Any]]:
+    """A scenario as a config has it, with its data; those of a stream are known while in here."""
+    if not isinstance(scenario, Stream):
+        yield {"scenario": scenario}
+        return
+    with scenario.known():
+        yield scenario.sections
 
 
 def _one_of(value: str, name: str, known: Sequence[str]) -> str:

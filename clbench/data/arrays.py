@@ -47,12 +47,12 @@ def raw_of_arrays(
             "say which row is which in split."
         )
     samples = _samples(np.asarray(x), "x", codes, room)
-    labels = _labels(np.asarray(y), "y")
+    labels = checked_labels(np.asarray(y), "y")
     _same_length({"x": samples, "y": labels} | extra)
     if x_test is not None:
         held_out, held_out_labels = (
             _samples(np.asarray(x_test), "x_test", codes, room),
-            _labels(np.asarray(y_test), "y_test"),
+            checked_labels(np.asarray(y_test), "y_test"),
         )
         _same_length({"x_test": held_out, "y_test": held_out_labels})
         return _divided(samples, labels, held_out, held_out_labels)
@@ -163,8 +163,8 @@ def _images(x: Array, name: str, room: Path | None) -> Array:
     return out
 
 
-def _labels(y: Array, name: str) -> Array:
-    """Labels as whole numbers or text [n]."""
+def checked_labels(y: Array, name: str) -> Array:
+    """Return labels as whole numbers or text [n]; UserError where they are neither, or missing."""
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.dtype.kind == "O":
@@ -201,7 +201,7 @@ def _numbered(labels: Array) -> tuple[list[str], Array]:
 
 def _named(values: Array, name: str) -> tuple[list[str], Array]:
     """Names in the order in which they come, and each row's number."""
-    known, first, of_value = np.unique(_labels(values, name), return_index=True, return_inverse=True)
+    known, first, of_value = np.unique(checked_labels(values, name), return_index=True, return_inverse=True)
     order = np.argsort(first)
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))

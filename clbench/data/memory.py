@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clbench.data.dataset import Dataset
 from clbench.data.sources import Raw
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 FINGERPRINT = "fingerprint"  # the option of ``data`` that says which data a run is of
+WITH = (FINGERPRINT, "slots")  # the options that data in memory may have
 
 
 @dataclass(frozen=True)

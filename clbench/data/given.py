@@ -1,0 +1,161 @@
+"""Arrays and data frames of any library as the raw data of a dataset; none of these libraries is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+
+from clbench.data.arrays import checked_labels, raw_of_arrays
+from clbench.data.dataset import Array, Part
+from clbench.data.sources import Raw
+from clbench.errors import UserError, in_words
+
+PARTS = ("train", "test")
+
+
+def raw_of_samples(
+    x: Any, y: Any, x_test: Any = None, y_test: Any = None, *, codes: bool = False, **of_rows: Any
+) -> Raw:
+    """Return samples and labels as raw data.
+
+    ``x``: an array [n, …] as for ``raw_of_arrays``, or a data frame, whose columns are what a table's are. ``of_rows``:
+    'time', 'group' and 'split' of each row, or None. In data frames they, and ``y``, may be the names of columns.
+    Raises UserError for what cannot be a dataset.
+    """
+    if (x_test is None) != (y_test is None):
+        raise UserError("x_test and y_test belong together. Give both, or neither.")
+    of_rows = {key: one for key, one in of_rows.items() if one is not None}
+    if not is_frame(x):
+        named = {"x": x, "y": y, "x_test": x_test, "y_test": y_test}
+        arrays = {name: array(one, name) for name, one in named.items() if one is not None}
+        more = {PLURAL.get(key, key): times(one) if key == "time" else array(one, key) for key, one in of_rows.items()}
+        return _own(raw_of_arrays(**arrays, **more, codes=codes), arrays)  # type: ignore[arg-type]
+    if codes:
+        raise UserError("codes: x is a data frame. Give the codes as an array [n, length].")
+    if x_test is not None:
+        return raw_of_tasks([(x, y, x_test, y_test)], codes, grouped=False)
+    from clbench.data import frames
+
+    table = frames.table_of(x, "x")
+    return frames.raw_of_table(table, _checked({"label": y, **of_rows}, len(table)))
+
+
+PLURAL = {"time": "times", "group": "groups"}  # as raw_of_arrays calls them
+
+
+def raw_of_tasks(tasks: Sequence[Sequence[Any]], codes: bool = False, grouped: bool = True) -> Raw:
+    """Return tasks (x, y, x_test, y_test), or (x, y) where a fifth is to be held out, as raw data.
+
+    Each task is a group, '1', '2', …, unless they are not to be ``grouped``. Raises UserError for tasks that do not fit
+    together.
+    """
+    if {len(task) for task in tasks} not in ({2}, {4}):
+        raise UserError("Each task is (x, y, x_test, y_test), or each is (x, y), of which a fifth is held out.")
+    pieces = [(str(place), *task[at : at + 2]) for at in range(0, len(tasks[0]), 2) for place, task in enumerate(tasks, 1)]
+    names = [_name(piece, at >= len(tasks), grouped) for at, piece in enumerate(pieces)]
+    framed = {is_frame(x) for _, x, _ in pieces}
+    if len(framed) > 1:
+        raise UserError("Some tasks are data frames, others arrays. Give all alike.")
+    labels = [checked_labels(array(y, name), name.replace("x", "y", 1)) for name, (_, _, y) in zip(names, pieces, strict=True)]
+    lengths = [len(one) for one in labels]
+    of_rows: dict[str, Array] = {}
+    if grouped:
+        of_rows["group"] = np.repeat([place for place, _, _ in pieces], lengths)
+    if len(tasks[0]) == 4:
+        of_rows["split"] = np.repeat(np.repeat(PARTS, len(tasks)), lengths)
+    kinds = {one.dtype.kind in "biu" for one in labels}
+    label = np.concatenate(labels if len(kinds) == 1 else [one.astype(str) for one in labels])
+    samples = [x if framed == {True} else array(x, name) for name, (_, x, _) in zip(names, pieces, strict=True)]
+    for name, x, length in zip(names, samples, lengths, strict=True):
+        if len(x) != length:
+            raise UserError(f"{name} has {len(x):,} rows, and there are {length:,} labels of them. Give as many of each.")
+    if framed == {True}:
+        from clbench.data import frames
+
+        table = frames.joined([frames.table_of(x, name) for name, x in zip(names, samples, strict=True)])
+        return frames.raw_of_table(table, {"label": label, **of_rows})
+    return raw_of_samples(_stacked(samples, names), label, codes=codes, **of_rows)
+
+
+def _name(piece: tuple[Any, ...], test: bool, grouped: bool) -> str:
+    """What errors call the samples of a task."""
+    return ("x_test" if test else "x") + (f" of task {piece[0]}" if grouped else "")
+
+
+def _stacked(samples: Sequence[Array], names: Sequence[str]) -> Array:
+    """All samples in one array; UserError where they differ in shape or type."""
+    first = samples[0]
+    for name, one in zip(names, samples, strict=True):
+        if one.shape[1:] != first.shape[1:] or (one.dtype == np.uint8) != (first.dtype == np.uint8):
+            raise UserError(
+                f"{name} has {one.dtype} samples of shape {one.shape[1:]}, and {names[0]} {first.dtype} ones of "
+                f"{first.shape[1:]}. Give arrays that differ in length alone."
+            )
+    return np.concatenate(samples)
+
+
+def _checked(of_rows: Mapping[str, Any], rows: int) -> dict[str, Array | str]:
+    """Columns' names as they are, all else as arrays of so many rows."""
+    found: dict[str, Array | str] = {}
+    for key, one in of_rows.items():
+        if isinstance(one, str):
+            found[key] = one
+            continue
+        name = "y" if key == "label" else key
+        values = times(one) if key == "time" else checked_labels(array(one, name), name)
+        if len(values) != rows:
+            raise UserError(
+                f"The arrays differ in length: x {rows:,}, {name} {len(values):,}. Each has one entry a row: give as many "
+                "of each."
+            )
+        found[key] = values
+    return found
+
+
+def _own(raw: Raw, given: Mapping[str, Array]) -> Raw:
+    """Raw data with copies of samples that are a program's: it may change them, and the fingerprint would not tell."""
+
+    def copied(part: Part) -> Part:
+        shared = any(np.may_share_memory(part.samples, one) for one in given.values())
+        return replace(part, samples=np.array(part.samples, order="C")) if shared else part
+
+    return replace(raw, train=copied(raw.train), test=None if raw.test is None else copied(raw.test))
+
+
+def is_frame(x: Any) -> bool:
+    """Whether something has columns with names: a data frame of pandas or polars, or an Arrow table."""
+    return hasattr(x, "columns") and not isinstance(x, np.ndarray)
+
+
+def array(value: Any, name: str) -> Array:
+    """Return what a library has as an array: torch's tensors (also from another device), series, lists.
+
+    Raises UserError for lists of unequal length.
+    """
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{name} is no array ({in_words(error)}). Give numbers, one row of equal length a sample.") from None
+
+
+def times(value: Any) -> Array:
+    """Return times as an array; Python's dates, also those with a time zone, as NumPy's."""
+    found = array(value, "time")
+    if found.dtype != object:
+        return found
+    import pyarrow as pa
+
+    try:
+        dates = pa.array(found.tolist(), from_pandas=True)
+        if pa.types.is_date(dates.type) or pa.types.is_timestamp(dates.type):
+            dates = dates.cast(pa.timestamp("s", getattr(dates.type, "tz", None)), safe=False)
+        return dates.to_numpy(zero_copy_only=False)
+    except pa.ArrowException as error:
+        raise UserError(f"time cannot be read ({in_words(error)}). Expected a date or number for each row.") from None
