@@ -9,4 +9,17 @@ from clbench.api.streams import Stream, stream
 from clbench.api.sweeps import sweep
 from clbench.api.tuning import Tuned, tune
 
-__all__ = ["Board", "Checked", "Results", "Stream", "Tuned", "check", "compare", "load", "run", "stream", "sweep", "tune"]
+__all__ = [
+    "Board",
+    "Checked",
+    "Results",
+    "Stream",
+    "Tuned",
+    "check",
+    "compare",
+    "load",
+    "run",
+    "stream",
+    "sweep",
+    "tune",
+]

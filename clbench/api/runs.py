@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from clbench import registry
 from clbench.api.audience import Program
 from clbench.api.caller import undisturbed
 from clbench.api.carry import Ended, Order, carry_out
@@ -106,7 +107,7 @@ def _network(model: Given | Network | None) -> Iterator[Given | None]:
     from clbench.api.networks import lent
 
     unit = lent(model)
-    with unit.known():
+    with unit.known(registry.model):
         yield unit.section
 
 

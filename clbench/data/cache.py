@@ -58,7 +58,9 @@ def _fingerprinted(name: str, place: DataPlace, image_size: int | None, said: Sa
     lent = memory.held(said)
     other = [key for key in said if key not in memory.WITH]
     if lent is not None and other:
-        raise UserError(f"data.{other[0]}: the data are arrays in memory already. Leave it out; clbench.stream says it.")
+        raise UserError(
+            f"data.{other[0]}: the data are arrays in memory already. Leave it out; clbench.stream says it."
+        )
     if lent is not None:
         return lent.at(image_size, _scaled)
     asked = {key: value for key, value in said.items() if key != memory.FINGERPRINT}

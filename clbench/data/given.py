@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-
 
 from clbench.data.arrays import checked_labels, raw_of_arrays
 from clbench.data.dataset import Array, Part
@@ -55,45 +54,71 @@ def raw_of_tasks(tasks: Sequence[Sequence[Any]], codes: bool = False, grouped: b
     """
     if {len(task) for task in tasks} not in ({2}, {4}):
         raise UserError("Each task is (x, y, x_test, y_test), or each is (x, y), of which a fifth is held out.")
-    pieces = [(str(place), *task[at : at + 2]) for at in range(0, len(tasks[0]), 2) for place, task in enumerate(tasks, 1)]
-    names = [_name(piece, at >= len(tasks), grouped) for at, piece in enumerate(pieces)]
-    framed = {is_frame(x) for _, x, _ in pieces}
-    if len(framed) > 1:
+    pieces = [
+        _Piece(str(place), part, *task[at : at + 2], of_task=f" of task {place}" if grouped else "")
+        for part, at in zip(PARTS, range(0, len(tasks[0]), 2), strict=False)
+        for place, task in enumerate(tasks, start=1)
+    ]
+    framed = is_frame(pieces[0].x)
+    if any(is_frame(piece.x) != framed for piece in pieces):
         raise UserError("Some tasks are data frames, others arrays. Give all alike.")
-    labels = [checked_labels(array(y, name), name.replace("x", "y", 1)) for name, (_, _, y) in zip(names, pieces, strict=True)]
+    labels = [piece.labels() for piece in pieces]
     lengths = [len(one) for one in labels]
     of_rows: dict[str, Array] = {}
     if grouped:
-        of_rows["group"] = np.repeat([place for place, _, _ in pieces], lengths)
+        of_rows["group"] = np.repeat([piece.task for piece in pieces], lengths)
     if len(tasks[0]) == 4:
-        of_rows["split"] = np.repeat(np.repeat(PARTS, len(tasks)), lengths)
-    kinds = {one.dtype.kind in "biu" for one in labels}
-    label = np.concatenate(labels if len(kinds) == 1 else [one.astype(str) for one in labels])
-    samples = [x if framed == {True} else array(x, name) for name, (_, x, _) in zip(names, pieces, strict=True)]
-    for name, x, length in zip(names, samples, lengths, strict=True):
-        if len(x) != length:
-            raise UserError(f"{name} has {len(x):,} rows, and there are {length:,} labels of them. Give as many of each.")
-    if framed == {True}:
+        of_rows["split"] = np.repeat([piece.part for piece in pieces], lengths)
+    alike = len({_is_text(one) for one in labels}) == 1
+    label = np.concatenate(labels if alike else [one.astype(str) for one in labels])
+    if framed:
         from clbench.data import frames
 
-        table = frames.joined([frames.table_of(x, name) for name, x in zip(names, samples, strict=True)])
+        table = frames.joined([frames.table_of(piece.x, piece.name) for piece in pieces])
         return frames.raw_of_table(table, {"label": label, **of_rows})
-    return raw_of_samples(_stacked(samples, names), label, codes=codes, **of_rows)
+    return raw_of_samples(_stacked(pieces), label, codes=codes, **of_rows)
 
 
-def _name(piece: tuple[Any, ...], test: bool, grouped: bool) -> str:
-    """What errors call the samples of a task."""
-    return ("x_test" if test else "x") + (f" of task {piece[0]}" if grouped else "")
+@dataclass(frozen=True)
+class _Piece:
+    """Training or test samples of a task, and what errors call them."""
+
+    task: str
+    part: str
+    x: Any
+    y: Any
+    of_task: str
+
+    @property
+    def name(self) -> str:
+        return ("x" if self.part == "train" else "x_test") + self.of_task
+
+    def labels(self) -> Array:
+        """Labels; UserError if there are not as many as samples."""
+        name = self.name.replace("x", "y", 1)
+        found = checked_labels(array(self.y, name), name)
+        rows = self.x.shape[0] if hasattr(self.x, "shape") and self.x.shape else len(self.x)
+        if rows != len(found):
+            raise UserError(
+                f"The arrays differ in length: {self.name} {rows:,}, {name} {len(found):,}. Each has one entry a row: give "
+                "as many of each."
+            )
+        return found
 
 
-def _stacked(samples: Sequence[Array], names: Sequence[str]) -> Array:
+def _is_text(labels: Array) -> bool:
+    return labels.dtype.kind == "U"
+
+
+def _stacked(pieces: Sequence[_Piece]) -> Array:
     """All samples in one array; UserError where they differ in shape or type."""
+    samples = [array(piece.x, piece.name) for piece in pieces]
     first = samples[0]
-    for name, one in zip(names, samples, strict=True):
+    for piece, one in zip(pieces, samples, strict=True):
         if one.shape[1:] != first.shape[1:] or (one.dtype == np.uint8) != (first.dtype == np.uint8):
             raise UserError(
-                f"{name} has {one.dtype} samples of shape {one.shape[1:]}, and {names[0]} {first.dtype} ones of "
-                f"{first.shape[1:]}. Give arrays that differ in length alone."
+                f"{piece.name} has {one.dtype} samples of shape {one.shape[1:]}, and {pieces[0].name} {first.dtype} ones "
+                f"of {first.shape[1:]}. Give arrays that differ in length alone."
             )
     return np.concatenate(samples)
 
@@ -109,8 +134,8 @@ def _checked(of_rows: Mapping[str, Any], rows: int) -> dict[str, Array | str]:
         values = times(one) if key == "time" else checked_labels(array(one, name), name)
         if len(values) != rows:
             raise UserError(
-                f"The arrays differ in length: x {rows:,}, {name} {len(values):,}. Each has one entry a row: give as many "
-                "of each."
+                f"The arrays differ in length: x {rows:,}, {name} {len(values):,}. Each has one entry a row: give as "
+                "many of each."
             )
         found[key] = values
     return found
@@ -142,7 +167,9 @@ def array(value: Any, name: str) -> Array:
     try:
         return np.asarray(value)
     except (ValueError, TypeError) as error:
-        raise UserError(f"{name} is no array ({in_words(error)}). Give numbers, one row of equal length a sample.") from None
+        raise UserError(
+            f"{name} is no array ({in_words(error)}). Give numbers, one row of equal length a sample."
+        ) from None
 
 
 def times(value: Any) -> Array:
@@ -156,6 +183,7 @@ def times(value: Any) -> Array:
         dates = pa.array(found.tolist(), from_pandas=True)
         if pa.types.is_date(dates.type) or pa.types.is_timestamp(dates.type):
             dates = dates.cast(pa.timestamp("s", getattr(dates.type, "tz", None)), safe=False)
-        return dates.to_numpy(zero_copy_only=False)
+        found = dates.to_numpy(zero_copy_only=False)
+        return found
     except pa.ArrowException as error:
         raise UserError(f"time cannot be read ({in_words(error)}). Expected a date or number for each row.") from None
