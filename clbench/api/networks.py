@@ -61,8 +61,8 @@ def lent(thing: object) -> Lent:
     if not callable(thing) or (isinstance(thing, type) and not issubclass(thing, nn.Module)):
         got = thing.__name__ if isinstance(thing, type) else f"an object of type {type(thing).__name__}"
         raise UserError(
-            "model: expected a name such as 'mlp', a mapping such as {'name': 'mlp', 'widths': [64]}, a torch.nn.Module, "
-            f"or a class or function that makes one, got {got}."
+            "model: expected a name such as 'mlp', a mapping such as {'name': 'mlp', 'widths': [64]}, a torch.nn.Module "
+            f"or what makes one, a class or function, got {got}."
         )
     declared = registry.model.made_by(thing)
     if declared is not None:
@@ -108,8 +108,8 @@ def _module(module: nn.Module) -> Lent:
         kept = copy.deepcopy(module).cpu()
     except Exception as error:  # whatever its own parts raise
         raise UserError(
-            f"model: the {kind.__name__} cannot be copied ({in_words(error)}), and each seed needs a copy of its own. Give "
-            f"its class, or a function that makes it: model=lambda: {kind.__name__}(…)."
+            f"model: the {kind.__name__} cannot be copied ({in_words(error)}), and each seed needs a copy of its own. "
+            f"Give its class, or a function that makes it: model=lambda: {kind.__name__}(…)."
         ) from None
     name = _name(kind)
 
@@ -133,7 +133,7 @@ def _module_of(thing: Any) -> str:
 
 
 def _digest(module: nn.Module) -> str:
-    """12 hex digits of all that tells two modules of a class apart: structure, plain attributes, weights, statistics."""
+    """12 hex digits of what tells two modules of a class apart: structure, plain attributes, weights, statistics."""
     import torch
 
     digest = hashlib.sha256(repr(module).encode())

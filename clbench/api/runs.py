@@ -49,11 +49,11 @@ def run(
     """Train a strategy on a scenario, one run for each seed, as ``clbench run`` does; R is the same, bit for bit.
 
     Units are names, or mappings with options as in YAML: ``{"name": "split-digits", "tasks": 5}``. A strategy may be
-    an object, too, of a clbench Strategy or an Avalanche plugin: each seed works on a copy of it. A model may be a class
-    or function that makes a torch module, anew for each seed, or a module, whose weights each seed begins with; it stays
-    as it is. The scenario may be a ``stream`` of arrays. ``settings`` are
-    other keys of a config (``epochs=2``, ``optimizer={"lr": 0.1}``) and options of the strategy (``lam=5``); they win
-    over ``config``, a mapping or YAML file. ``seeds``: how many, or which; 1 where nothing says so.
+    an object, too, of a clbench Strategy or an Avalanche plugin: each seed works on a copy of it. The scenario may be a
+    ``stream`` of arrays. The model may be a torch module, with the weights of which each seed begins, or a class or
+    function that makes one, anew for each seed; what was given stays as it is. ``settings`` are other keys of a config
+    (``epochs=2``, ``optimizer={"lr": 0.1}``) and options of the strategy (``lam=5``); they win over ``config``, a
+    mapping or YAML file. ``seeds``: how many, or which; 1 where nothing says so.
 
     Nothing is written without ``results``, a folder or URL. With it Ctrl-C keeps a checkpoint before KeyboardInterrupt
     is raised, and the same call with ``resume=True`` goes on; ``checkpoint``: minutes between two inside a task. Random

@@ -41,8 +41,8 @@ _strangers: WeakKeyDictionary[Unit, str] = WeakKeyDictionary()
 def code_of(kind: Unit) -> Origin | None:
     """Where a class or function comes from; None for clbench's own.
 
-    A package's is known by version and file, a file's by its text, one of a notebook by its text and that of all classes
-    and functions of the notebook that it builds on or names – provided that this text is what was run.
+    A package's is known by version and file, a file's by its text, one of a notebook by its text and that of all
+    classes and functions of the notebook that it builds on or names – provided that this text is what was run.
     """
     known = origin_of(kind.__module__)
     if known is None and kind.__module__.partition(".")[0] == OWN:
@@ -119,7 +119,7 @@ def _is_what_was_run(kind: Unit, text: str) -> bool:
 
 
 def _methods(kind: Unit) -> list[CodeType]:
-    """The code of a class's methods, those that are generated left out: they follow from the others; or a function's."""
+    """The code of a function, or of a class's methods without generated ones, which follow from the others."""
     if isinstance(kind, FunctionType):
         return [inspect.unwrap(kind).__code__]
     functions = [inspect.unwrap(value) for value in vars(kind).values() if isinstance(value, FunctionType)]

@@ -27,7 +27,7 @@ OWN = ("time", "group", "split", "x_test", "y_test", "codes", "name", "classes",
 class Stream:
     """Data in memory, and how they are cut into tasks. Printed it says what a run on it would be.
 
-    ``scenario``: the name that runs on it have; ``options``: those of the scenario. It holds copies of what it was given.
+    ``scenario``: the name that runs on it have; ``options``: those of the scenario. It holds copies of what was given.
     """
 
     scenario: str
@@ -80,16 +80,17 @@ def stream(
 ) -> Stream:
     """Make a stream of samples ``x`` [n, …] and labels ``y`` [n], for ``clbench.run``, or of a list of tasks.
 
-    Arrays are NumPy's, torch's, or what NumPy makes arrays of. uint8 [n, h, w], [n, h, w, c] or [n, c, h, w] are images;
-    other numbers are scaled by what a run has seen so far, NaN is a missing one; with ``codes`` integers are codes for
-    an embedding. A data frame of pandas, polars or Arrow is read as a table on disk is: columns of text and categories
-    are categories, and ``y``, ``time``, ``group`` and ``split`` may name columns of it. ``time``: when each row was
-    taken, dates or numbers; ``group``: where it belongs; ``split``: 'train' or 'test', else a share is held out, unless
-    ``x_test`` and ``y_test`` are given. A list [(x, y, x_test, y_test), …], or [(x, y), …], is tasks in that order.
+    Arrays are NumPy's, torch's, or what NumPy makes arrays of. uint8 [n, h, w], [n, h, w, c] or [n, c, h, w] are
+    images; other numbers are scaled by what a run has seen so far, NaN is a missing one; with ``codes`` integers are
+    codes for an embedding. A data frame of pandas, polars or Arrow is read as a table on disk is: columns of text and
+    categories are categories, and ``y``, ``time``, ``group`` and ``split`` may name columns of it. ``time``: when each
+    row was taken, dates or numbers; ``group``: where it belongs; ``split``: 'train' or 'test', else a share is held
+    out, unless ``x_test`` and ``y_test`` are given. A list [(x, y, x_test, y_test), …], or [(x, y), …], is tasks in
+    that order.
 
     ``family``: how it is cut into tasks, by default 'tasks' a list, 'time' what has times, 'domain' what has groups,
-    else 'split'; ``options`` are those of that scenario (``every="month"``, ``tasks=5``). ``name``: what tables call it;
-    without one each content has a name of its own. ``classes``: the names of labels 0, 1, ….
+    else 'split'; ``options`` are those of that scenario (``every="month"``, ``tasks=5``). ``name``: what tables call
+    it; without one each content has a name of its own. ``classes``: the names of labels 0, 1, ….
 
     Raises UserError for what cannot be a stream: arrays of different lengths, missing labels, infinite numbers, one
     class, an unknown family or option.

@@ -55,7 +55,7 @@ def raw_of_tasks(tasks: Sequence[Sequence[Any]], codes: bool = False, grouped: b
     if {len(task) for task in tasks} not in ({2}, {4}):
         raise UserError("Each task is (x, y, x_test, y_test), or each is (x, y), of which a fifth is held out.")
     pieces = [
-        _Piece(str(place), part, *task[at : at + 2], of_task=f" of task {place}" if grouped else "")
+        _Piece(str(place), part, f" of task {place}" if grouped else "", *task[at : at + 2])
         for part, at in zip(PARTS, range(0, len(tasks[0]), 2), strict=False)
         for place, task in enumerate(tasks, start=1)
     ]
@@ -85,9 +85,9 @@ class _Piece:
 
     task: str
     part: str
+    of_task: str
     x: Any
     y: Any
-    of_task: str
 
     @property
     def name(self) -> str:
@@ -100,14 +100,14 @@ class _Piece:
         rows = self.x.shape[0] if hasattr(self.x, "shape") and self.x.shape else len(self.x)
         if rows != len(found):
             raise UserError(
-                f"The arrays differ in length: {self.name} {rows:,}, {name} {len(found):,}. Each has one entry a row: give "
-                "as many of each."
+                f"The arrays differ in length: {self.name} {rows:,}, {name} {len(found):,}. Each has one entry a row: "
+                "give as many of each."
             )
         return found
 
 
 def _is_text(labels: Array) -> bool:
-    return labels.dtype.kind == "U"
+    return bool(labels.dtype.kind == "U")
 
 
 def _stacked(pieces: Sequence[_Piece]) -> Array:
@@ -117,8 +117,8 @@ def _stacked(pieces: Sequence[_Piece]) -> Array:
     for piece, one in zip(pieces, samples, strict=True):
         if one.shape[1:] != first.shape[1:] or (one.dtype == np.uint8) != (first.dtype == np.uint8):
             raise UserError(
-                f"{piece.name} has {one.dtype} samples of shape {one.shape[1:]}, and {pieces[0].name} {first.dtype} ones "
-                f"of {first.shape[1:]}. Give arrays that differ in length alone."
+                f"{piece.name} has {one.dtype} samples of shape {one.shape[1:]}, and {pieces[0].name} {first.dtype} "
+                f"ones of {first.shape[1:]}. Give arrays that differ in length alone."
             )
     return np.concatenate(samples)
 
@@ -183,7 +183,6 @@ def times(value: Any) -> Array:
         dates = pa.array(found.tolist(), from_pandas=True)
         if pa.types.is_date(dates.type) or pa.types.is_timestamp(dates.type):
             dates = dates.cast(pa.timestamp("s", getattr(dates.type, "tz", None)), safe=False)
-        found = dates.to_numpy(zero_copy_only=False)
-        return found
+        return np.asarray(dates.to_numpy(zero_copy_only=False))
     except pa.ArrowException as error:
         raise UserError(f"time cannot be read ({in_words(error)}). Expected a date or number for each row.") from None
