@@ -61,7 +61,7 @@ def lent(thing: object) -> Lent:
     if not callable(thing) or (isinstance(thing, type) and not issubclass(thing, nn.Module)):
         got = thing.__name__ if isinstance(thing, type) else f"an object of type {type(thing).__name__}"
         raise UserError(
-            "model: expected a name such as 'mlp', a mapping such as {'name': 'mlp', 'widths': [64]}, a torch.nn.Module "
+            "model: expected a name such as 'mlp', a mapping such as {'name': 'mlp', 'widths': [9]}, a torch.nn.Module "
             f"or what makes one, a class or function, got {got}."
         )
     declared = registry.model.made_by(thing)

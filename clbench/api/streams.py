@@ -107,10 +107,11 @@ def stream(
         raise UserError(f"{rest[0]}: a list of tasks has none. Leave it out, or give x and y as two arrays.")
     if y is None and not tasks:
         raise UserError("y: the labels are missing. Give stream(x, y), or a list of tasks [(x, y, x_test, y_test), …].")
-    kind = family or ("tasks" if tasks else "time" if time is not None else "domain" if group is not None else "split")
-    _check_options(kind, options)
     raw = raw_of_tasks(x, codes) if tasks else raw_of_samples(x, y, x_test, y_test, codes=codes, **of_rows)
     raw = raw if classes is None else _renamed(raw, classes)
+    of_itself = "time" if raw.train.times is not None else "domain" if raw.groups else "split"
+    kind = family or ("tasks" if tasks else of_itself)
+    _check_options(kind, options)
     called = _name(name) if name is not None else f"arrays-{fingerprint(*arrays_of(raw).values())[:8]}"
     scenario = f"{kind}-{called}"
     if registry.scenario_parts(scenario) != (kind, called):
@@ -177,7 +178,8 @@ def _of_data(name: str, data: Dataset) -> str:
     what = f"images {shape}" if data.is_images else f"rows of {shape} columns"
     names = ", ".join(data.classes[:SHOWN]) + (", …" if len(data.classes) > SHOWN else "")
     times = data.train.times
-    dates = f", from {shown(int(times[0]))} to {shown(int(times[-1]))}" if data.calendar and times is not None else ""
+    ends = [] if times is None or not data.calendar else [shown(int(times[end])) for end in (0, -1)]
+    dates = f", from {' to '.join(one.removesuffix(' 00:00:00') for one in ends)}" if ends else ""
     groups = f", {len(data.groups)} groups" if data.groups else ""
     return f"{name}: {_rows(data):,} {what}, {len(data.classes)} classes ({names}){groups}{dates}"
 

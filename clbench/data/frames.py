@@ -55,7 +55,8 @@ def raw_of_table(table: pa.Table, of_rows: Mapping[str, Array | str]) -> Raw:
     dates tell month, weekday and hour where they are the time, an empty cell is missing.
     """
     coded = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
-    said: dict[str, Any] = {"categories": [name for name in coded if name not in of_rows.values()]}
+    named = [one for one in of_rows.values() if isinstance(one, str)]
+    said: dict[str, Any] = {"categories": [name for name in coded if name not in named]}
     table = _without_codes(table)
     for key, one in of_rows.items():
         said[key] = one if isinstance(one, str) else _free(key, table.schema.names)
@@ -65,7 +66,7 @@ def raw_of_table(table: pa.Table, of_rows: Mapping[str, Array | str]) -> Raw:
         file = Path(room) / SHOWN
         feather.write_feather(table, str(file), compression="uncompressed")
         try:
-            raw = read_table(file, said, Path(room))
+            raw = read_table(file, said, Path(room), guess=False)
         except UserError as error:
             raise UserError(str(error).replace(str(file), SHOWN)) from None
         return replace(raw, train=_in_memory(raw.train), test=None if raw.test is None else _in_memory(raw.test))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -179,6 +180,11 @@ def times(value: Any) -> Array:
         return found
     import pyarrow as pa
 
+    known = [one for one in found.tolist() if one is not None and one == one]
+    if not all(isinstance(one, date) for one in known):
+        raise UserError(
+            "time cannot be read: it holds objects that are no dates. Expected a date or number for each row."
+        )
     try:
         dates = pa.array(found.tolist(), from_pandas=True)
         if pa.types.is_date(dates.type) or pa.types.is_timestamp(dates.type):
