@@ -44,7 +44,9 @@ def looked_at(strategy: Any, *layers: dict[str, Any], seed: int = 0) -> store.Re
 @pytest.mark.parametrize("name", sorted(registry.model.listed))
 def test_every_model_can_be_looked_into(name: str) -> None:
     """By the diagnostics, and by a method that goes through every weight."""
-    small: dict[str, Any] = {"mlp": {}, "vit": {"width": 6, "depth": 1, "patch": 4}}.get(name, {"width": 8})
+    small: dict[str, Any] = {"linear": {}, "mlp": {}, "vit": {"width": 6, "depth": 1, "patch": 4}}.get(
+        name, {"width": 8}
+    )
     layer = {"model": {"name": name} | small, "scenario": {"tasks": 2}, "epochs": 1}
     found = looked_at("dash", layer)
     assert found.status == "ok"

@@ -60,3 +60,15 @@ def test_example_of_ones_own_data_runs(tmp_path: Path) -> None:
 
 def test_nothing_is_left_to_fill_in() -> None:
     assert not re.findall(r"@[A-Z]+@", TEXT)
+
+
+def test_what_is_said_of_data_commands_can_be_parsed() -> None:
+    from typer.testing import CliRunner
+
+    from clbench.cli import app
+
+    lines = [line.split("#")[0].split() for line in TEXT.splitlines() if line.startswith("clbench data ")]
+    assert {words[2] for words in lines} >= {"describe", "embed"}
+    for words in lines:
+        known = CliRunner().invoke(app, [*words[1:3], "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
+        assert all(word in known for word in words if word.startswith("-")), words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -199,3 +200,34 @@ def test_the_future_changes_nothing_in_the_past(kind: str, strategy: str) -> Non
     assert before == [row[:2] for row in other.accuracy[:3]], "stages 1 and 2, tested on periods 1 and 2"
     assert whole.diagnostics["training_loss"][:2] == other.diagnostics["training_loss"][:2]
     assert whole.diagnostics["training_loss"][2] != other.diagnostics["training_loss"][2]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("train_on", ["window", "all"])
+def test_a_linear_network_agrees_with_scikit_learn_on_the_same_cuts(train_on: str, real_data: Path) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    place = DataPlace.default(real_data, offline=True)
+    layer = {
+        "scenario": {"name": "time-noaa-weather", "periods": 4, "train_on": train_on, "window": 2},
+        "model": "linear",
+        "optimizer": {"name": "adam", "lr": 0.02},
+        "epochs": 40,
+        "batch_size": 256,
+    }
+    (found,) = resolve({"strategy": "naive"}, layer, place=place)
+    rows = run(found, Machine(place, "cpu", 1)).accuracy
+    data = cache.load("noaa-weather", place)
+    stream = make_stream("time", data, periods=4, train_on=train_on, window=2)
+    for stage, tasks in enumerate(stream.stages, start=1):
+        shown = np.concatenate([stream.tasks[task].train for task in range(stage)])
+        mean, spread = (np.asarray(data.train_samples[shown], float).mean(0), data.train_samples[shown].std(0))
+        train = np.concatenate([stream.tasks[task].train for task in tasks])
+        plain = LogisticRegression(max_iter=1000)  # C = 1, as near to the optimum as so many steps
+        plain.fit((data.train_samples[train] - mean) / spread, data.train_labels[train])
+        scores = [
+            plain.score((data.train_samples[task.test] - mean) / spread, data.train_labels[task.test])
+            for task in stream.tasks
+        ]
+        known = [value for value in rows[stage] if value is not None]
+        assert np.mean(known) == pytest.approx(np.mean(scores), abs=0.01)

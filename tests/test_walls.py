@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # package → what it may import of clbench
 ALLOWED = {
     "clbench.cli": {
-        "cli", "api", "config", "layers", "keys", "registry", "errors", "data", "engine", "store", "analysis", "render",
-        "schema", "progress", "sweep", "reproduce", "",
+        "cli", "api", "config", "layers", "options", "keys", "registry", "errors", "data", "engine", "store",
+        "analysis", "render", "schema", "progress", "sweep", "reproduce", "",
     },
     "clbench.api": {
         "api", "config", "layers", "keys", "registry", "origins", "errors", "avalanche", "data", "engine", "store",

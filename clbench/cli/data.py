@@ -1,17 +1,48 @@
-"""``clbench data``: what datasets are there, fetch one, verify the cache."""
+"""``clbench data``: what datasets are there, what is in one, fetch one, verify the cache, vectors of images."""
 
 from __future__ import annotations
 
+import sys
+import textwrap
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clbench.cli.output import for_people, for_tables
+from clbench.cli import embed
+from clbench.cli.output import for_people, for_tables, note
 
-app = typer.Typer(help="Datasets: what is there, download, verify.", no_args_is_help=True, rich_markup_mode="rich")
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from clbench.data.described import Described
+
+app = typer.Typer(
+    help="Datasets: what is there, what is in one, download, verify, embed.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+app.command("embed", epilog=embed.EXAMPLES)(embed.embed)
 Root = Annotated[Path | None, typer.Option(help="Folder of datasets. \\[default: $CLBENCH_DATA or the cache]")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="How to read it, e.g. data.label=price; repeatable."),
+]
 Names = Annotated[list[str] | None, typer.Argument(help="Datasets. \\[default: all that are there]")]
+
+
+class Every(str, Enum):
+    """How time is cut into periods."""
+
+    rows = "rows"
+    year = "year"
+    quarter = "quarter"
+    month = "month"
+    week = "week"
+    day = "day"
+    hour = "hour"
+    value = "value"
 
 
 @app.command(epilog="[bold]Example[/bold]\n\nclbench data status --data-root ~/datasets")
@@ -66,3 +97,83 @@ def verify(names: Names = None, data_root: Root = None) -> None:
         console.print(f"{name}: {verdict.sentence}", markup=False, highlight=False, soft_wrap=True)
     if damaged:
         raise typer.Exit(1)
+
+
+DESCRIBED = """[bold]Examples[/bold]
+
+clbench data describe sales.csv
+
+clbench data describe sales.csv --set data.label=returned --set data.time=sold --every month --picture sales.png"""
+
+
+@app.command(epilog=DESCRIBED)
+def describe(
+    data: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A table or image folder, or a dataset's name.")],
+    settings: Settings = None,
+    every: Annotated[Every | None, typer.Option(help="Cut time into periods so. \\[default: by the dates]")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Also draw the stream, as .png, .svg or .pdf.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, unrounded, to stdout.")] = False,
+    data_root: Root = None,
+) -> None:
+    """Show what is in a dataset, what a run on it would be, and what would make its numbers mislead."""
+    from clbench.data.described import described
+    from clbench.data.sources import DataPlace
+    from clbench.render import described as words
+    from clbench.render.progress import waiting
+
+    with waiting(for_people(), f"looking at {data}"):
+        found = described(data, _said(settings or []), DataPlace.default(data_root), every.value if every else None)
+    if picture is not None:
+        from clbench.render.plots.described import stream
+        from clbench.render.plots.draw import write_figures
+
+        write_figures(picture, [lambda: stream(found)], "--picture")
+    if as_json:
+        sys.stdout.write(words.as_json(found))
+        return
+    _print_described(found)
+    if picture is not None:
+        note(f"wrote {picture}")
+
+
+def _said(settings: list[str]) -> dict[str, object]:
+    """Options of ``data`` that are given; UserError for any other key."""
+    from clbench.data.description import checked
+    from clbench.errors import UserError
+    from clbench.layers import read_assignments
+
+    given = read_assignments(settings)
+    for key in given:
+        if key != "data" or not isinstance(given[key], dict):
+            raise UserError(f"--set {key}: here only keys of data can be set, such as data.label=COLUMN.")
+    return checked(given.get("data", {}), "data")
+
+
+def _print_described(found: Described) -> None:
+    """Print a dataset: the conclusion, what was guessed, classes, stream, columns, what is easy, traps."""
+    from clbench.render import described as words
+    from clbench.render.tables import print_table
+
+    console = for_tables()
+    what, stream, beware = words.conclusion(found)
+    _say(console, what, style="bold")
+    _say(console, stream)
+    console.print(f"\n    {found.command}\n", markup=False, highlight=False, soft_wrap=True)
+    for line in (beware, *words.guesses(found)):
+        _say(console, line)
+    console.print()
+    for table in (words.classes(found), words.sections(found), words.columns(found), words.reached(found)):
+        if table is not None:
+            print_table(table, console)
+    for place, (kind, text) in enumerate(words.traps(found), start=1):
+        _say(console, f"\nTrap {place}: {kind}", style="bold")
+        _say(console, text, "  ")
+
+
+def _say(console: Console, text: str, indent: str = "", style: str = "") -> None:
+    """Print a paragraph that no line breaks between a number and its unit."""
+    from rich.text import Text
+
+    for line in text.replace(" %", "\u00a0%").split("\n"):
+        lines = textwrap.wrap(line, console.width, initial_indent=indent, subsequent_indent=indent) or [""]
+        console.print(Text("\n".join(lines), style), soft_wrap=True)

@@ -110,14 +110,16 @@ def roles(kinds: Mapping[str, Kind], said: Mapping[str, Any], file: Path) -> Rol
         label = next((one for one in names if one.lower() in LABELS), names[-1])
         guessed.append(f"label={label}")
     time = said.get("time")
-    dates = [name for name in names if kinds[name] == "time" and name != label]
+    dropped = said.get("drop", [])
+    dates = [name for name in names if kinds[name] == "time" and name != label and name not in dropped]
     if time is None and len(dates) == 1:
         time = dates[0]
         guessed.append(f"time={time}")
-    split = said.get("split") or next((one for one in names if one.lower() in SPLITS and kinds[one] == "text"), None)
+    splits = [one for one in names if one.lower() in SPLITS and kinds[one] == "text" and one not in dropped]
+    split = said.get("split") or next(iter(splits), None)
     if split is not None and "split" not in said:
         guessed.append(f"split={split}")
-    taken = {label, time, split, *group, *said.get("drop", [])}
+    taken = {label, time, split, *group, *dropped}
     features = [one for one in said.get("features", names) if one not in taken and one not in dates]
     if not features:
         raise UserError(f"{file}: no column is left to predict from. Say which with --set data.features=[…].")
@@ -130,7 +132,7 @@ def roles(kinds: Mapping[str, Kind], said: Mapping[str, Any], file: Path) -> Rol
             )
     categories = [one for one in features if one in named or kinds[one] == "text"]
     numbers = [one for one in features if one not in categories]
-    spare = [one for one in dates if one not in (time, *said.get("drop", []))]
+    spare = [one for one in dates if one not in (time, *dropped)]
     return Roles(label, numbers, categories, time, group, split, spare, guessed)
 
 

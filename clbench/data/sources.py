@@ -311,6 +311,13 @@ def is_vectors(name: str, place: DataPlace, said: Mapping[str, Any]) -> bool:
     return name.startswith(OPENML) if given is None else not given.has_images(said)
 
 
+def given(words: str, said: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return the name of a dataset that is given as a name or as a path, and what is then said of it."""
+    if "path" not in said and words not in SOURCES and (Path(words).expanduser().exists() or set("/\\.") & set(words)):
+        said = {**said, "path": words}
+    return (name_of(said["path"]) if "path" in said else words), said
+
+
 def name_of(path: str) -> str:
     """Return the name of a dataset that is given by its path: 'data/Sales 2024.csv' is 'sales-2024'."""
     stem = Path(path).expanduser().resolve().name.split(".")[0]

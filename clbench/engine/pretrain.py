@@ -166,8 +166,15 @@ def _write(file: Path, weights: dict[str, Tensor]) -> None:
         ) from None
 
 
-def _read(file: Path, expected: str | None) -> Pretrained:
-    """Read weights; a leading 'backbone.' of names is left out, and with it the classifier beside the backbone."""
+def weights_in(file: Path, key: str) -> dict[str, Tensor]:
+    """Return weights of a safetensors file; UserError, naming ``key``, if it is none.
+
+    A leading 'backbone.' of names is left out, and with it the classifier beside the backbone.
+    """
+    return _read(file, None, key).weights
+
+
+def _read(file: Path, expected: str | None, key: str = "pretrain") -> Pretrained:
     from safetensors import SafetensorError
     from safetensors.torch import load as read
 
@@ -175,15 +182,15 @@ def _read(file: Path, expected: str | None) -> Pretrained:
         content = file.read_bytes()
         weights = read(content)
     except OSError as error:
-        raise UserError(f"pretrain: {file} cannot be read ({error.strerror}). Check the path.") from None
+        raise UserError(f"{key}: {file} cannot be read ({error.strerror}). Check the path.") from None
     except (SafetensorError, ValueError, KeyError) as error:
         raise UserError(
-            f"pretrain: {file} is no safetensors file ({error}). Nothing in it was run. Convert it where you trust it: "
+            f"{key}: {file} is no safetensors file ({error}). Nothing in it was run. Convert it where you trust it: "
             "safetensors.torch.save_file(model.backbone.state_dict(), 'weights.safetensors')."
         ) from None
     fingerprint = hashlib.sha256(content).hexdigest()
     if expected is not None and fingerprint != expected:
-        raise UserError(f"pretrain: {file} has changed: its sha256 is not {expected[:16]}…. Run the command again.")
+        raise UserError(f"{key}: {file} has changed: its sha256 is not {expected[:16]}…. Run the command again.")
     whole = any(name.startswith(INSIDE) for name in weights)
     kept = {
         name.removeprefix(INSIDE): value for name, value in weights.items() if not (whole and name.startswith(HEADS))

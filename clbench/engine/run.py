@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -139,6 +139,7 @@ def finished(
             train_samples=[one[1] for one in known],
             test_samples=[known[task][2] for task in stream.tested],
             imbalance=imbalance(columns),
+            columns=asdict(data.columns) if data.columns else None,
         ),
         model=model_info,
         accuracy=trained.rows,

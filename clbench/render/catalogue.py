@@ -203,13 +203,20 @@ def _recipe(family: str, source: str) -> list[str]:
     defaults = {option.name: option.default for option in registry.scenario.listed[family].options}
     chosen = defaults | {key: str(value) for key, value in recipe.get("scenario", {}).items()}
     return [
-        chosen.get("tasks", chosen.get("periods", "–")),
+        _tasks(chosen),
         chosen.get("incremental") or registry.scenario.load(family).attributes["kind"],
         _words(recipe["model"]),
         _words(recipe["optimizer"]),
         str(recipe["epochs"] or f"to {100 * recipe['until_train_accuracy']:g} %"),
         str(recipe["batch_size"]),
     ]
+
+
+def _tasks(chosen: Mapping[str, str]) -> str:
+    """How many tasks a recipe has, where that is not for the data to say."""
+    if chosen.get("every", "rows") != "rows":
+        return f"by {chosen['every']}"
+    return chosen.get("tasks", chosen.get("periods", "–"))
 
 
 def _words(section: Mapping[str, Any]) -> str:

@@ -69,4 +69,5 @@ def as_printed(show: Callable[[Console], None]) -> str:
     text = io.StringIO()
     width = shutil.get_terminal_size((100, 24)).columns
     show(Console(file=text, width=width, force_terminal=False, force_jupyter=False, color_system=None))
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+    plain = text.getvalue().replace("\u00a0", " ")
+    return "\n".join(line.rstrip() for line in plain.splitlines())

@@ -34,7 +34,7 @@ class DataInfo(_Part):
     """The data of a run. ``official``: equal to the official release, or None where that cannot be told.
 
     ``imbalance``: how many times an even share of a task's scored samples the largest class has, in the task where that
-    is most; 1: classes are of one size. None where an older clbench did not say.
+    is most; 1: classes are of one size. None where an older clbench did not say. ``columns``: what a table's are.
     """
 
     name: str
@@ -43,6 +43,7 @@ class DataInfo(_Part):
     train_samples: list[int]
     test_samples: list[int]
     imbalance: float | None = None
+    columns: dict[str, Any] | None = None
 
 
 class ScenarioInfo(_Part):

@@ -34,7 +34,7 @@ class Hold(Strategy):
 # Each seed works on a copy: the object stays as it is. Two strengths are two methods.
 
 # %%
-weak, strong = Hold(strength=0.1), Hold(strength=5.0)
+weak, strong = Hold(strength=0.1), Hold(strength=1.0)
 results = [cl.run(method, "split-domain-digits", seeds=3, quiet=True) for method in ("naive", weak, strong)]
 assert weak.anchor == []
 

@@ -120,13 +120,13 @@ def draw(file: Path, picture: str, scene: Scene) -> list[Path]:
     return write_figures(file, [partial(figure, picture, board, scene) for board in boards])
 
 
-def write_figures(file: Path, makers: Sequence[Callable[[], Figure]]) -> list[Path]:
-    """Make and write figures; several get numbered files. Return the files.
+def write_figures(file: Path, makers: Sequence[Callable[[], Figure]], option: str = "--plot") -> list[Path]:
+    """Make and write figures; several get numbered files. Return the files. ``option`` is what errors name.
 
     Raises UserError for another format than PDF, SVG or PNG, or a folder that cannot be written.
     """
     if file.suffix.lower() not in FORMATS:
-        raise UserError(f"--plot {file}: expected a file that ends in {', '.join(FORMATS)}.")
+        raise UserError(f"{option} {file}: expected a file that ends in {', '.join(FORMATS)}.")
     files = [file if len(makers) == 1 else file.with_stem(f"{file.stem}-{n}") for n in range(1, len(makers) + 1)]
     for target, make in zip(files, makers, strict=True):
         with styled():
@@ -137,5 +137,5 @@ def write_figures(file: Path, makers: Sequence[Callable[[], Figure]]) -> list[Pa
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(buffer.getvalue())
         except OSError as error:
-            raise UserError(f"--plot {target} cannot be written ({error.strerror}). Name another file.") from None
+            raise UserError(f"{option} {target} cannot be written ({error.strerror}). Name another file.") from None
     return files
