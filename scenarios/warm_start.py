@@ -24,12 +24,16 @@ _CNN = _COMMON | {
     "batch_size": 128,
     "max_epochs": 100,
 }
+_FEW = _MLP | {"scenario": {"tasks": 5}}
 RECIPES = {
     "vectors": _MLP | {"scenario": {"chunk_size": 2000}},
-    "digits": _MLP | {"scenario": {"tasks": 5}},
+    "digits": _FEW,
     "mnist": _MLP,
     "fashion-mnist": _MLP,
     "kmnist": _MLP,
+    "iris": _FEW,
+    "wine": _FEW,
+    "breast-cancer": _FEW,
     "feature-model": _MLP | {"scenario": {"tasks": 50, "chunk_size": 1000}},
     "*": _CNN,
 }

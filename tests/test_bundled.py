@@ -110,6 +110,7 @@ def write_openml(home: Path, number: int = 7) -> None:
     description = {
         "id": str(number),
         "name": "pets",
+        "description": "Four pets.",
         "version": "1",
         "format": "ARFF",
         "status": "active",

@@ -10,10 +10,9 @@ from numpy.typing import ArrayLike
 
 from clbench.data import parts
 from clbench.data.dataset import Array, Dataset, Part
+from clbench.data.samples import samples_of
 from clbench.data.sources import Raw
 from clbench.errors import UserError
-
-CHANNELS = 4  # an image has so many at most
 
 
 def raw_of_arrays(
@@ -46,12 +45,12 @@ def raw_of_arrays(
             f"{' and '.join(extra)}: with x_test, x has no {next(iter(extra))}. Join x and x_test into one array, and "
             "say which row is which in split."
         )
-    samples = _samples(np.asarray(x), "x", codes, room)
+    samples = samples_of(np.asarray(x), "x", codes, room)
     labels = checked_labels(np.asarray(y), "y")
     _same_length({"x": samples, "y": labels} | extra)
     if x_test is not None:
         held_out, held_out_labels = (
-            _samples(np.asarray(x_test), "x_test", codes, room),
+            samples_of(np.asarray(x_test), "x_test", codes, room),
             checked_labels(np.asarray(y_test), "y_test"),
         )
         _same_length({"x_test": held_out, "y_test": held_out_labels})
@@ -112,59 +111,8 @@ def _same_length(arrays: Mapping[str, Array]) -> None:
         raise UserError(f"The arrays differ in length: {shown}. Each has one entry a row: give as many of each.")
 
 
-def _samples(x: Array, name: str, codes: bool, room: Path | None) -> Array:
-    """Samples as they are kept: images, codes or numbers."""
-    if x.dtype.kind not in "biuf" or x.ndim < 2 or not x.size:
-        raise UserError(
-            f"{name} is {x.dtype} of shape {x.shape}. Expected numbers, one row a sample: [n, columns], or uint8 "
-            "images [n, height, width]. Text and objects must be made vectors of numbers first."
-        )
-    if codes:
-        return _codes(x, name, room)
-    if x.dtype == np.uint8 and x.ndim in (3, 4):
-        return _images(x, name, room)
-    out = x if x.dtype == np.float32 else parts.scratch(x.shape, np.float32, room)
-    for here in parts.chunks(x):
-        with np.errstate(over="ignore"):
-            block = x[here].astype(np.float32)
-        if np.isinf(block).any():
-            row = here.start + int(np.flatnonzero(np.isinf(block).reshape(len(block), -1).any(1))[0]) + 1
-            raise UserError(f"{name} is infinite in row {row:,}. Put NaN where a number is not known.")
-        if out is not x:
-            out[here] = block
-    return out
-
-
-def _codes(x: Array, name: str, room: Path | None) -> Array:
-    if x.dtype.kind not in "iu" or x.min() < 0:
-        raise UserError(
-            f"data.codes: {name} is {x.dtype}; codes are whole numbers from 0. Give such, or leave codes out."
-        )
-    out = parts.scratch(x.shape, np.int64, room)
-    for here in parts.chunks(x):
-        out[here] = x[here]
-    return out
-
-
-def _images(x: Array, name: str, room: Path | None) -> Array:
-    """uint8 images as [n, channels, height, width]."""
-    if x.ndim == 3:
-        return x[:, None]
-    if x.shape[1] <= CHANNELS:
-        return x
-    if x.shape[3] > CHANNELS:
-        raise UserError(
-            f"{name} is uint8 of shape {x.shape}: neither [n, channels, height, width] nor [n, height, width, "
-            f"channels] with at most {CHANNELS} channels. Reshape it, or make it float if it is no image."
-        )
-    out = parts.scratch((len(x), x.shape[3], *x.shape[1:3]), np.uint8, room)
-    for here in parts.chunks(x, 1):
-        out[here] = x[here].transpose(0, 3, 1, 2)
-    return out
-
-
 def checked_labels(y: Array, name: str) -> Array:
-    """Return labels as whole numbers or text [n]; UserError where they are neither, or missing."""
+    """Labels as whole numbers or text [n]."""
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.dtype.kind == "O":

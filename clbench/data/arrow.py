@@ -19,7 +19,7 @@ from clbench.data.dataset import Array
 from clbench.data.description import ROW, Kind, Roles
 from clbench.errors import UserError
 
-BLOCK = 16 << 20  # bytes of CSV parsed together
+BLOCK = 4 << 20  # bytes of CSV parsed together; Arrow reads several blocks ahead
 ROWS = 1 << 16  # rows of other files, at most
 CELLS = 1 << 23  # columns times rows of those
 CANNOT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)

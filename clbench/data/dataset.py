@@ -51,10 +51,10 @@ class Part:
 class Dataset:
     """A decoded dataset, memory-mapped: uint8 images [n, channels, height, width], or float32 of any one shape.
 
-    ``mean`` and ``std`` are those of the training images per channel, in [0, 1]; other samples are scaled by what a
-    stream has shown. A table that nobody has divided has all its rows in both parts (``undivided``); ``rows`` says
-    which are whose. ``fingerprint`` is the sha256 of content and labels; ``official`` says whether they equal the
-    official release (None: cannot be told).
+    ``mean`` and ``std`` are those of the training images (all, if undivided) per channel, in [0, 1]; other samples are
+    scaled by what a stream has shown. A set that nobody has divided has all its rows in both parts (``undivided``);
+    ``rows`` says which are whose. ``fingerprint`` is the sha256 of content and labels; ``official`` says whether they
+    equal the official release (None: cannot be told).
     """
 
     name: str

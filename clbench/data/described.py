@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from clbench.data import cache, calendar, easy, outline, profile
+from clbench.data import cache, calendar, easy, outline, own, profile
 from clbench.data.dataset import PARTS, Array, Dataset
 from clbench.data.description import Roles, beside, roles
 from clbench.data.easy import Alone, Reached
 from clbench.data.outline import Every, Section
 from clbench.data.profile import Column
 from clbench.data.repeats import Repeats, repeats
-from clbench.data.sources import SOURCES, DataPlace, table_file
+from clbench.data.sources import SOURCES, DataPlace
 from clbench.data.sources import given as named
 from clbench.data.traps import Evidence, Trap, traps
 from clbench.errors import Remark
@@ -75,7 +75,7 @@ def described(words: str, said: Mapping[str, Any], place: DataPlace, every: Ever
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Remark)  # what was guessed is shown below
         data = cache.load(name, place, None, said)
-    file = table_file(name, place, said) if data.columns is not None else None
+    file = _table(name, place, said) if data.columns is not None else None
     found = _roles(file, name, said) if file is not None else None
     timed = data.train.times is not None
     cut = (every or outline.guessed(data)) if timed or every else None
@@ -122,6 +122,12 @@ def described(words: str, said: Mapping[str, Any], place: DataPlace, every: Ever
         repeats=again,
         traps=traps(evidence),
     )
+
+
+def _table(name: str, place: DataPlace, said: Mapping[str, Any]) -> Path | None:
+    """The user's own table on disk, if that is what a dataset is."""
+    found = own.at(Path(said["path"]).expanduser()) if "path" in said else own.under(name, place)
+    return found.path if found is not None and found.kind in ("table", "datasets folder") else None
 
 
 def _roles(file: Path, name: str, said: Mapping[str, Any]) -> Roles:

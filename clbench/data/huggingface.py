@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 from pyarrow import ipc
 
 from clbench.data.parts import NAMES_OF_PARTS
-from clbench.errors import Remark, UserError
+from clbench.errors import UserError
 
 STATE, SPLITS, INFO = "state.json", "dataset_dict.json", "dataset_info.json"
 SPLIT = "split"  # the column that says which split a row is of
@@ -38,7 +37,7 @@ def stamp(folder: Path) -> str:
 def schema(folder: Path) -> pa.Schema:
     """Return the columns: class labels by their names, and one that says the split where there are several."""
     folders = _folders(folder)
-    found = _tell_left_out(folder, folders)
+    found = _used(folders)
     first = folders[found[0]]
     with pa.memory_map(str(_files(first)[0])) as source:
         fields = ipc.open_stream(source).schema
@@ -88,14 +87,12 @@ def _used(folders: dict[str, Path]) -> list[str]:
     return [*train[:1], *sorted(test)[:1]] if train and test else [*train, *test, *folders][:1]
 
 
-def _tell_left_out(folder: Path, folders: dict[str, Path]) -> list[str]:
+def left_out(folder: Path) -> str | None:
+    """Return which splits are not read, in words; None if all are."""
+    folders = _folders(folder)
     used = _used(folders)
     left = [name for name in folders if name not in used]
-    if left:
-        warnings.warn(
-            Remark(f"{folder.name} is read from {' and '.join(used)}; {', '.join(left)} left out."), stacklevel=2
-        )
-    return used
+    return f"{folder.name} is read from {' and '.join(used)}; {', '.join(left)} left out." if left else None
 
 
 def _files(folder: Path) -> list[Path]:

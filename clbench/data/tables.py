@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clbench.data import calendar, parts, vectors
+from clbench.data import calendar, huggingface, parts, vectors
 from clbench.data.arrow import batches, kinds_of, seconds
 from clbench.data.blocks import Names, Numbers
 from clbench.data.dataset import Array, Columns, Part
@@ -74,6 +74,8 @@ def _read(file: Path, found: Roles, room: Path, samples: Numbers | Pictures, wha
             f"{file.name} is read with {', '.join(found.guessed)}, {what}. Say otherwise with --set data.label=… and "
             "the like; 'clbench data describe' shows more."
         )
+    if file.is_dir() and (left := huggingface.left_out(file)):
+        _tell(left)
     if found.dates:
         _tell(f"{file.name}: dates in {', '.join(found.dates)} are left out; name one with --set data.time=….")
     with (room / "rows").open("wb") as raw:

@@ -193,7 +193,7 @@ def _summaries(word: str, units: registry.Registry) -> Table:
 
 def _recipe_of(family: str, source: str) -> Mapping[str, Any]:
     recipes: Mapping[str, Mapping[str, Any]] = registry.scenario.load(family).attributes["recipes"]
-    vectors = source in SOURCES and bool(SOURCES[source].said)
+    vectors = source in SOURCES and SOURCES[source].is_vectors
     return recipes.get(source, recipes["vectors" if vectors else "*"])
 
 

@@ -1,6 +1,6 @@
 # %% [markdown]
-# Rows with dates, and a network of one's own: what to do when next month's data arrive? Here what decides turns slowly, so
-# that old rows mislead.
+# Rows with dates, and a network of one's own: what to do when next month's data arrive? Here what decides turns slowly,
+# so that old rows mislead.
 
 # %%
 import numpy as np
@@ -36,15 +36,18 @@ class Net(nn.Module):
         self.last = nn.Linear(width, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.last(torch.relu(self.first(x)))
+        logits: torch.Tensor = self.last(torch.relu(self.first(x)))
+        return logits
 
 
 # %% [markdown]
 # Go on from the last month's weights, learn all months so far again, or go on with some old rows mixed in?
 
 # %%
-settings = {"epochs": 5, "batch_size": 32, "optimizer": {"lr": 0.01}, "quiet": True}
-results = [cl.run(name, stream, model=Net, seeds=3, **settings) for name in ("naive", "cumulative", "er")]
+settings = {"epochs": 5, "batch_size": 32, "optimizer": {"lr": 0.01}}
+results = [
+    cl.run(name, stream, model=Net, seeds=3, config=settings, quiet=True) for name in ("naive", "cumulative", "er")
+]
 
 # %% [markdown]
 # What counts for whoever uses a model is the month that comes: there the old rows do harm.
@@ -52,5 +55,5 @@ results = [cl.run(name, stream, model=Net, seeds=3, **settings) for name in ("na
 # %%
 board = cl.compare(results, against="naive", metric="next_period_accuracy")
 print(board)
-going_on, all_so_far, mixed = (result.mean("next_period_accuracy") for result in results)
+going_on, all_so_far, mixed = (result.mean("next_period_accuracy") or 0 for result in results)
 assert going_on > mixed > all_so_far
