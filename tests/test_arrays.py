@@ -176,6 +176,14 @@ def test_compressed_npz_with_times_and_what_is_left(tmp_path: Path) -> None:
         load(tmp_path / "mine.npz", features=["x"])
 
 
+def test_labels_that_are_places_among_names(tmp_path: Path) -> None:
+    data = load(save(tmp_path / "mine.npz", x=X, y=Y, classes=["d", "c", "b", "a"], about="{}"))
+    assert data.classes == ["d", "c", "b", "a"]
+    assert data.train_labels.tolist() == Y.tolist()
+    with pytest.raises(UserError, match=r"'classes' has 3 names, and y is no place among them"):
+        load(save(tmp_path / "mine.npz", x=X, y=Y, classes=["d", "c", "b"]))
+
+
 def test_npy_with_labels_beside(tmp_path: Path) -> None:
     np.save(tmp_path / "mine.npy", IMAGES)
     with pytest.raises(UserError, match=r"has no labels.*mine_labels.npy"):

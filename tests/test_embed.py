@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from clbench.cli import app
-from clbench.data.dataset import Dataset
+from clbench.data import cache
+from clbench.data.dataset import PARTS, Dataset
+from clbench.data.sources import DataPlace
 from clbench.engine.embed import embedded
 from clbench.engine.embedder import Wanted, embedder
 from clbench.errors import Remark, UserError
@@ -153,3 +155,19 @@ def test_learnt_weights_are_asked_for(tmp_path: Path, monkeypatch: pytest.Monkey
     with np.load("digits-learnt-py-net.npz") as found:
         about = json.loads(str(found["about"]))
     assert (about["weights"], about["options"]["weights"]) == ("pretrained", "DEFAULT")
+
+
+def test_what_is_written_is_read_as_a_dataset_and_test_rows_stay_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (uneven(tmp_path) / "uneven" / "train").rename(tmp_path / "flat")  # which nobody has divided
+    said = invoke(tmp_path / "flat", "--model", NET, "-o", "flat.npz")
+    assert said.exit_code == 0, said.output
+    place = DataPlace(tmp_path, tmp_path / "cache", offline=True)
+    images = cache.load("flat", place, said={"path": str(tmp_path / "flat")})
+    vectors = cache.load("vectors", place, said={"path": str(tmp_path / "flat.npz")})
+    assert (images.undivided, vectors.undivided) == (True, False)
+    assert vectors.classes == images.classes
+    for part in PARTS:
+        assert vectors.part(part).labels.tolist() == images.train_labels[images.rows(part)].tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ SPELLINGS = {
     "times": ("time", "times", "date", "dates", "timestamp", "timestamps"),
     "groups": ("group", "groups", "domain", "domains"),
     "split": ("split", "fold"),
+    "classes": ("classes", "classnames"),
 }
+ABOUT = "about"  # what 'clbench data embed' says of its features
 OPTIONS = {"label": "y", "time": "times", "group": "groups", "split": "split"}  # of ``data``: which array it names
 LABELS = ("_labels", "-labels")  # behind a file's name
 
@@ -42,10 +45,22 @@ def read_arrays(file: Path, said: Mapping[str, Any], room: Path, guess: bool = T
     found = _stacked(file, said) if file.suffix == ".npy" else _unpacked(file, said, room, guess)
     if said.get("time") == ROW:
         found["times"] = np.arange(len(found["x"]))
+    names = found.pop("classes", None)
     try:
-        return raw_of_arrays(**found, codes=bool(said.get("codes")), room=room)
+        raw = raw_of_arrays(**found, codes=bool(said.get("codes")), room=room)
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
+    return raw if names is None else replace(raw, classes=_named(raw.classes, names, file))
+
+
+def _named(numbers: list[str], names: Array, file: Path) -> list[str]:
+    """The names of classes whose labels are places among ``names``."""
+    try:
+        return [str(names[int(number)]) for number in numbers]
+    except (ValueError, IndexError):
+        raise UserError(
+            f"{file}: the array 'classes' has {len(names)} names, and y is no place among them. Leave it out."
+        ) from None
 
 
 def holds_images(file: Path, said: Mapping[str, Any]) -> bool:
@@ -94,7 +109,7 @@ def _unpacked(file: Path, said: Mapping[str, Any], room: Path, guess: bool) -> d
                     raise UserError(
                         f"{file} holds {held}, and no '{key}'. Save x and y (numpy.savez), or x_train, y_train, …."
                     )
-            unread = [one for one in _names(archive) if one not in names.values()]
+            unread = [one for one in _names(archive) if one not in (*names.values(), ABOUT)]
             for name in names.values():
                 archive.extract(f"{name}.npy", room)
     except (zipfile.BadZipFile, OSError, EOFError) as error:

@@ -75,7 +75,7 @@ def described(words: str, said: Mapping[str, Any], place: DataPlace, every: Ever
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Remark)  # what was guessed is shown below
         data = cache.load(name, place, None, said)
-    file = _table(name, place, said) if data.columns is not None else None
+    file = own.table_of(name, place, said) if data.columns is not None else None
     found = _roles(file, name, said) if file is not None else None
     timed = data.train.times is not None
     cut = (every or outline.guessed(data)) if timed or every else None
@@ -122,12 +122,6 @@ def described(words: str, said: Mapping[str, Any], place: DataPlace, every: Ever
         repeats=again,
         traps=traps(evidence),
     )
-
-
-def _table(name: str, place: DataPlace, said: Mapping[str, Any]) -> Path | None:
-    """The user's own table on disk, if that is what a dataset is."""
-    found = own.at(Path(said["path"]).expanduser()) if "path" in said else own.under(name, place)
-    return found.path if found is not None and found.kind in ("table", "datasets folder") else None
 
 
 def _roles(file: Path, name: str, said: Mapping[str, Any]) -> Roles:

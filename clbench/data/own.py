@@ -122,6 +122,12 @@ def under(name: str, place: DataPlace) -> Own | None:
     return None
 
 
+def table_of(name: str, place: DataPlace, said: Mapping[str, Any]) -> Path | None:
+    """Return the file or folder of a user's table, by its path or its name; None if it is no table."""
+    mine = at(Path(said["path"]).expanduser()) if "path" in said else under(name, place)
+    return mine.path if mine is not None and mine.kind in ("table", "datasets folder") else None
+
+
 def all_under(place: DataPlace) -> dict[str, Own]:
     """Return all data under the data root or its ``tables`` by name, in order."""
     roots = [root for root in (place.root, place.root / "tables") if root.is_dir()]

@@ -225,7 +225,7 @@ def locate(name: str, place: DataPlace, image_size: int | None = None, said: Map
     if source is None:
         raise UserError(
             f"Unknown dataset '{name}'.{_meant(name)} Use one of {', '.join(SOURCES)}; or your own, anywhere with "
-            f"--set data.path=PATH, or under {place.root}: a table {name}.csv, arrays {name}.npz, or an image folder "
+            f"--data PATH, or under {place.root}: a table {name}.csv, arrays {name}.npz, or an image folder "
             f"{name}/{{train,test}}/<class>/."
         )
     if source.is_vectors:

@@ -46,12 +46,13 @@ def embedded(
         raise UserError(f"'{data.name}' has no images: it is vectors already. Use it as it is.")
     where = choose_device(device)
     make = embedder(data, wanted, where)
-    total = sum(len(data.part(part).labels) for part in PARTS)
+    rows = {part: data.rows(part) for part in PARTS}  # of an undivided set both parts hold all
+    total = sum(map(len, rows.values()))
     parts, done = [], 0
     for part in PARTS:
         images, chunks = data.part(part).samples, []
-        for start in range(0, len(images), BATCH):
-            chunks.append(_features(make, images[start : start + BATCH], where))
+        for start in range(0, len(rows[part]), BATCH):
+            chunks.append(_features(make, images[rows[part][start : start + BATCH]], where))
             done += len(chunks[-1])
             tell(done, total)
         parts.append(np.concatenate(chunks))
@@ -61,7 +62,7 @@ def embedded(
         )
     about = {"clbench": __version__, "dataset": data.name, "fingerprint": data.fingerprint} | make.about
     about["features"] = parts[0].shape[1]
-    labels = [np.asarray(data.part(part).labels, np.int64) for part in PARTS]
+    labels = [np.asarray(data.part(part).labels[rows[part]], np.int64) for part in PARTS]
     return Embedded(parts[0], labels[0], parts[1], labels[1], data.classes, about)
 
 
