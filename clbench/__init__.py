@@ -11,11 +11,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clbench.api import Board, Checked, Results, Tuned, check, compare, load, run, sweep, tune
+    from clbench.api import Board, Checked, Results, Stream, Tuned, check, compare, load, run, stream, sweep, tune
     from clbench.errors import UserError
 
 __version__ = "0.1.0"
-__all__ = ["Board", "Checked", "Results", "Tuned", "UserError", "check", "compare", "load", "run", "sweep", "tune"]
+__all__ = [
+    "Board",
+    "Checked",
+    "Results",
+    "Stream",
+    "Tuned",
+    "UserError",
+    "check",
+    "compare",
+    "load",
+    "run",
+    "stream",
+    "sweep",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -63,7 +63,7 @@ class Listed:
     concerns: Sequence[str] | None = None
     role: Role = "method"
     family: str = "other"  # one of FAMILIES; of strategies
-    data: str = "any"  # "images" or "tables" where a scenario is for those alone
+    data: str = "any"  # "images" or "tables" where a scenario is for those alone, "grouped": of a user's own in groups
 
     def version_with(self, options: Mapping[str, Any]) -> int:
         """The version that a run with these options has."""

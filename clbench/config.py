@@ -193,7 +193,7 @@ def _recipe(scenario: Declared, source: str, vectors: bool) -> Section:
     """The standard recipe of a scenario: that of its dataset, or the one for any other vectors or images."""
     recipes: Mapping[str, Section] = scenario.attributes["recipes"]
     fits, kind = registry.scenario.listed[scenario.name].data, "tables" if vectors else "images"
-    if fits not in ("any", kind):
+    if fits not in ("any", "grouped", kind):
         raise UserError(
             f"scenario: '{scenario.name}' is for {fits}, and '{source}' is none of them. 'clbench list scenarios' "
             "shows what fits."

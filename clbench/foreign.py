@@ -32,13 +32,14 @@ FETCHED = ("weights", "pretrained")  # what options that ask for learnt weights 
 class Found:
     """What makes networks, under its canonical name, the module whose code it is, and what is called for its options.
 
-    ``signature`` is ``make`` itself, or what stands behind it.
+    ``signature`` is ``make`` itself, or what stands behind it. ``own``: the user's own code, not a package's.
     """
 
     name: str
     make: Callable[..., Any]
     module: str
     signature: Callable[..., Any]
+    own: bool = False
 
 
 def is_foreign(name: str) -> bool:
@@ -71,7 +72,7 @@ def _of_file(name: str) -> Found:
             "makes the network."
         )
     make = _maker(name, vars(module)[attribute])
-    return Found(f"{os.path.normpath(path)}:{attribute}", make, module.__name__, make)
+    return Found(f"{os.path.normpath(path)}:{attribute}", make, module.__name__, make, own=True)
 
 
 def _of_package(name: str) -> Found:
@@ -131,12 +132,12 @@ def _maker(name: str, value: Any) -> Callable[..., Any]:
 def made(found: Found, shape: tuple[int, ...], options: Mapping[str, Any], offline: bool) -> Any:
     """Call what makes the network. UserError with its own error if it raises.
 
-    Learnt weights are fetched only where an option asks for some, and never ``offline``; a file of the user's own may
-    do as it likes where it is not.
+    Learnt weights are fetched only where an option asks for some, and never ``offline``; code of the user's own may do
+    as it likes where it is not.
     """
     asked = [key for key, value in options.items() if value and any(word in key for word in FETCHED)]
     given = {"shape": shape} if takes_shape(found) else {}
-    free = not offline and (bool(asked) or found.module.startswith(PLUGIN))
+    free = not offline and (bool(asked) or found.own)
     try:
         with _unconnected(free):
             return found.make(**given, **options)

@@ -49,6 +49,15 @@ def test_example_program_runs(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
+def test_example_of_ones_own_data_runs(tmp_path: Path) -> None:
+    code = "import clbench as cl\n" + block("python", "cl.stream(x").replace("seeds=3", "seeds=1")
+    done = subprocess.run([sys.executable, "-"], input=code, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("time-sales: 600 rows of 4 columns, 2 classes (no, yes), from 2024-01-01 to")
+    assert "\n4 periods; " in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_is_left_to_fill_in() -> None:
     assert not re.findall(r"@[A-Z]+@", TEXT)
 

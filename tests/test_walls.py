@@ -20,7 +20,7 @@ ALLOWED = {
     },
     "clbench.api": {
         "api", "config", "layers", "keys", "registry", "origins", "errors", "avalanche", "data", "engine", "store",
-        "metrics", "analysis", "render", "progress", "sweep",
+        "metrics", "analysis", "render", "progress", "sweep", "catalogue", "foreign",
     },
     "clbench.sweep": {
         "sweep", "config", "layers", "registry", "errors", "metrics", "store", "engine", "data", "progress", "lock", "",

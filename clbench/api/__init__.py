@@ -5,7 +5,21 @@ from clbench.api.found import load
 from clbench.api.gates import Checked, check
 from clbench.api.results import Results
 from clbench.api.runs import run
+from clbench.api.streams import Stream, stream
 from clbench.api.sweeps import sweep
 from clbench.api.tuning import Tuned, tune
 
-__all__ = ["Board", "Checked", "Results", "Tuned", "check", "compare", "load", "run", "sweep", "tune"]
+__all__ = [
+    "Board",
+    "Checked",
+    "Results",
+    "Stream",
+    "Tuned",
+    "check",
+    "compare",
+    "load",
+    "run",
+    "stream",
+    "sweep",
+    "tune",
+]

@@ -50,12 +50,12 @@ class Lent(Declared):
 
     @property
     def section(self) -> Section:
-        """The strategy section of its runs."""
+        """The section of its runs, ``strategy`` or ``model``."""
         return {"name": self.name, **self.options}
 
-    def known(self) -> AbstractContextManager[None]:
-        """Make it known for a while."""
-        return registry.strategy.lent(self)
+    def known(self, units: registry.Registry = registry.strategy) -> AbstractContextManager[None]:
+        """Make it known for a while among units of a kind."""
+        return units.lent(self)
 
 
 def lent(thing: object) -> Lent:

@@ -46,12 +46,12 @@ def raw_of_arrays(
             "say which row is which in split."
         )
     samples = samples_of(np.asarray(x), "x", codes, room)
-    labels = _labels(np.asarray(y), "y")
+    labels = checked_labels(np.asarray(y), "y")
     _same_length({"x": samples, "y": labels} | extra)
     if x_test is not None:
         held_out, held_out_labels = (
             samples_of(np.asarray(x_test), "x_test", codes, room),
-            _labels(np.asarray(y_test), "y_test"),
+            checked_labels(np.asarray(y_test), "y_test"),
         )
         _same_length({"x_test": held_out, "y_test": held_out_labels})
         return _divided(samples, labels, held_out, held_out_labels)
@@ -111,7 +111,7 @@ def _same_length(arrays: Mapping[str, Array]) -> None:
         raise UserError(f"The arrays differ in length: {shown}. Each has one entry a row: give as many of each.")
 
 
-def _labels(y: Array, name: str) -> Array:
+def checked_labels(y: Array, name: str) -> Array:
     """Labels as whole numbers or text [n]."""
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
@@ -149,7 +149,7 @@ def _numbered(labels: Array) -> tuple[list[str], Array]:
 
 def _named(values: Array, name: str) -> tuple[list[str], Array]:
     """Names in the order in which they come, and each row's number."""
-    known, first, of_value = np.unique(_labels(values, name), return_index=True, return_inverse=True)
+    known, first, of_value = np.unique(checked_labels(values, name), return_index=True, return_inverse=True)
     order = np.argsort(first)
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))

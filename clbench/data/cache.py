@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from clbench.data import memory
 from clbench.data.dataset import Array, Columns, Dataset, Part
 from clbench.data.parts import chunks
 from clbench.data.sources import SOURCES, DataPlace, Found, Raw, locate
@@ -34,9 +35,12 @@ def load(name: str, place: DataPlace, image_size: int | None = None, said: Said 
     """Return a dataset from the cache, decoding it first if it is not there, has changed or is damaged.
 
     ``said``: options of ``data``, for a user's own files. A process that has read and verified a dataset does so again
-    only when the files have changed. Raises UserError if the data cannot be found, read or cached.
+    only when the files have changed. Raises UserError if the data cannot be found, read or cached, or are not those
+    that a fingerprint asks for.
     """
     said = said or {}
+    if memory.FINGERPRINT in said:
+        return _fingerprinted(name, place, image_size, said)
     if _key(name, image_size, said) in _given:
         return _given[_key(name, image_size, said)]
     found = locate(name, place, image_size, said)
@@ -47,6 +51,33 @@ def load(name: str, place: DataPlace, image_size: int | None = None, said: Said 
     dataset = read(folder, found.stamp) or _decoded(folder, name, found, image_size)
     _open[folder] = ((found.stamp, _state(folder)), dataset)
     return dataset
+
+
+def _fingerprinted(name: str, place: DataPlace, image_size: int | None, said: Said) -> Dataset:
+    """Return the dataset that has a fingerprint before its images are scaled: a program's, or one on disk."""
+    lent = memory.held(said)
+    other = [key for key in said if key not in memory.WITH]
+    if lent is not None and other:
+        raise UserError(
+            f"data.{other[0]}: the data are arrays in memory already. Leave it out; clbench.stream says it."
+        )
+    if lent is not None:
+        return lent.at(image_size, _scaled)
+    asked = {key: value for key, value in said.items() if key != memory.FINGERPRINT}
+    there = load(name, place, None, asked).fingerprint
+    if there != said[memory.FINGERPRINT]:
+        raise UserError(
+            f"data.fingerprint: '{name}' is {there[:12]}… now, not {str(said[memory.FINGERPRINT])[:12]}…: other "
+            "content. Find the former data, or leave the fingerprint out."
+        )
+    return load(name, place, image_size, asked)
+
+
+def _scaled(name: str, raw: Raw, image_size: int) -> Dataset:
+    """A dataset in memory with its images scaled."""
+    from clbench.data.arrays import dataset_of
+
+    return dataset_of(name, _at_size(name, raw, image_size))
 
 
 def _decoded(folder: Path, name: str, found: Found, image_size: int | None) -> Dataset:
@@ -182,10 +213,7 @@ def _write(folder: Path, name: str, found: Found, image_size: int | None) -> Non
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-raw-", dir=folder.parent) as room:
             raw = found.read(Path(room))
             images = raw.train.samples.dtype == np.uint8
-            if image_size is not None and not images:
-                raise UserError(f"scenario.image_size: '{name}' has no images. Leave it out.")
-            if image_size is not None and raw.train.samples.shape[2:] != (image_size, image_size):
-                raw = _resized(raw, image_size)
+            raw = raw if image_size is None else _at_size(name, raw, image_size)
             arrays = arrays_of(raw)
             for part, array in arrays.items():
                 np.save(scratch / f"{part}.npy", array, allow_pickle=False)
@@ -246,6 +274,13 @@ def moments(pixels: np.ndarray[Any, Any]) -> dict[str, list[float]]:
         spread = float(counts @ (values - centre) ** 2) ** 0.5
         std.append(spread if spread > 1e-6 else 1.0)  # a channel that never changes becomes 0, not noise
     return {"mean": mean, "std": std}
+
+
+def _at_size(name: str, raw: Raw, image_size: int) -> Raw:
+    """Images as squares of a size; UserError if there are none."""
+    if raw.train.samples.dtype != np.uint8:
+        raise UserError(f"scenario.image_size: '{name}' has no images. Leave it out.")
+    return raw if raw.train.samples.shape[2:] == (image_size, image_size) else _resized(raw, image_size)
 
 
 def _resized(raw: Raw, size: int) -> Raw:

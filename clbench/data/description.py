@@ -29,6 +29,7 @@ def data_options(
     split: str | None = None,
     slots: Count | None = None,
     codes: bool | None = None,
+    fingerprint: str | None = None,
 ) -> None:
     """Declare the options of ``data``, which say how a user's own table or arrays are read.
 
@@ -41,6 +42,7 @@ def data_options(
     split: the column that says train or test (default: 'split', 'fold', …, else a fifth is held out).
     slots: inputs for one category at most (default: 64); the rarest values share one.
     codes: integers are codes for an embedding, not numbers.
+    fingerprint: what a Result says of its data, sha256; a run on any other content is refused.
     """
 
 

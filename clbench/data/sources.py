@@ -295,11 +295,19 @@ def _sklearn(name: str, said: Mapping[str, Any], offline: bool) -> Found:
 
 def is_vectors(name: str, place: DataPlace, said: Mapping[str, Any]) -> bool:
     """Say whether a dataset is rows of numbers, as far as its name and a look at the files tell."""
-    from clbench.data import own
+    from clbench.data import memory, own
 
+    lent = memory.held(said)
+    if lent is not None:
+        return not lent.data.is_images
     if "path" not in said and name in SOURCES:
         return SOURCES[name].is_vectors
     given = own.at(Path(said["path"]).expanduser()) if "path" in said else own.under(name, place)
+    if given is None and memory.FINGERPRINT in said:
+        raise UserError(
+            f"data.fingerprint: the run was of '{name}', arrays in a program's memory. Make the stream again with "
+            "clbench.stream, and give it to clbench.run."
+        )
     return name.startswith(OPENML) if given is None else not given.has_images(said)
 
 
