@@ -301,7 +301,7 @@ def scenario_parts(name: str) -> tuple[str, str]:
 
     Raises UserError, with the nearest names, for an unknown family or a name without a dataset.
     """
-    from clbench.data.sources import scenario_names
+    from clbench.data.known import scenario_names
 
     families = scenario.listed
     for family in sorted(families, key=len, reverse=True):

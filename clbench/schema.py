@@ -40,7 +40,7 @@ def result_schema() -> Schema:
 
 def config_schema() -> Schema:
     """Return the schema of a YAML config: every strategy, scenario and model with its options."""
-    from clbench.data.sources import scenario_names
+    from clbench.data.known import scenario_names
 
     data_options = options_of_function(Path(__file__).parent / "data" / "description.py", "data_options")
     said = {key: value for key, value in _properties(data_options).items() if key != "name"}

@@ -14,7 +14,8 @@ import pytest
 from sklearn import datasets
 
 from clbench.data import cache
-from clbench.data.sources import SOURCES, DataPlace, is_vectors
+from clbench.data.known import SOURCES
+from clbench.data.sources import DataPlace, is_vectors
 from clbench.errors import UserError
 
 RNG = np.random.default_rng(0)

@@ -16,7 +16,8 @@ from PIL import Image
 from torchvision import datasets
 
 from clbench.data import cache
-from clbench.data.sources import SOURCES, DataPlace, find, locate
+from clbench.data.known import SOURCES
+from clbench.data.sources import DataPlace, find, locate
 from clbench.data.status import present, statuses, verify
 from clbench.errors import UserError
 

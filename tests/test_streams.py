@@ -17,7 +17,7 @@ from clbench.config import resolve
 from clbench.data.augment import PADDING, Augment
 from clbench.data.benchmark import make_benchmark
 from clbench.data.dataset import Dataset
-from clbench.data.sources import scenario_names
+from clbench.data.known import scenario_names
 from clbench.data.streams import Permutation, Rotation, stretch, with_common_options
 from clbench.data.tensors import BatchLoader, ResidentStream, TaskData, changed
 from clbench.errors import UserError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from clbench import registry, store
 from clbench.errors import UserError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clbench.config import RunConfig
     from clbench.sweep.conduct import Tally
     from clbench.sweep.executor import Executor
+    from clbench.sweep.on_ray import GivenData
     from clbench.sweep.work import Surroundings
 
 
@@ -71,7 +72,7 @@ def expanded(order: SweepOrder, starting: bool = True) -> list[RunConfig]:
         registry.add_plugin(Path(path))
     if starting and order.executor == "local":
         local.start_early()
-    configs = expand(order.plan)
+    configs = expand(order.plan, order.around.place)
     if not configs:
         raise UserError(f"{order.name}: 'exclude' leaves no run. Narrow its patterns.")
     return configs
@@ -109,16 +110,21 @@ def _executor(
     return lambda: RayExecutor(order.address, order.workers, around.threads or 1, order.gpus, datasets), around
 
 
-def _datasets(configs: list[RunConfig], around: Surroundings) -> list[tuple[int | None, Any]]:
-    """Every dataset that runs need, with the image size it is needed in, for machines that may not have it."""
+def _datasets(configs: list[RunConfig], around: Surroundings) -> list[GivenData]:
+    """Every dataset that runs need, with image size and options of ``data``, for machines that may not have it."""
     from clbench.data import cache
     from clbench.registry import scenario_parts
 
-    wanted = {(scenario_parts(c.scenario["name"])[1], c.scenario["image_size"]) for c in configs}
-    wanted |= {
-        (c.pretrain["name"], c.scenario["image_size"]) for c in configs if c.pretrain and "sha256" not in c.pretrain
-    }
-    return [(size, cache.load(name, around.place, size)) for name, size in sorted(wanted, key=str)]
+    own = [(scenario_parts(c.scenario["name"])[1], c.scenario["image_size"], c.data) for c in configs]
+    upstream = [
+        (c.pretrain["name"], c.scenario["image_size"], None)
+        for c in configs
+        if c.pretrain and "sha256" not in c.pretrain
+    ]
+    wanted = {str(one): one for one in (*own, *upstream)}
+    return [
+        (size, said, cache.load(name, around.place, size, said)) for _, (name, size, said) in sorted(wanted.items())
+    ]
 
 
 def _log(folder: store.Folder, asked: Plan) -> Path | None:

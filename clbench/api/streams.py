@@ -15,9 +15,8 @@ from clbench.layers import Section
 
 if TYPE_CHECKING:
     from clbench.data import streams
-    from clbench.data.dataset import Dataset
+    from clbench.data.dataset import Dataset, Raw
     from clbench.data.memory import Held
-    from clbench.data.sources import Raw
 
 SHOWN = 5  # names of classes
 OWN = ("time", "group", "split", "x_test", "y_test", "codes", "name", "classes", "family")
@@ -134,7 +133,8 @@ def _check_options(family: str, options: Section) -> None:
 
 def _name(name: str) -> str:
     """A name as it stands in that of a scenario; UserError for one of clbench's own."""
-    from clbench.data.sources import OPENML, SOURCES
+    from clbench.data.known import SOURCES
+    from clbench.data.sources import OPENML
 
     found = re.sub(r"[^\w]+", "-", str(name).lower()).strip("-_")
     if not found or found in SOURCES or found.startswith(OPENML):

@@ -72,7 +72,7 @@ def _names(kind: str) -> list[str]:
         case "metric":
             return columns("")
         case "scenario":
-            from clbench.data.sources import scenario_names
+            from clbench.data.known import scenario_names
 
             return [f"{family}-{source}" for family, source in scenario_names(registry.scenario.listed)]
         case "strategy" | "model":

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from clbench.data.arrays import raw_of_arrays
-from clbench.data.dataset import Array
+from clbench.data.dataset import Array, Raw
 from clbench.data.description import ROW
-from clbench.data.sources import Raw
 from clbench.errors import Remark, UserError
 
 # How arrays are often called; in lower case, without _ and -. The first that is there counts.

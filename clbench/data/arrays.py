@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clbench.data import parts
-from clbench.data.dataset import Array, Dataset, Part
+from clbench.data.dataset import Array, Dataset, Part, Raw
 from clbench.data.samples import samples_of
-from clbench.data.sources import Raw
 from clbench.errors import UserError
 
 

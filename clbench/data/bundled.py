@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import feather
 
-from clbench.data.sources import OPENML, Raw
+from clbench.data.dataset import Raw
+from clbench.data.sources import OPENML
 from clbench.data.tables import read_table
 from clbench.errors import UserError
 

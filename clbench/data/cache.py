@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from clbench.data import memory
-from clbench.data.dataset import Array, Columns, Dataset, Part
+from clbench.data.dataset import Array, Columns, Dataset, Part, Raw
+from clbench.data.known import SOURCES
 from clbench.data.parts import chunks
-from clbench.data.sources import SOURCES, DataPlace, Found, Raw, locate
+from clbench.data.sources import DataPlace, Found, locate
 from clbench.errors import UserError
 from clbench.lock import locked
 

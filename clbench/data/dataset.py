@@ -48,6 +48,25 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Raw:
+    """A dataset as its reader leaves it: uint8 images, or float32 samples of another shape, with their labels.
+
+    ``test`` is None where nobody has divided the rows. ``official`` says whether these are the official release's
+    bytes: True, False, or None where it cannot be told. ``coarse`` maps each class to its superclass, where the release
+    has them; ``columns`` and ``groups`` are those of a table, ``calendar`` says that its times are seconds since 1970.
+    """
+
+    train: Part
+    test: Part | None
+    classes: list[str]
+    official: bool | None
+    coarse: list[int] | None = None
+    columns: Columns | None = None
+    groups: list[str] | None = None
+    calendar: bool = False
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A decoded dataset, memory-mapped: uint8 images [n, channels, height, width], or float32 of any one shape.
 

@@ -15,10 +15,11 @@ from clbench.data import cache, calendar, easy, outline, own, profile
 from clbench.data.dataset import PARTS, Array, Dataset
 from clbench.data.description import Roles, beside, roles
 from clbench.data.easy import Alone, Reached
+from clbench.data.known import SOURCES
 from clbench.data.outline import Every, Section
 from clbench.data.profile import Column
 from clbench.data.repeats import Repeats, repeats
-from clbench.data.sources import SOURCES, DataPlace
+from clbench.data.sources import DataPlace
 from clbench.data.sources import given as named
 from clbench.data.traps import Evidence, Trap, traps
 from clbench.errors import Remark

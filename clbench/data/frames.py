@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import feather
 
-from clbench.data.dataset import Array, Part
-from clbench.data.sources import Raw
+from clbench.data.dataset import Array, Part, Raw
 from clbench.data.tables import read_table
 from clbench.errors import UserError, in_words
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from clbench.data.arrays import checked_labels, raw_of_arrays
-from clbench.data.dataset import Array, Part
-from clbench.data.sources import Raw
+from clbench.data.dataset import Array, Part, Raw
 from clbench.errors import UserError, in_words
 
 PARTS = ("train", "test")

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from clbench.data.dataset import Dataset
-from clbench.data.sources import Raw
+from clbench.data.dataset import Dataset, Raw
 
 FINGERPRINT = "fingerprint"  # the option of ``data`` that says which data a run is of
 WITH = (FINGERPRINT, "slots")  # the options that data in memory may have

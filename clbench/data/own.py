@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clbench.data import folder as image_folder
-from clbench.data.dataset import Part
+from clbench.data.dataset import Part, Raw
 from clbench.data.description import beside
-from clbench.data.sources import DataPlace, Found, Raw
+from clbench.data.sources import DataPlace, Found
 from clbench.errors import UserError
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather", ".arrow")

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 
 from clbench.data import cache, own
-from clbench.data.sources import SOURCES, DataPlace, Found, find
+from clbench.data.known import SOURCES
+from clbench.data.sources import DataPlace, Found, find
 from clbench.errors import UserError
 
 OFFICIAL = {True: "yes", False: "no", None: "cannot be told"}

@@ -15,11 +15,10 @@ import pyarrow.compute as pc
 from clbench.data import calendar, huggingface, parts, vectors
 from clbench.data.arrow import batches, kinds_of, seconds
 from clbench.data.blocks import Names, Numbers
-from clbench.data.dataset import Array, Columns, Part
+from clbench.data.dataset import Array, Columns, Part, Raw
 from clbench.data.description import ROW, Kind, Roles, roles
 from clbench.data.folder import FILES, list_of
 from clbench.data.pictures import Pictures
-from clbench.data.sources import Raw
 from clbench.errors import Remark, UserError
 
 

@@ -15,7 +15,8 @@ from clbench.analysis.columns import resolve
 from clbench.analysis.relative import RELATIVE, Relative
 from clbench.catalogue import FAMILIES, Listed, Option, common_options
 from clbench.data import own
-from clbench.data.sources import SOURCES, DataPlace, scenario_names
+from clbench.data.known import SOURCES, scenario_names
+from clbench.data.sources import DataPlace
 from clbench.registry import scenario_parts
 from clbench.render.tables import Table
 from clbench.roles import Role

@@ -13,6 +13,7 @@ import yaml
 
 from clbench import registry, store
 from clbench.config import RunConfig, resolve
+from clbench.data.sources import DataPlace
 from clbench.errors import UserError, did_you_mean
 from clbench.layers import Section, assigned, read_seeds
 from clbench.registry import scenario_parts
@@ -22,12 +23,12 @@ from clbench.sweep.space import Range
 Values = dict[str, Any]
 
 
-def expand(plan: Plan) -> list[RunConfig]:
+def expand(plan: Plan, place: DataPlace | None = None) -> list[RunConfig]:
     """Return the runs of a plan, each once: the first seed of every configuration, then the second, and so on, so that
     a look before the end compares all of them on the same seeds. Raises UserError for what no run can be made of.
 
     An option of a strategy (scenario, model, optimiser) whose name varies is left out where it has no such option; a
-    key that fits nowhere is an error.
+    key that fits nowhere is an error. ``place``: where data are looked up.
     """
     seeds = read_seeds(plan.seeds)
     runs: dict[str, RunConfig] = {}
@@ -36,7 +37,7 @@ def expand(plan: Plan) -> list[RunConfig]:
     for point in _points(plan):
         fitting = {key: value for key, value in point.items() if key not in varied or _has(plan.base, point, key)}
         used |= fitting.keys()
-        for config in resolve(plan.base, assigned(fitting), {"seeds": seeds}):
+        for config in resolve(plan.base, assigned(fitting), {"seeds": seeds}, place=place):
             runs.setdefault(config.run_id, config)
     for key in varied - used:
         section, _, option = key.partition(".")

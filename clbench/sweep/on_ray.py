@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from clbench.errors import UserError
@@ -18,18 +17,18 @@ from clbench.sweep.executor import Executor, Outcome, Work, attempt
 RETRIES = 3  # of Ray's own, for a lost machine or process
 FRESH_SECONDS = 5.0
 PATIENCE = 5.0  # seconds until an address counts as dead
-Data = Mapping[int | None, Any]
+GivenData = tuple[int | None, dict[str, Any] | None, Any]  # image size, options of ``data``, dataset
 
 
 class RayExecutor(Executor):
     """Tasks of a Ray cluster (``address`` 'auto' or host:port), or of a Ray of its own on this machine.
 
-    cpus, gpus: what each piece of work takes. workers: how many at once, or as many as fit. datasets: (image size,
-    dataset) pairs that workers are given. Raises UserError if there is no Ray, or none at the address.
+    cpus, gpus: what each piece of work takes. workers: how many at once, or as many as fit. datasets: what workers are
+    given. Raises UserError if there is no Ray, or none at the address.
     """
 
     def __init__(
-        self, address: str | None, workers: int | None, cpus: int, gpus: float, datasets: list[tuple[int | None, Any]]
+        self, address: str | None, workers: int | None, cpus: int, gpus: float, datasets: list[GivenData]
     ) -> None:
         self._ray = _connected(address, workers, cpus)
         self._workers = workers
@@ -93,8 +92,8 @@ def _do(key: str, work: Work, data: list[Any]) -> Outcome:
     from clbench.data import cache
 
     warnings.simplefilter("ignore")  # what matters is in the outcome
-    for size, dataset in ray.get(data):
-        cache.give(dataset, size)
+    for size, said, dataset in ray.get(data):
+        cache.give(dataset, size, said)
     try:
         return attempt(key, work, lambda: False)
     except KeyboardInterrupt:  # how Ray cancels
