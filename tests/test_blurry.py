@@ -254,9 +254,13 @@ def test_every_strategy_runs_on_blurred_borders(name: str) -> None:
     (one,) = resolve(TINY, BLURRY, strategy, VIT if name == "l2-attention" else {})
     result = run(one, Machine(DataPlace.default(), "cpu", threads=1))
     assert result.status == "ok"
-    numbers = [value for row in result.accuracy for value in known(row)] + result.diagnostics["training_loss"]
-    assert np.isfinite(numbers).all()
+    numbers = [value for row in result.accuracy for value in known(row)]
+    losses = [loss for loss in result.diagnostics["training_loss"] if loss is not None]
+    assert np.isfinite(numbers + losses).all()
     asked = result.metrics["anytime_accuracy"].value
+    if not any(cost.steps for cost in result.cost):  # a rule has no steps to ask between
+        assert asked is None
+        return
     assert asked is not None
     assert math.isfinite(asked)
 

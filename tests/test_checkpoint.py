@@ -206,8 +206,8 @@ def test_another_version_is_refused_with_the_difference(tmp_path: Path, monkeypa
     stopped(one, tmp_path)
     with pytest.raises(CannotContinueError, match=r"threads is 2 here and 1 there.*leave --resume out"):
         run(one, Machine(DataPlace.default(), "cpu", threads=2), None, keeping(tmp_path))
-    monkeypatch.setattr("clbench.engine.moments.FORMAT", 1)
-    with pytest.raises(CannotContinueError, match="checkpoint format is 2 here and 1 there"):
+    monkeypatch.setattr("clbench.engine.moments.FORMAT", 3)
+    with pytest.raises(CannotContinueError, match="checkpoint format is 3 here and 2 there"):
         run(one, MACHINE, None, keeping(tmp_path))
 
 

@@ -125,7 +125,7 @@ def test_a_finished_run_lets_go_of_its_data(monkeypatch: pytest.MonkeyPatch) -> 
             super().__init__(*of)
             made.append(weakref.ref(self))
 
-    monkeypatch.setattr("clbench.engine.run.ResidentStream", Watched)
+    monkeypatch.setattr("clbench.engine.assemble.ResidentStream", Watched)
     gc.disable()
     try:
         run_small("er")

@@ -110,6 +110,7 @@ def finished(
         trained = stages_of_run.train(reporter, stream.common_test, unwritten, stream.periods)
     finally:
         forget(benchmark)
+        stages_of_run.forget()
     found = {} if trained.reason else metric_values(trained.course(watches.answers, watches.within))
     watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]

@@ -149,6 +149,10 @@ class Stages:
             self.trained.reason = str(error)
         return self.trained
 
+    def forget(self) -> None:
+        """Let go of the data at once, as ``benchmark.forget`` does: learner and stages hold each other."""
+        self.see = _over
+
     def _stage(self, experience: ResidentExperience) -> store.StageCost:
         """Train one stage and say what it cost; but for what was inside of it, it is not evaluated yet."""
         learner = self.learner
@@ -295,6 +299,10 @@ class Stages:
             loader = learner.dataloader
             loader.order, loader.position = root["epoch"]["order"], root["epoch"]["position"]
         set_random_states(root["generators"], learner.device)
+
+
+def _over(tasks: Sequence[int]) -> None:
+    raise RuntimeError("the run is over and its data are gone")
 
 
 def parts_of(data: TaskData) -> dict[str, Tensor]:
