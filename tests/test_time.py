@@ -161,7 +161,7 @@ def test_streams_that_cannot_be_are_told(
         make_stream(family, table(**changes), **options)
 
 
-def config(strategy: str = "naive", seed: int = 0, **settings: Any) -> RunConfig:
+def config(strategy: str | dict[str, Any] = "naive", seed: int = 0, **settings: Any) -> RunConfig:
     scenario = {"name": "time-noaa-weather", "periods": 3}
     given = {"scenario": scenario, "epochs": 2, "batch_size": 8} | settings
     (found,) = resolve({"strategy": strategy}, given, {"seeds": [seed]})
@@ -200,6 +200,15 @@ def test_the_future_changes_nothing_in_the_past(kind: str, strategy: str) -> Non
     assert before == [row[:2] for row in other.accuracy[:3]], "stages 1 and 2, tested on periods 1 and 2"
     assert whole.diagnostics["training_loss"][:2] == other.diagnostics["training_loss"][:2]
     assert whole.diagnostics["training_loss"][2] != other.diagnostics["training_loss"][2]
+
+
+@pytest.mark.parametrize(
+    ("size", "start", "same"), [(1, "warm", "naive"), (3, "warm", "cumulative"), (1, "cold", "cold")]
+)
+def test_windows_at_their_ends_are_other_methods(size: int, start: str, same: str) -> None:
+    data = table(90)
+    window = {"name": "window", "size": size, "start": start}
+    assert trained(data, config(window)).accuracy == trained(data, config(same)).accuracy
 
 
 @pytest.mark.real_data
