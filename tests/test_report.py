@@ -151,7 +151,7 @@ def test_every_run_says_how_to_make_it_again() -> None:
 
 
 # These need runs that measured something; they are tested where the measuring is.
-MEASURED = ("cosines", "importance", "shares", "cka", "backwards", "map")
+MEASURED = ("cosines", "importance", "shares", "cka", "backwards", "map", "ages")
 
 
 @pytest.mark.parametrize("form", ["pdf", "svg", "png"])

@@ -5,7 +5,7 @@ Section → unit ('*': every unit of the section) → key → value. The section
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from clbench.store.schema import parts
@@ -58,9 +58,12 @@ LATER: Mapping[str, Mapping[str, Later]] = {
 }
 
 
-def completed(config: Config) -> Config:
-    """Return an older config with every later key that its units have."""
-    return _each_unit(config, lambda found, later: dict(later) | found)
+def completed(config: Config, keys: Collection[str] | None = None) -> Config:
+    """Return an older config with every later key that its units have; ``keys``: with these alone."""
+    return _each_unit(
+        config,
+        lambda found, later: {key: value for key, value in later.items() if keys is None or key in keys} | found,
+    )
 
 
 def shortened(config: Config) -> Config:

@@ -53,11 +53,13 @@ def _to_6(content: Content) -> Content:
 
 
 def _to_7(content: Content) -> Content:
-    """Version 6 had no confusion matrices and did not say how unequal classes are."""
-    data = {"imbalance": None} | content["data"]
-    return content | {"schema_version": 7, "data": data, "confusion": None}
+    """Version 6 had no confusion matrices and did not say how unequal classes are. Keys have come since."""
+    data = {"imbalance": None, "columns": None} | content["data"]
+    config = completed(content["config"], SINCE_6)
+    return content | {"schema_version": 7, "config": config, "data": data, "confusion": None}
 
 
+SINCE_6 = ("data", "first", "then", "imbalance")
 # What clbench's own strategies were when the role came; all others were methods.
 ROLES: dict[str, Role] = {
     **dict.fromkeys(("joint", "cumulative", "cold"), "bound"),
