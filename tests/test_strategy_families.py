@@ -40,6 +40,7 @@ MOVES_OLD_HEADS = {
     "cold": "draws every weight anew",
     "joint": "has all tasks in one stage",
     "cumulative": "has all tasks so far",
+    "window": "has the last tasks too, and draws every weight anew",
     "reset-head": "draws all heads anew",
     "reset-layers": "draws all heads anew",
     "shrink-perturb": "moves every weight between stages",
