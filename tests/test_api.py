@@ -348,6 +348,7 @@ def test_a_search_returns_a_recipe_that_runs(tmp_path: Path, monkeypatch: pytest
 
 INTERRUPTED = """
 import os, signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without one
 import clbench as cl
 from clbench.strategy import Strategy
 

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*classifiers replace:clbench.er
 @pytest.fixture
 def here(anew: Callable[[], None]) -> Callable[[], None]:  # noqa: F811
     """The networks as a file in the folder that commands run in."""
-    shutil.copy(Path(networks.__file__), "networks.py")
+    shutil.copy(Path(networks.__file__), "other_networks.py")
     return anew
 
 
@@ -136,26 +136,32 @@ def test_what_cannot_be_adapted_is_refused_in_one_paragraph(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("networks.py:Raises", r"model\.width is required and has no default"),
-        ("networks.py:absent", r"networks\.py has no 'absent'"),
-        ("networks.py:wid", r"Did you mean 'wide'\?"),
-        ("networks.py:made", r"is a Flat, made already\. Name a class or a function that makes the network anew"),
-        ("networks.py:text", r"is a str\. Name a class or a function"),
-        ("networks.py", r"say which class or function of networks\.py makes the network, as in networks\.py:Net"),
+        ("other_networks.py:Raises", r"model\.width is required and has no default"),
+        ("other_networks.py:absent", r"other_networks\.py has no 'absent'"),
+        ("other_networks.py:wid", r"Did you mean 'wide'\?"),
+        ("other_networks.py:made", r"is a Flat, made already\. Name a class or a function that makes the network anew"),
+        ("other_networks.py:text", r"is a str\. Name a class or a function"),
+        (
+            "other_networks.py",
+            r"say which class or function of other_networks\.py makes the network, as in other_networks\.py:Net",
+        ),
         ("absent.py:Net", r"there is no file absent\.py"),
         ("broken.py:Net", r"broken\.py, line 2 cannot be read as Python"),
         ("nothere.Net", r"'nothere\.Net' cannot be imported \(No module named 'nothere'\)\. Give the import path"),
         ("torch.nn.Nothing", r"cannot be imported \(module 'torch\.nn' has no attribute 'Nothing'\)"),
         ("timm/resnet19", r"timm has no network 'resnet19'\. Did you mean 'resnet18'\?"),
         (
-            {"name": "networks.py:Raises", "width": 3},
+            {"name": "other_networks.py:Raises", "width": 3},
             r"cannot be made: ValueError: no such width\. Its options",
         ),
-        ({"name": "networks.py:Net", "wdth": 3}, r"Unknown option 'model\.wdth'\. Did you mean 'width'\?.*width, drop"),
-        ({"name": "networks.py:Net", "width": "wide"}, r"model\.width: expected a valid integer.* got 'wide'"),
+        (
+            {"name": "other_networks.py:Net", "wdth": 3},
+            r"Unknown option 'model\.wdth'\. Did you mean 'width'\?.*width, drop",
+        ),
+        ({"name": "other_networks.py:Net", "width": "wide"}, r"model\.width: expected a valid integer.* got 'wide'"),
         ({"name": "timm/resnet18", "in_chans": 1, "nothing": 1}, r"cannot be made: TypeError: .*'nothing'"),
         ("torchvision.models.resnet18", r"cannot be called in .* 3 channels, but got 1 channels"),
-        ("networks.py:SpoilsGradients", r"cannot be trained on cpu in fp32 .*modified by an inplace operation"),
+        ("other_networks.py:SpoilsGradients", r"cannot be trained on cpu in fp32 .*modified by an inplace operation"),
     ],
 )
 def test_what_is_no_network_here_is_refused(here: object, name: Any, words: str) -> None:
@@ -180,12 +186,14 @@ def test_a_name_that_is_a_key_of_ours_cannot_be_needed() -> None:
 
 
 def test_a_file_is_known_by_one_name_and_by_its_code(here: object) -> None:
-    (plain,), (dotted,) = (resolve(SMALL, {"strategy": "naive", "model": f"{at}networks.py:Net"}) for at in ("", "./"))
+    (plain,), (dotted,) = (
+        resolve(SMALL, {"strategy": "naive", "model": f"{at}other_networks.py:Net"}) for at in ("", "./")
+    )
     assert plain == dotted
-    code = plain.code["model networks.py:Net"]
-    assert code.source == "networks.py"
+    code = plain.code["model other_networks.py:Net"]
+    assert code.source == "other_networks.py"
     assert code.sha256 is not None
-    assert plain.model == {"name": "networks.py:Net", "classifier": "auto", "width": 4, "drop": 0.1}
+    assert plain.model == {"name": "other_networks.py:Net", "classifier": "auto", "width": 4, "drop": 0.1}
 
 
 def test_networks_of_packages_are_known_by_version_and_module() -> None:
@@ -198,13 +206,15 @@ def test_networks_of_packages_are_known_by_version_and_module() -> None:
 
 
 def test_an_edited_network_is_another_run_and_between_seeds_an_error(here: Callable[[], None]) -> None:
-    (then,) = resolve(SMALL, {"strategy": "naive", "model": "networks.py:Net"})
-    text = Path("networks.py").read_text()
-    Path("networks.py").write_text(text.replace("0.9 * self.running", "0.8 * self.running"))
-    with pytest.raises(UserError, match=r"code of model networks\.py:Net .*networks\.py\) has changed since"):
+    (then,) = resolve(SMALL, {"strategy": "naive", "model": "other_networks.py:Net"})
+    text = Path("other_networks.py").read_text()
+    Path("other_networks.py").write_text(text.replace("0.9 * self.running", "0.8 * self.running"))
+    with pytest.raises(
+        UserError, match=r"code of model other_networks\.py:Net .*other_networks\.py\) has changed since"
+    ):
         run(then, MACHINE)
     here()
-    (now,) = resolve(SMALL, {"strategy": "naive", "model": "networks.py:Net"})
+    (now,) = resolve(SMALL, {"strategy": "naive", "model": "other_networks.py:Net"})
     assert now.run_id != then.run_id
 
 
@@ -222,7 +232,7 @@ def test_weights_are_fetched_only_if_asked_for_and_never_offline(
         raise OSError("no such machine")
 
     monkeypatch.setattr("socket.getaddrinfo", look_up)
-    found = foreign.find("networks.py:Fetches")
+    found = foreign.find("other_networks.py:Fetches")
     foreign.made(found, SHAPE, {"weights": None}, offline)
     assert not asked
     words = "Offline no weights are fetched: leave model.weights out" if offline else "model.weights asks for learnt"
@@ -245,14 +255,14 @@ def test_a_package_fetches_nothing_unasked(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("model", ["Net", "Lazy", "wide"])
 def test_networks_of_a_file_learn(here: object, model: str) -> None:
-    result = trained(f"networks.py:{model}", "naive", {"epochs": 20, "scenario": {"samples_per_task": 100}})
+    result = trained(f"other_networks.py:{model}", "naive", {"epochs": 20, "scenario": {"samples_per_task": 100}})
     learnt = result.metrics["learning_accuracy"].value
     assert learnt is not None
     assert learnt > 0.4  # of five classes
 
 
 def test_a_constructor_is_given_the_shape_and_any_option_that_it_passes_on(here: object) -> None:
-    result = trained({"name": "networks.py:Shaped", "width": 7, "bias": False})
+    result = trained({"name": "other_networks.py:Shaped", "width": 7, "bias": False})
     assert result.config["model"]["bias"] is False
     assert result.model.parameters == 7 * 64 + 2 * (7 * 5 + 5)
 
@@ -264,29 +274,31 @@ def test_strategies_work_on_a_foreign_network_or_refuse_it_by_name(here: object,
         warnings.filterwarnings("ignore", "what has no reset_parameters keeps its own weights.*Net", Remark)
         warnings.filterwarnings("ignore", "the strategy leaves layers alone", Remark)
         try:
-            assert trained("networks.py:Net", name).status == "ok"
+            assert trained("other_networks.py:Net", name).status == "ok"
         except UserError as error:
             said = str(error)
     assert not said or name in said
 
 
 def test_people_hear_what_became_of_it(here: object) -> None:
-    words = "networks.py:Net: classifiers replace its layer 'fc'; 64 features from 52 parameters before it."
+    words = "other_networks.py:Net: classifiers replace its layer 'fc'; 64 features from 52 parameters before it."
     with pytest.warns(Remark) as told:
-        trained("networks.py:Net")
+        trained("other_networks.py:Net")
     assert [str(one.message) for one in told] == [words]
-    done = said("run", "--strategy", "naive", "--model", "networks.py:Net", "--set", "epochs=1", *LITTLE, "--json")
-    assert '"name": "networks.py:Net"' in done
+    done = said(
+        "run", "--strategy", "naive", "--model", "other_networks.py:Net", "--set", "epochs=1", *LITTLE, "--json"
+    )
+    assert '"name": "other_networks.py:Net"' in done
 
 
 def test_resume_goes_on_bit_for_bit(here: object, tmp_path: Path) -> None:
     """Of a network with buffers, dropout and what no file can hold; with a teacher that is a copy of it."""
-    short = {"epochs": 2, "batch_size": 8, "model": "networks.py:Net"}
+    short = {"epochs": 2, "batch_size": 8, "model": "other_networks.py:Net"}
     check(config("lwf", short), tmp_path)
 
 
 def test_trying_leaves_no_trace_in_statistics(here: object) -> None:
-    (one,) = resolve(SMALL, FEW, {"strategy": "naive", "model": "networks.py:Net"})
+    (one,) = resolve(SMALL, FEW, {"strategy": "naive", "model": "other_networks.py:Net"})
     network: Any = finished(one, MACHINE).model.backbone
     steps = 2 * (32 // one.batch_size)
     assert int(network.steps) == int(network.norm.num_batches_tracked) == steps

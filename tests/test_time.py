@@ -220,7 +220,7 @@ def test_a_linear_network_agrees_with_scikit_learn_on_the_same_cuts(train_on: st
     layer = {
         "scenario": {"name": "time-noaa-weather", "periods": 4, "train_on": train_on, "window": 2},
         "model": "linear",
-        "optimizer": {"name": "adam", "lr": 0.02},
+        "optimizer": {"name": "adam", "lr": 0.05, "schedule": "cosine"},
         "epochs": 40,
         "batch_size": 256,
     }
@@ -233,10 +233,8 @@ def test_a_linear_network_agrees_with_scikit_learn_on_the_same_cuts(train_on: st
         mean, spread = (np.asarray(data.train_samples[shown], float).mean(0), data.train_samples[shown].std(0))
         train = np.concatenate([stream.tasks[task].train for task in tasks])
         plain = LogisticRegression(max_iter=1000)  # C = 1, as near to the optimum as so many steps
-        plain.fit((data.train_samples[train] - mean) / spread, data.train_labels[train])
-        scores = [
-            plain.score((data.train_samples[task.test] - mean) / spread, data.train_labels[task.test])
-            for task in stream.tasks
-        ]
+        scaled = ((data.train_samples - mean) / spread).clip(-FURTHEST, FURTHEST)  # this table has far outliers
+        plain.fit(scaled[train], data.train_labels[train])
+        scores = [plain.score(scaled[task.test], data.train_labels[task.test]) for task in stream.tasks]
         known = [value for value in rows[stage] if value is not None]
         assert np.mean(known) == pytest.approx(np.mean(scores), abs=0.01)
