@@ -20,7 +20,7 @@ _MLP: dict[str, Any] = {
     "batch_size": 256,
 }
 RECIPES = {
-    "vectors": _MLP,
+    "vectors": _MLP | {"epochs": 10, "batch_size": 32},  # enough steps where a group has hundreds of rows
     "covertype": _MLP
     | {
         "scenario": {"samples_per_task": 20_000},

@@ -181,7 +181,7 @@ def test_a_dead_network_gives_one_answer() -> None:
     dead = {"optimizer": {"lr": 1.0}, "scenario": {"incremental": "class", "samples_per_task": None}, "epochs": 10}
     result = run_small("naive", dead)
     assert kinds(result) == ["collapsed", "single class"]
-    assert "355 test images" in result.warnings[1]
+    assert "355 test samples" in result.warnings[1]
 
 
 def test_memorised_labels_and_validation_images_are_judged_by_their_own_labels() -> None:

@@ -96,7 +96,7 @@ def collapsed(row: Sequence[float], tasks: Sequence[Column]) -> str | None:
     found = f"final accuracy {_told(row, tasks)}"
     if len(last) < len(tasks):
         found += f", on what was trained last {_told(newest, new_tasks)}"
-    return f"collapsed: {found}: no better than chance, within the error of {images:,} test images"
+    return f"collapsed: {found}: no better than chance, within the error of {images:,} test samples"
 
 
 def single_class(answers: Sequence[int | None], tasks: Sequence[Column]) -> str | None:
@@ -117,7 +117,7 @@ def single_class(answers: Sequence[int | None], tasks: Sequence[Column]) -> str 
     if all(len(known) < 2 for known in labels.values()):
         return None
     each = "each head gives one answer to all of its" if len(by_head) > 1 else "the network gives one answer to all"
-    return f"single class: {each} {sum(task.images for task in tasks):,} test images"
+    return f"single class: {each} {sum(task.images for task in tasks):,} test samples"
 
 
 def _told(accuracy: Sequence[float], tasks: Sequence[Column]) -> str:

@@ -26,7 +26,7 @@ KINDS = {
         "no better than one constant answer", "Lower optimizer.lr, or the strategy's strength", spoils=True
     ),
     "single class": Kind(
-        "the same answer to every image", "Lower optimizer.lr, or the strategy's strength", spoils=True
+        "the same answer to every sample", "Lower optimizer.lr, or the strategy's strength", spoils=True
     ),
     "unstable": Kind(
         "steps of the method diverge by themselves",
