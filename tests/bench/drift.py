@@ -3,8 +3,8 @@
     python -m tests.bench.drift [--workers 2]
 
 The standard recipes of three tables in order of time and of one in four areas, three seeds, methods at their defaults:
-all of them on the two small tables. It is one 'clbench sweep', which goes on where it was; then the tables are written beside the Results. Needs
-the real tables (CLBENCH_TEST_DATA or ../shared/data).
+all of them on the two small tables. It is one 'clbench sweep', which goes on where it was; then the tables are written
+beside the Results. Needs the real tables (CLBENCH_TEST_DATA or ../shared/data).
 """
 
 from __future__ import annotations
