@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test check gate bench faults reproduction study baselines leaderboard readme clean
+.PHONY: install run test check gate bench faults reproduction study drift baselines leaderboard readme clean
 
 install: $(VENV)/.installed
 
@@ -38,6 +38,7 @@ bench: install               ## speed against stock Avalanche and bare loops (ab
 	$(BIN)/python -m tests.bench.regularisers
 	$(BIN)/python -m tests.bench.fisher
 	$(BIN)/python -m tests.bench.sweep
+	$(BIN)/python -m tests.bench.vectors
 	$(BIN)/python -m tests.bench.speed
 
 faults: install              ## everything that runs and sweeps must survive, in full (about 20 minutes)
@@ -49,6 +50,9 @@ reproduction: install        ## published numbers and effects: what is missing o
 
 study: install               ## do regularised networks forget less? what is missing of results/studies (about two hours)
 	$(BIN)/python -m tests.bench.generic_features
+
+drift: install               ## which remedy helps on real drift? what is missing of results/studies/drift (about half an hour)
+	$(BIN)/python -m tests.bench.drift
 
 baselines: install           ## rewrite results/baseline and its leaderboard (about 15 minutes)
 	$(BIN)/python -m tests.bench.baselines
