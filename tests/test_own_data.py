@@ -342,3 +342,27 @@ def test_the_command_line_lists_and_decodes_them(place: DataPlace, monkeypatch: 
     fetched = CliRunner().invoke(app, ["data", "fetch", "sales"])
     assert fetched.exit_code == 0, fetched.output
     assert "16 training and 4 test samples" in fetched.output
+
+
+def test_codes_reach_a_network_with_an_embedding(place: DataPlace) -> None:
+    """Whole numbers go into the network as they are: its first layer looks them up."""
+    (place.root / "net.py").write_text(
+        "from torch import nn\n\n\ndef net():\n"
+        "    return nn.Sequential(nn.Embedding(30, 8), nn.Flatten(), nn.Linear(24, 3))\n"
+    )
+    x = np.random.default_rng(0).integers(0, 30, (300, 3))
+    np.savez(place.root / "words.npz", x=x, y=x[:, 0] % 3)
+    layer = {
+        "scenario": {"name": "split-class-words", "tasks": 3},
+        "model": f"{place.root / 'net.py'}:net",
+        "data": {"codes": True},
+        "optimizer": {"name": "adam", "lr": 0.02},
+        "epochs": 20,
+        "batch_size": 16,
+    }
+    (config,) = resolve({"strategy": "er"}, layer, place=place)
+    with pytest.warns(Remark, match="classifiers replace"):
+        result = run(config, Machine(place, "cpu", 1))
+    learnt = result.metrics["average_accuracy"].value
+    assert learnt is not None
+    assert learnt > 0.9

@@ -28,6 +28,7 @@ class Rows:
     """
 
     blank = float("nan")
+    dtype = torch.float32
 
     def __init__(self, shape: Shape, categories: int, slots: int, scaled: bool, device: torch.device) -> None:
         self._shape = shape
@@ -41,23 +42,10 @@ class Rows:
         self._coders: list[_Coder] = []
         self._flagged = torch.empty(0, dtype=torch.int64)
         self._scale = self._shift = torch.empty(0)
-        self._table = self._starts = torch.empty(0, dtype=torch.int64)
+        self._table = self._starts = self._last = torch.empty(0, dtype=torch.int64)
         self.shape: Shape = ()
-
-    @property
-    def unit(self) -> Tensor:
-        """A standard deviation."""
-        return torch.ones((), device=self._device)
-
-    @property
-    def low(self) -> Tensor:
-        """The furthest that a number is let away from the mean."""
-        return torch.full((), -FURTHEST, device=self._device)
-
-    @property
-    def high(self) -> Tensor:
-        """The same above it."""
-        return torch.full((), FURTHEST, device=self._device)
+        self.unit = torch.ones((), device=device)  # a standard deviation
+        self.low, self.high = (torch.full((), end, device=device) for end in (-FURTHEST, FURTHEST))
 
     def see(self, samples: Tensor) -> None:
         """Take in training samples that have not been seen yet."""
@@ -125,7 +113,7 @@ class Rows:
         if len(self._flagged):
             found[:, self._numbers : self._numbers + len(self._flagged)] = numbers[:, self._flagged].isnan()
         if self._categories:
-            # −1, the code of what was never seen, is past the end of a table too
+            # A code that was never seen is past the end of its table.
             codes = samples[:, self._numbers :].nan_to_num(0.0).to(torch.int64)
             found.scatter_(1, self._table[self._starts + torch.minimum(codes, self._last)], 1.0)
         return found
@@ -135,6 +123,7 @@ class Codes:
     """Integers that a network's embedding looks up: handed on as they are, int64."""
 
     blank = 0.0
+    dtype = torch.int64
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
@@ -145,7 +134,7 @@ class Codes:
 
     def __call__(self, samples: Tensor) -> Tensor:
         """Return the codes."""
-        return samples.to(torch.int64)
+        return samples.to(self.dtype)
 
 
 class _Coder:

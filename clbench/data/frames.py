@@ -51,7 +51,7 @@ def raw_of_table(table: pa.Table, of_rows: Mapping[str, Array | str]) -> Raw:
 
     ``of_rows``: under 'label', and where there are any 'time', 'group' and 'split', an array with one entry a row, or
     the name of a column. What is said of tables in general holds: columns of text and of categories are categories,
-    dates tell month, weekday and hour where they are the time, an empty cell is missing.
+    dates tell the time of the week and of the day where they are the time, an empty cell is missing.
     """
     coded = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
     named = [one for one in of_rows.values() if isinstance(one, str)]

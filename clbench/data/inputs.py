@@ -13,10 +13,11 @@ class Encoder(Protocol):
 
     ``unit``: how far the input moves for one unit of a sample's own scale (a pixel from 0 to 1, a standard deviation);
     ``low`` and ``high``: where inputs of valid samples lie; all broadcast against one input. ``blank``: the raw value
-    that stands for nothing, a black pixel or a missing number.
+    that stands for nothing, a black pixel or a missing number. ``dtype`` is that of the input.
     """
 
     blank: float
+    dtype: torch.dtype
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -38,7 +39,7 @@ class Encoder(Protocol):
         """Greatest input."""
 
     def __call__(self, samples: Tensor) -> Tensor:
-        """Return float32 network input of raw samples."""
+        """Return network input of raw samples."""
 
 
 class Pixels:
@@ -48,6 +49,7 @@ class Pixels:
     """
 
     blank = 0.0
+    dtype = torch.float32
 
     def __init__(self, scale: Tensor, shift: Tensor, shape: tuple[int, ...] = ()) -> None:
         self.scale = scale

@@ -72,7 +72,6 @@ def _check_exclusive(name: str, plugins: list[SupervisedPlugin]) -> None:
             )
         if does is not None:
             parts[does] = part
-    _check_rules(name, plugins)
 
 
 def _check_rules(name: str, plugins: list[SupervisedPlugin]) -> None:
@@ -165,8 +164,12 @@ def learner_of(
     plugins: list[SupervisedPlugin],
     weights: pretrain.Pretrained | None = None,
     offline: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[ResidentLearner, store.ModelInfo]:
-    """Make network, optimiser and learner; UserError if classifier and stream, or weights and model, do not fit."""
+    """Make network, optimiser and learner for input of a shape and type.
+
+    Raises UserError if classifier and stream, or weights and model, do not fit.
+    """
     wanted = config.model["classifier"]
     kind: network.Classifier = ("multi" if stream.heads > 1 else "single") if wanted == "auto" else wanted
     if kind == "growing" and config.logits != "all":
@@ -176,7 +179,7 @@ def learner_of(
             f"model.classifier: '{kind}' does not fit scenario.incremental={stream.incremental}; 'multi' is for "
             "task-incremental streams. Leave it at 'auto'."
         )
-    backbone = backbone_of(config.model, shape, offline)
+    backbone = backbone_of(config.model, shape, offline, dtype)
     if weights is not None:
         pretrain.load(backbone.module, weights, backbone.layer)
     model = network.build(backbone.module, shape, kind, stream.outputs, stream.head_outputs, backbone.dtype)

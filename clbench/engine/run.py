@@ -86,8 +86,9 @@ def finished(
     resident = resident_of(config, stream, data, stages, device)
     benchmark = make_benchmark(resident, stages, config.evaluate)
     watches = _Watches(config, stream, reporter, machine.diagnostics)
+    encode = resident.encode
     learner, model_info = learner_of(
-        config, stream, resident.encode.shape, device, watches.around(plugins), weights, machine.place.offline
+        config, stream, encode.shape, device, watches.around(plugins), weights, machine.place.offline, encode.dtype
     )
     other = beside(config, plugins, machine.place, data.shape, device)
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
@@ -100,7 +101,7 @@ def finished(
     keeper = Keeper(config, identity, checkpoints or Checkpoints())
     packages = {type(plugin).__module__.partition(".")[0] for plugin in plugins}
     unwritten = Known(
-        {"reporter": reporter, "encoder": resident.encode},
+        {"reporter": reporter, "encoder": encode},
         resident.samples,
         packages,
         dict(learner.model.named_modules()),
@@ -154,7 +155,7 @@ def finished(
         code=config.code,
         environment=found_here | ({"continued": trained.continued} if trained.continued else {}),
     )
-    return Finished(result, learner.model, resident.encode.shape, resident.encode)
+    return Finished(result, learner.model, encode)
 
 
 def _of_bounded_size(trained: Trained) -> list[list[store.Cell]] | None:

@@ -10,16 +10,14 @@ from torch import Tensor, nn
 
 from clbench import store
 from clbench.data.inputs import Encoder, Pixels
-from clbench.registry import Shape
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that has ended: its Result, the network as it is then, its input's shape and what makes it."""
+    """A run that has ended: its Result, the network as it is then, and what makes its input."""
 
     result: store.Result
     model: nn.Module
-    shape: Shape
     encode: Encoder
 
 
@@ -45,7 +43,7 @@ def _header(finished: Finished) -> dict[str, str]:
     options = dict(result.config["model"])
     name = str(options.pop("name"))
     options.pop("classifier")
-    said: dict[str, Any] = {"options": options, "shape": list(finished.shape)}
+    said: dict[str, Any] = {"options": options, "shape": list(encode.shape)}
     if isinstance(encode, Pixels):
         said |= {"scale": encode.scale.flatten().tolist(), "shift": encode.shift.flatten().tolist()}
     return {
