@@ -22,15 +22,7 @@ def validated(
     try:
         return model.model_dump(mode="json")
     except ValueError:  # an option of somebody else's plugin that is no plain value, left at its default
-        return {key: value for key, value in model.model_dump().items() if _is_plain(value)}
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        store.canonical(value)
-    except (TypeError, ValueError):
-        return False
-    return True
+        return {key: value for key, value in model.model_dump().items() if store.is_plain(value)}
 
 
 def user_error(where: str, error: ValidationError, known: Iterable[str]) -> UserError:

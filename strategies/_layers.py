@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from clbench.errors import Remark
+from clbench.models.copies import bare_copy
 from clbench.strategy import Learner
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -56,18 +55,6 @@ def as_matrix(weight: Tensor) -> Tensor:
     return weight.flatten(1)
 
 
-def bare_copy(model: nn.Module) -> nn.Module:
-    """Return a copy of a model without the hooks that strategies have put on it, which would be copied with them."""
-    hooks = [(module, module._forward_hooks) for module in model.modules()]
-    for module, _ in hooks:
-        module._forward_hooks = OrderedDict()
-    try:
-        return copy.deepcopy(model)
-    finally:
-        for module, own in hooks:
-            module._forward_hooks = own
-
-
 def fresh_copy(learner: Learner, purpose: str) -> nn.Module:
     """Return a copy of the model with newly drawn weights and unused statistics; the model's own draws go on as before.
 
@@ -93,6 +80,12 @@ def _never_redrawn(model: nn.Module) -> str:
     """Kinds of modules with weights of their own and no way to draw them."""
     known = [m for m in model.modules() if not callable(getattr(m, "reset_parameters", None))]
     return ", ".join(sorted({type(m).__name__ for m in known if list(m.parameters(recurse=False))}))
+
+
+def begin_anew(learner: Learner) -> None:
+    """Draw every weight anew, and let the optimiser begin anew."""
+    renew(learner, [learner.model], "cold start")
+    forget_optimizer(learner)
 
 
 @torch.no_grad()

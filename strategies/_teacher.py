@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clbench.models.copies import bare_copy
 from clbench.registry import NonNegative
 from clbench.strategy import Learner
 
-from ._layers import bare_copy
 from ._passes import LooksAtPasses
 
 Strength = NonNegative | list[NonNegative]

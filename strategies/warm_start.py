@@ -8,7 +8,7 @@ from clbench.registry import Count, strategy
 from clbench.strategy import Learner, Strategy
 
 from ._between import BetweenStages
-from ._layers import forget_optimizer, renew, weight_layers
+from ._layers import begin_anew, forget_optimizer, renew, weight_layers
 
 
 @strategy("warm", family="plasticity", same_as="naive", role="control")
@@ -35,8 +35,7 @@ class Cold(BetweenStages):
 
     def act(self, learner: Learner) -> None:
         """Begin anew."""
-        renew(learner, [learner.model], "cold start")
-        forget_optimizer(learner)
+        begin_anew(learner)
 
 
 @strategy("warm-reset-optimizer", family="plasticity", role="control")

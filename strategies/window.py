@@ -8,7 +8,7 @@ from clbench.registry import Count, strategy
 from clbench.strategy import Learner
 
 from ._between import BetweenStages
-from ._layers import forget_optimizer, renew
+from ._layers import begin_anew
 
 
 @strategy("window", family="memory")
@@ -36,5 +36,4 @@ class Window(BetweenStages):
     def act(self, learner: Learner) -> None:
         """Begin anew, if that is asked for."""
         if self.start == "cold":
-            renew(learner, [learner.model], "cold start")
-            forget_optimizer(learner)
+            begin_anew(learner)

@@ -38,7 +38,7 @@ def load(paths: Sequence[Path], without: Path | None = None) -> tuple[list[Run],
     ]
     newest: dict[tuple[str, str], Run] = {}
     left_out: list[str] = []
-    with _uncollected():
+    with uncollected():
         for run in _read_or_known(files):
             if isinstance(run, str):
                 left_out.append(run)
@@ -99,8 +99,8 @@ def _with_shared_texts(run: Run) -> Run:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without garbage collection: it would look again and again at objects that all stay."""
+def uncollected() -> Iterator[None]:
+    """Do without garbage collection: it would look again and again at objects that all stay."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -103,6 +102,7 @@ def carry_out(order: Order, audience: Audience) -> list[Ended]:
 
     Raises UserError for what can be corrected, and what ``audience`` raises where it has stopped the work.
     """
+    from clbench.analysis.load import uncollected
     from clbench.config import resolve
 
     for path in order.plugins:
@@ -117,7 +117,8 @@ def carry_out(order: Order, audience: Audience) -> list[Ended]:
     folder = None if order.results is None else store.open_folder(order.results)
     if folder is not None:
         _check_writable(folder)
-    with _imports_uncollected(), audience.waiting("loading torch and Avalanche"):
+    # torch makes many lasting objects; collecting garbage meanwhile would look at them again and again
+    with uncollected(), audience.waiting("loading torch and Avalanche"):
         from clbench.data.sources import DataPlace
 
         place = DataPlace.default(None if order.data_root is None else Path(order.data_root), order.offline)
@@ -185,18 +186,6 @@ def _shipped(given: Sequence[Section]) -> Section:
     told = layers.merge(*given)
     names = [str(told.get(section, {}).get("name") or "") or None for section in ("strategy", "scenario")]
     return layers.shipped_recipe(names[0], names[1] or "split-digits")
-
-
-@contextmanager
-def _imports_uncollected() -> Iterator[None]:
-    """Import without garbage collection: torch makes many lasting objects, and looking at them costs time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _check_writable(folder: store.Folder) -> None:

@@ -113,7 +113,7 @@ def _options_of(thing: object, declared: Declared | None) -> Section:
     """
     parameters = inspect.signature(type(thing)).parameters.values()
     values = {p.name: plain(getattr(thing, p.name)) for p in parameters if hasattr(thing, p.name)}
-    found = {name: value for name, value in values.items() if _is_plain(value) and name[0] != "_"}
+    found = {name: value for name, value in values.items() if store.is_plain(value) and name[0] != "_"}
     if all(p.name in found for p in parameters):
         return declared.schema.model_validate(found).model_dump(mode="json") if declared else found
     try:
@@ -121,11 +121,3 @@ def _options_of(thing: object, declared: Declared | None) -> Section:
     except Exception:  # each class has its own
         state = uuid.uuid4().bytes
     return found | {STATE: hashlib.sha256(state).hexdigest()[:12]}
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        store.canonical(value)
-    except (TypeError, ValueError):
-        return False
-    return True

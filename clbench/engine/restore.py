@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import sys
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from clbench.engine.state import (
     flat,
     memory_of,
 )
+from clbench.models.copies import bare_copy
 
 
 def restore(tree: Tree, root: Any, known: Known) -> None:
@@ -115,7 +115,7 @@ class _Reader:
         module, _, name = node["class"].partition(":")
         if live is None or f"{type(live).__module__}:{type(live).__qualname__}" != node["class"]:
             like = self.known.modules.get(str(node.get("like")))
-            live = self.made(module, name) if like is None else _copied(like)
+            live = self.made(module, name) if like is None else bare_copy(like)
         self.done[index] = live
         own = attributes(live)
         state = {key: self.read(value, own.get(key)) for key, value in node["state"]}
@@ -173,19 +173,6 @@ class _Reader:
         if node["parameter"]:
             return nn.Parameter(found, requires_grad=node["grad"])
         return found.requires_grad_(node["grad"]) if node["grad"] else found
-
-
-def _copied(module: nn.Module) -> nn.Module:
-    """A copy of a module without its hooks, which are the program's business."""
-    hooks = [(one, name) for one in module.modules() for name in ("_forward_hooks", "_forward_pre_hooks")]
-    kept = [vars(one)[name] for one, name in hooks]
-    for one, name in hooks:
-        vars(one)[name] = OrderedDict()
-    try:
-        return copy.deepcopy(module)
-    finally:
-        for (one, name), value in zip(hooks, kept, strict=True):
-            vars(one)[name] = value
 
 
 def _kind(tree: Tree, value: Any) -> str | None:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from statistics import fmean
 from typing import NamedTuple
 
-from clbench.metrics.registry import Course, course_metric
+from clbench.metrics.registry import Course, course_metric, whole_mean
 from clbench.metrics.unequal import mean_recall, over
 
 
@@ -28,7 +28,7 @@ def next_period_accuracy(course: Course) -> float | None:
 
     Next-domain accuracy of Lin et al. 2021 (CLEAR, arXiv:2201.06289).
     """
-    return _mean([after for _, after in _now_and_next(course)])
+    return whole_mean([after for _, after in _now_and_next(course)])
 
 
 @course_metric(better="lower")
@@ -39,7 +39,7 @@ def next_period_drop(course: Course) -> float | None:
     where the next period is easier.
     """
     pairs = _now_and_next(course)
-    return _mean([None if now is None or after is None else now - after for now, after in pairs])
+    return whole_mean([None if now is None or after is None else now - after for now, after in pairs])
 
 
 @course_metric()
@@ -74,8 +74,3 @@ def _now_and_next(course: Course) -> list[tuple[float | None, float | None]]:
     """Of each stage but the last, the accuracy on its own period and on the next."""
     R = course.accuracy
     return [(R[t + 1][t], R[t + 1][t + 1]) for t in range(len(R) - 2)] if _is_in_time(course) else []
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known and len(known) == len(values) else None

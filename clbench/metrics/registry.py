@@ -7,6 +7,7 @@ import math
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 Matrix = Sequence[Sequence[float]]
@@ -109,6 +110,12 @@ def _add(found: Metric) -> None:
 def highest(values: Sequence[float]) -> float:
     """Return the maximum; NaN if any value is unknown."""
     return math.nan if any(math.isnan(value) for value in values) else max(values)
+
+
+def whole_mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean; None if a value is missing, or if there is none at all."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
 
 
 def discover() -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from statistics import fmean
 
-from clbench.metrics.registry import Confusion, Course, course_metric
+from clbench.metrics.registry import Confusion, Course, course_metric, whole_mean
 
 
 @course_metric()
@@ -48,9 +48,7 @@ def mean_f1(confusion: Confusion) -> float | None:
 
 def over(confusions: list[Confusion | None], measure: Callable[[Confusion], float | None]) -> float | None:
     """Return the mean of what each matrix gives; None if one is missing or gives nothing, and of none at all."""
-    values = [None if found is None else measure(found) for found in confusions]
-    known = [value for value in values if value is not None]
-    return fmean(known) if known and len(known) == len(values) else None
+    return whole_mean([None if found is None else measure(found) for found in confusions])
 
 
 def _over_tasks(course: Course, measure: Callable[[Confusion], float | None]) -> float | None:

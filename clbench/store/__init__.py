@@ -33,6 +33,7 @@ from clbench.store.schema import (
     digest,
     flat,
     identity,
+    is_plain,
     parts,
 )
 
@@ -56,6 +57,7 @@ __all__ = [
     "find",
     "flat",
     "identity",
+    "is_plain",
     "name",
     "name_of",
     "open_folder",

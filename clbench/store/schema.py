@@ -196,6 +196,15 @@ def canonical(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
+def is_plain(value: Any) -> bool:
+    """Say whether a value can be written as canonical JSON."""
+    try:
+        canonical(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def digest(value: Any) -> str:
     """Return the sha256 of a value's canonical JSON."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
