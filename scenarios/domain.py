@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -11,24 +11,20 @@ from clbench.data.streams import Stream, Task
 from clbench.errors import UserError
 from clbench.registry import Count, scenario
 
+from .split import FEW_ROWS, VECTORS
+
 GroupOrder = Literal["random", "fixed", "size"]
 
-_MLP: dict[str, Any] = {
-    "model": {"name": "mlp", "widths": [128, 128], "norm": "layer"},
-    "optimizer": {"name": "adam", "lr": 0.001},
-    "epochs": 3,
-    "batch_size": 256,
-}
 RECIPES = {
-    "vectors": _MLP | {"epochs": 10, "batch_size": 32},  # enough steps where a group has hundreds of rows
-    "covertype": _MLP
+    "vectors": VECTORS | FEW_ROWS,
+    "covertype": VECTORS
     | {
         "scenario": {"samples_per_task": 20_000},
         "data": {"group": [f"Wilderness_Area{area}" for area in range(1, 5)]},
         "optimizer": {"name": "adam", "lr": 0.01},  # chosen on held-out rows: results/baseline/recipes.md
         "epochs": 10,
     },
-    "flights-2013": _MLP | {"scenario": {"samples_per_task": 50_000}, "data": {"group": "origin"}},
+    "flights-2013": VECTORS | {"scenario": {"samples_per_task": 50_000}, "data": {"group": "origin"}},
 }
 
 

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from clbench.data.calendar import periods as calendar_periods
-from clbench.data.calendar import shown
+from clbench.data.calendar import Every, shown, starts
 from clbench.data.dataset import Array, Dataset
 from clbench.data.streams import Stream, Task
 from clbench.errors import UserError
 from clbench.registry import Count, Share, scenario
 
-Every = Literal["rows", "year", "quarter", "month", "week", "day", "hour", "value"]
+from .split import FEW_ROWS, VECTORS
+
 TrainOn = Literal["period", "window", "all"]
 
-_MLP: dict[str, Any] = {
-    "model": {"name": "mlp", "widths": [128, 128], "norm": "layer"},
-    "optimizer": {"name": "adam", "lr": 0.001, "reset": "never"},
-    "epochs": 3,
-    "batch_size": 256,
-}
+_MLP = VECTORS | {"optimizer": VECTORS["optimizer"] | {"reset": "never"}}
 # Rates and epochs were chosen on the first four periods: results/baseline/recipes.md.
 RECIPES = {
-    "vectors": _MLP | {"epochs": 10, "batch_size": 32},  # enough steps where a period has hundreds of rows
+    "vectors": _MLP | FEW_ROWS,
     "flights-2013": _MLP
     | {"scenario": {"every": "month"}, "optimizer": {"name": "adam", "lr": 0.0001, "reset": "never"}, "epochs": 1},
     "elec2": _MLP | {"epochs": 1},
@@ -57,9 +52,9 @@ def time(
             f"scenario: 'time' needs to know when each row of '{data.name}' was taken. Name the column with --set "
             "data.time=…, or say data.time=row if the rows are in order."
         )
-    cut = _by_rows(len(times), periods) if every == "rows" else _by_time(data, times, every)
-    starts = np.flatnonzero(np.diff(cut, prepend=-1))
-    parts = [_period(data, times, rows, held_out) for rows in np.split(np.arange(len(times)), starts[1:])]
+    _check(data, len(times), every, periods)
+    begins = starts(times, every, periods)
+    parts = [_period(data, times, rows, held_out) for rows in np.split(np.arange(len(times)), begins[1:])]
     if len(parts) < 2:
         raise UserError(f"scenario.every: all rows of '{data.name}' are in one {every}. Choose a shorter period.")
     labels = np.arange(len(data.classes))
@@ -74,19 +69,15 @@ def time(
     )
 
 
-def _by_rows(rows: int, periods: int) -> Array:
-    if periods > rows // 2:
+def _check(data: Dataset, rows: int, every: Every, periods: int) -> None:
+    """Raise UserError for rows that cannot be cut so."""
+    if every == "rows" and periods > rows // 2:
         raise UserError(f"scenario.periods: {rows:,} rows cannot be cut into {periods:,} periods. Use fewer.")
-    return np.arange(rows) * periods // rows
-
-
-def _by_time(data: Dataset, times: Array, every: str) -> Array:
-    if every != "value" and not data.calendar:
+    if every not in ("rows", "value") and not data.calendar:
         raise UserError(
             f"scenario.every: '{every}' needs dates, and the times of '{data.name}' are plain numbers. Use rows or "
             "value."
         )
-    return calendar_periods(times, every)
 
 
 def _period(data: Dataset, times: Array, rows: Array, held_out: float) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
 
-from clbench.data import arrow, cache, calendar
+from clbench.data import arrow, cache, calendar, parts
 from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
 from clbench.errors import Remark, UserError
@@ -204,7 +204,7 @@ def test_a_table_in_blocks_is_the_same_as_in_one(tmp_path: Path, monkeypatch: py
     }
     whole = of(tmp_path, columns, label="label", time="t")
     monkeypatch.setattr(arrow, "BLOCK", 1000)
-    monkeypatch.setattr(calendar, "CHUNK", 64)
+    monkeypatch.setattr(parts, "CHUNK", 4096)
     blocks = tmp_path / "blocks"
     blocks.mkdir()
     assert of(blocks, columns, label="label", time="t").fingerprint == whole.fingerprint
@@ -229,3 +229,9 @@ def test_periods_of_the_calendar(every: str, expected: list[int]) -> None:
     times = np.array(dates, "datetime64[s]").astype(np.int64)
     found = calendar.periods(times, every)
     assert np.unique(found, return_inverse=True)[1].tolist() == expected
+
+
+def test_periods_before_1970_begin_with_the_first_row() -> None:
+    times = np.array(["1969-12-01", "1969-12-31", "1970-01-01", "1970-01-02"], "datetime64[s]").astype(np.int64)
+    assert calendar.starts(times, "month", 10).tolist() == [0, 2]
+    assert calendar.starts(times, "rows", 2).tolist() == [0, 2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -134,9 +133,9 @@ def _check_options(family: str, options: Section) -> None:
 def _name(name: str) -> str:
     """A name as it stands in that of a scenario; UserError for one of clbench's own."""
     from clbench.data.known import SOURCES
-    from clbench.data.sources import OPENML
+    from clbench.data.sources import OPENML, slug
 
-    found = re.sub(r"[^\w]+", "-", str(name).lower()).strip("-_")
+    found = slug(str(name))
     if not found or found in SOURCES or found.startswith(OPENML):
         raise UserError(f"name: '{name}' is no name for your own data: clbench has a dataset of it. Choose another.")
     return found

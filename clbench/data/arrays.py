@@ -104,7 +104,11 @@ def _divided(samples: Array, labels: Array, held_out: Array, held_out_labels: Ar
 
 
 def _same_length(arrays: Mapping[str, Array]) -> None:
-    lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
+    check_lengths({name: len(array) if array.ndim else 0 for name, array in arrays.items()})
+
+
+def check_lengths(lengths: Mapping[str, int]) -> None:
+    """Raise UserError, with the arrays' names, where they differ in length."""
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
         raise UserError(f"The arrays differ in length: {shown}. Each has one entry a row: give as many of each.")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from clbench.data import parts
 from clbench.data.dataset import Array
 
+Every = Literal["rows", "year", "quarter", "month", "week", "day", "hour", "value"]
 MISSING = np.iinfo(np.int64).min
 DAY, WEEK = 86_400.0, 7 * 86_400.0  # seconds
-CHUNK = 1 << 16
 
 
 def with_features(rows: Array, times: Array | None, room: Path, numbers: int) -> tuple[Array, list[str]]:
@@ -23,9 +25,8 @@ def with_features(rows: Array, times: Array | None, room: Path, numbers: int) ->
         return rows, []
     cycles = {"week": WEEK} | ({"day": DAY} if (times % DAY != 0).any() else {})
     names = [f"{function} of {cycle}" for cycle in cycles for function in ("sine", "cosine")]
-    out: Array = np.memmap(room / "dated", np.float32, "w+", shape=(len(rows), rows.shape[1] + len(names)))
-    for start in range(0, len(rows), CHUNK):
-        here = slice(start, start + CHUNK)
+    out = parts.scratch((len(rows), rows.shape[1] + len(names)), np.float32, room)
+    for here in parts.chunks(out):
         angle = 2 * np.pi * times[here, None] / np.array([*cycles.values()])
         waves = np.stack([np.sin(angle), np.cos(angle)], axis=2).reshape(len(angle), -1)
         out[here] = np.concatenate([rows[here, :numbers], waves, rows[here, numbers:]], axis=1)
@@ -35,6 +36,12 @@ def with_features(rows: Array, times: Array | None, room: Path, numbers: int) ->
 def shown(second: int) -> str:
     """A time in words."""
     return str(np.datetime64(second, "s")).replace("T", " ")
+
+
+def starts(times: Array, every: Every, count: int) -> Array:
+    """Return the first row of each period of rows in order of time, ascending; 'rows': ``count`` of equally many."""
+    number = np.arange(len(times)) * count // len(times) if every == "rows" else periods(times, every)
+    return np.flatnonzero(np.diff(number, prepend=number[0] - 1))
 
 
 def periods(times: Array, every: str) -> Array:

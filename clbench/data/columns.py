@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from clbench.data.dataset import Shape
+from clbench.data.running import Running
 
 SLOTS = 64
 FURTHEST = 10.0  # standard deviations from the mean; what lies further is put there
@@ -37,8 +38,7 @@ class Rows:
         self._slots = slots
         self._scaled = scaled
         self._device = device
-        self._count = np.zeros(self._numbers)
-        self._mean, self._square = np.zeros(self._numbers), np.zeros(self._numbers)  # sum of squared distances
+        self._running = Running(self._numbers)
         self._coders: list[_Coder] = []
         self._flagged = torch.empty(0, dtype=torch.int64)
         self._scale = self._shift = torch.empty(0)
@@ -53,7 +53,7 @@ class Rows:
         gaps = np.zeros(self._numbers, bool)
         counts = [np.zeros(0, np.int64) for _ in range(self._categories)]
         for block in _blocks(samples):
-            gaps |= self._moments(block[:, : self._numbers])
+            gaps |= self._gaps(block[:, : self._numbers])
             for place in range(self._categories):
                 counts[place] = _added(counts[place], block[:, self._numbers + place].astype(np.int64))
         if first:
@@ -65,27 +65,18 @@ class Rows:
             coder.see(one)
         self._refresh()
 
-    def _moments(self, numbers: np.ndarray) -> np.ndarray:
-        """Merge a block's count, mean and squared distances (Chan et al. 1979); return where numbers are missing."""
+    def _gaps(self, numbers: np.ndarray) -> np.ndarray:
+        """Add a block to the statistics; return where numbers are missing."""
         flat = np.moveaxis(numbers, 1, -1).astype(np.float64)
         flat = flat.reshape(math.prod(flat.shape[:-1]), self._numbers)
-        here = ~np.isnan(flat)
-        count = here.sum(0)
-        mean = np.divide(np.where(here, flat, 0).sum(0), count, out=np.zeros(self._numbers), where=count > 0)
-        square = (np.where(here, flat - mean, 0) ** 2).sum(0)
-        total = np.maximum(self._count + count, 1)
-        apart = mean - self._mean
-        self._square += square + apart**2 * self._count * count / total
-        self._mean += apart * count / total
-        self._count += count
-        return ~np.asarray(here.all(0))
+        return ~np.asarray(self._running.add(flat).all(0))
 
     def _refresh(self) -> None:
         """Turn what was seen into tensors."""
-        spread = np.sqrt(self._square / np.maximum(self._count, 1))
-        spread[spread <= 1e-6 * np.maximum(np.abs(self._mean), 1e-6)] = 1.0  # what never changes becomes 0, not noise
+        running = self._running
+        spread = np.where(running.constant, 1.0, running.spread)  # what never changes becomes 0, not noise
         scale = 1 / spread if self._scaled else np.ones_like(spread)
-        shift = -self._mean * scale if self._scaled else np.zeros_like(spread)
+        shift = -running.mean * scale if self._scaled else np.zeros_like(spread)
         place = (-1, *[1] * (len(self._shape) - 1))
         self._scale, self._shift = (
             torch.tensor(one, dtype=torch.float32, device=self._device).reshape(place) for one in (scale, shift)

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from clbench.data import cache, calendar, easy, outline, own, profile
+from clbench.data.calendar import Every
 from clbench.data.dataset import PARTS, Array, Dataset
 from clbench.data.description import Roles, beside, roles
 from clbench.data.easy import Alone, Reached
 from clbench.data.known import SOURCES
-from clbench.data.outline import Every, Section
+from clbench.data.outline import Section
 from clbench.data.profile import Column
 from clbench.data.repeats import Repeats, repeats
 from clbench.data.sources import DataPlace

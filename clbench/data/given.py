@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from clbench.data.arrays import checked_labels, raw_of_arrays
-from clbench.data.dataset import Array, Part, Raw
+from clbench.data.arrays import check_lengths, checked_labels, raw_of_arrays
+from clbench.data.dataset import PARTS, Array, Part, Raw
 from clbench.errors import UserError, in_words
-
-PARTS = ("train", "test")
 
 
 def raw_of_samples(
@@ -98,11 +96,7 @@ class _Piece:
         name = self.name.replace("x", "y", 1)
         found = checked_labels(array(self.y, name), name)
         rows = self.x.shape[0] if hasattr(self.x, "shape") and self.x.shape else len(self.x)
-        if rows != len(found):
-            raise UserError(
-                f"The arrays differ in length: {self.name} {rows:,}, {name} {len(found):,}. Each has one entry a row: "
-                "give as many of each."
-            )
+        check_lengths({self.name: rows, name: len(found)})
         return found
 
 
@@ -132,11 +126,7 @@ def _checked(of_rows: Mapping[str, Any], rows: int) -> dict[str, Array | str]:
             continue
         name = "y" if key == "label" else key
         values = times(one) if key == "time" else checked_labels(array(one, name), name)
-        if len(values) != rows:
-            raise UserError(
-                f"The arrays differ in length: x {rows:,}, {name} {len(values):,}. Each has one entry a row: give as "
-                "many of each."
-            )
+        check_lengths({"x": rows, name: len(values)})
         found[key] = values
     return found
 

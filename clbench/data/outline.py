@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from clbench.data import calendar
+from clbench.data.calendar import Every
 from clbench.data.dataset import Array, Dataset
 from clbench.errors import UserError
 
-Every = Literal["rows", "year", "quarter", "month", "week", "day", "hour", "value"]
 UNITS: tuple[Every, ...] = ("year", "quarter", "month", "week", "day", "hour")
 PERIODS = 10  # of as many rows each, as the time scenarios cut
 MOST = 500  # periods that anybody would look at
@@ -64,8 +63,7 @@ def starts(data: Dataset, every: Every) -> Array:
         )
     if every in UNITS and not data.calendar:
         raise UserError(f"--every {every} needs dates, and the times of '{data.name}' are plain numbers. Use rows.")
-    cut = np.arange(len(times)) * PERIODS // len(times) if every == "rows" else calendar.periods(times, every)
-    found = np.flatnonzero(np.diff(cut, prepend=cut[0] - 1))
+    found = calendar.starts(times, every, PERIODS)
     if len(found) < 2:
         raise UserError(f"--every {every}: all rows of '{data.name}' are in one. Choose a shorter period.")
     if len(found) > MOST:

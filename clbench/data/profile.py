@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from clbench.data.dataset import Array, Dataset
+from clbench.data.running import Running
 
 BLOCK = 1 << 16  # rows looked at together
 SAMPLE = 100_000  # rows, drawn once for all, for what cannot be said of a block alone
@@ -20,12 +21,14 @@ FREQUENT = 3  # values of a category that are shown
 class Moments:
     """Of each column of numbers: how many are there, their mean and standard deviation, the least and the greatest.
 
-    ``whole``: all are whole numbers. ``rising``: none is less than the one before.
+    ``constant``: they never change, but for rounding. ``whole``: all are whole numbers. ``rising``: none is less than
+    the one before.
     """
 
     count: Array
     mean: Array
     spread: Array
+    constant: Array
     low: Array
     high: Array
     whole: Array
@@ -72,21 +75,15 @@ Column = NumberColumn | CategoryColumn
 
 
 def moments(numbers: Array) -> Moments:
-    """Return moments of float32 [n, columns], NaN where one is missing (Chan et al. 1979, in blocks)."""
+    """Return moments of float32 [n, columns], NaN where one is missing, in blocks."""
     width = numbers.shape[1]
-    count, mean, square = np.zeros(width), np.zeros(width), np.zeros(width)
+    running = Running(width)
     low, high = np.full(width, np.inf), np.full(width, -np.inf)
     whole, rising = np.ones(width, bool), np.ones(width, bool)
     last = np.full(width, -np.inf)
     for block in blocks(numbers):
         values = block.astype(np.float64)
-        there = ~np.isnan(values)
-        many = there.sum(0)
-        middle = np.where(there, values, 0).sum(0) / np.maximum(many, 1)
-        total = np.maximum(count + many, 1)
-        square += (np.where(there, values - middle, 0) ** 2).sum(0) + (middle - mean) ** 2 * count * many / total
-        mean += (middle - mean) * many / total
-        count += many
+        there = running.add(values)
         low = np.minimum(low, np.where(there, values, np.inf).min(0))
         high = np.maximum(high, np.where(there, values, -np.inf).max(0))
         whole &= (there <= (np.round(values) == values)).all(0)
@@ -94,7 +91,7 @@ def moments(numbers: Array) -> Moments:
         held = np.maximum.accumulate(np.where(there, values, -np.inf), axis=0)
         rising &= (there <= (values >= held)).all(0) & (held[0] >= last)
         last = np.maximum(last, held[-1])
-    return Moments(count, mean, np.sqrt(square / np.maximum(count, 1)), low, high, whole, rising)
+    return Moments(running.count, running.mean, running.spread, running.constant, low, high, whole, rising)
 
 
 def blocks(rows: Array) -> Iterator[Array]:
@@ -137,7 +134,7 @@ def _numbers(names: list[str], rows: Array, ends: tuple[int, int] | None) -> lis
     moved: Array | None = None
     if ends is not None:
         first, last = moments(rows[: ends[0]]), moments(rows[ends[1] :])
-        known = (first.count > 0) & (last.count > 0) & (all_.spread > 1e-6 * np.maximum(np.abs(all_.mean), 1e-6))
+        known = (first.count > 0) & (last.count > 0) & ~all_.constant
         moved = np.where(known, (last.mean - first.mean) / np.where(known, all_.spread, 1), 0)
     return [
         NumberColumn(

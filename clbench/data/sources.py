@@ -169,8 +169,12 @@ def given(words: str, said: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 def name_of(path: str) -> str:
     """Return the name of a dataset that is given by its path: 'data/Sales 2024.csv' is 'sales-2024'."""
-    stem = Path(path).expanduser().resolve().name.split(".")[0]
-    return re.sub(r"[^\w]+", "-", stem.lower()).strip("-_") or "data"
+    return slug(Path(path).expanduser().resolve().name.split(".")[0]) or "data"
+
+
+def slug(words: str) -> str:
+    """Return words as they stand in the name of a scenario: 'Sales 2024' is 'sales-2024'."""
+    return re.sub(r"[^\w]+", "-", words.lower()).strip("-_")
 
 
 def _read_digits(room: Path) -> Raw:
