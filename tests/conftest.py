@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from clbench.data import cache
 from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
+from clbench.registry import REGISTRIES
 from tests.real_data import prepared
 
 
@@ -26,6 +28,28 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("CLBENCH_OFFLINE", "1")
         patch.delenv("CLBENCH_DATA", raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def forget_plugins() -> Iterator[Callable[[], None]]:
+    """Plugins leave with the test that named them; a function after which they are unknown within it."""
+    known = {kind: dict(kind._declared) for kind in REGISTRIES.values()}
+    files = {kind: list(kind._plugin_files) for kind in REGISTRIES.values()}
+
+    def forget() -> None:
+        for name in [name for name in sys.modules if name.startswith("clbench_plugin_")]:
+            del sys.modules[name]
+        for kind in REGISTRIES.values():
+            for name in known[kind].keys() ^ kind._declared.keys():
+                if kind._declared[name].make.__module__.startswith("clbench."):
+                    known[kind][name] = kind._declared[name]  # loaded meanwhile
+            kind._declared = dict(known[kind])
+            kind._plugin_files = list(files[kind])
+            kind.__dict__.pop("listed", None)
+
+    yield forget
+    if any(kind._plugin_files != files[kind] for kind in REGISTRIES.values()):
+        forget()
 
 
 @pytest.fixture(scope="module")

@@ -63,25 +63,10 @@ REGISTRIES = registry.REGISTRIES.values()
 
 
 @pytest.fixture
-def anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+def anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget_plugins: Callable[[], None]) -> Callable[[], None]:
     """A function after which plugins are unknown, as they are to a process that begins; in a folder of its own."""
-    known = {kind: dict(kind._declared) for kind in REGISTRIES}
-    files = {kind: list(kind._plugin_files) for kind in REGISTRIES}
-
-    def forget() -> None:
-        for name in [name for name in sys.modules if name.startswith("clbench_plugin_")]:
-            del sys.modules[name]
-        for kind in REGISTRIES:
-            for name in known[kind].keys() ^ kind._declared.keys():
-                if kind._declared[name].make.__module__.startswith("clbench."):
-                    known[kind][name] = kind._declared[name]  # loaded meanwhile
-            kind._declared = dict(known[kind])
-            kind._plugin_files = list(files[kind])
-            kind.__dict__.pop("listed", None)
-
     monkeypatch.chdir(tmp_path)
-    yield forget
-    forget()
+    return forget_plugins
 
 
 def said(*words: str) -> str:
