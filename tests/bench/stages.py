@@ -32,19 +32,20 @@ from tests.bench.bare import Bare, permuted
 from tests.bench.speed import EWC, THREADS
 from tests.real_data import prepared
 
+CPU = torch.device("cpu")
 
-def assembled(config: RunConfig, root: Path) -> tuple[ResidentLearner, CLScenario, Dataset]:
-    """Return what a run of the command line would train, on the CPU, with the engine's own watches."""
+
+def assembled(config: RunConfig, root: Path, device: torch.device = CPU) -> tuple[ResidentLearner, CLScenario, Dataset]:
+    """Return what a run of the command line would train, with the engine's own watches."""
     prepare_process()
     seed_everything(0)
-    cpu = torch.device("cpu")
     data, stream = stream_of(config, DataPlace.default(root, offline=True))
     plugins = plugins_of(config)
-    resident = ResidentStream(stream, data, cpu, config.scenario["normalisation"])
+    resident = ResidentStream(stream, data, device, config.scenario["normalisation"])
     benchmark = make_benchmark(resident, stages_of(plugins, stream), config.evaluate)
     own = [DivergenceWatch(Reporter()), AnswerWatch(), ReportSteps(Reporter())]
-    learner, _ = learner_of(config, stream, data.shape, cpu, plugins + own)
-    other = beside(config, plugins, DataPlace.default(root, offline=True), data.shape, cpu)
+    learner, _ = learner_of(config, stream, data.shape, device, plugins + own)
+    other = beside(config, plugins, DataPlace.default(root, offline=True), data.shape, device)
     learner.upstream = None if other is None else other.data
     return learner, benchmark, data
 

@@ -103,7 +103,7 @@ def points(chosen: Sequence[str]) -> list[dict[str, Any]]:
     grids = METHODS | REGULARISERS
     tried: list[dict[str, Any]] = [{"strategy": "naive"}]
     tried += [{"strategy": n, f"strategy.{grids[n].option}": value} for n in chosen for value in grids[n].values]
-    held_out = {"evaluate": "validation", "scenario.validation": 0.2}
+    held_out = {"evaluate": "validation", "scenario.validation": 0.2, "precision": "fp32"}
     return [{"scenario": name} | changes | held_out | one for name, changes in SETTINGS.items() for one in tried]
 
 
