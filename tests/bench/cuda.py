@@ -1,0 +1,250 @@
+"""What a GPU makes of it: every strategy on CUDA beside the CPU, and the training rate beside a bare loop.
+
+    python -m tests.bench.cuda strategies [--workers 8] [STRATEGY…]
+    python -m tests.bench.cuda speed [--rounds 3]
+
+``strategies`` runs each one at its defaults in the contract tests' hardest setting (unequal classes, heads of their
+own, a cosine schedule, pooling) on both devices, and twice more on CUDA, for 3 and 6 epochs, while torch reports every
+wait for the device; a place in the code that waits more often in the longer run waits inside a step, and is named.
+``speed`` trains on all of CIFAR-10's or MNIST's images; the bare loop, as a careful person would write it by hand,
+takes turns with clbench's learner, and medians are shown. Needs a GPU, and the real images for ``speed``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clbench.config import resolve
+from clbench.data.sources import DataPlace
+from clbench.engine.learner import ResidentLearner
+from clbench.engine.run import Machine, run
+from clbench.store import Result
+from tests.bench.stages import assembled
+from tests.helpers import uneven
+from tests.real_data import prepared
+from tests.test_strategy_contract import NEEDS, QUICK, STRATEGIES
+from tests.test_strategy_families import HARD
+
+CUDA = torch.device("cuda")
+
+
+# Every strategy.
+
+
+@dataclass
+class Seen:
+    """What became of one strategy on CUDA."""
+
+    name: str
+    error: str = ""
+    apart: float = 0.0  # the largest difference of R between the devices
+    waits: list[str] = field(default_factory=list)  # places that wait for the device in every step
+
+
+def seen(name: str, root: Path) -> Seen:
+    """Run a strategy on both devices, and look for waits."""
+    try:
+        R = [one.accuracy for one in (_once(name, root, "cpu"), _once(name, root, "cuda"))]
+        cells = [(a, b) for mine, theirs in zip(*R, strict=True) for a, b in zip(mine, theirs, strict=True)]
+        apart = max(abs(a - b) for a, b in cells if a is not None and b is not None)
+        short, long = (_waits(name, root, epochs) for epochs in (3, 6))
+        return Seen(name, apart=apart, waits=sorted(place for place in long if long[place] > short[place] + 2))
+    except Exception:
+        return Seen(name, traceback.format_exc())
+
+
+def _once(name: str, root: Path, device: str, **settings: Any) -> Result:
+    needs = {key: value for key, value in NEEDS.get(name, {}).items() if key != "scenario"}
+    strategy = {"strategy": {"name": name} | QUICK.get(name, {}), "seeds": [0]}
+    (config,) = resolve(HARD, strategy, needs, settings)
+    return run(config, Machine(DataPlace.default(root), device=device))
+
+
+def _waits(name: str, root: Path, epochs: int) -> Counter[str]:
+    """Waits for the device inside of training, by place."""
+    with _reported() as found:
+        _once(name, root, "cuda", epochs=epochs)
+    return Counter(found)
+
+
+@contextmanager
+def _reported() -> Iterator[list[str]]:
+    """Places that wait while a stage is trained."""
+    places: list[str] = []
+    fit = ResidentLearner.fit
+
+    def fit_watched(self: ResidentLearner, experience: Any) -> None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                fit(self, experience)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        places.extend(f"{_short(one.filename)}:{one.lineno}" for one in caught if "synchroniz" in str(one.message))
+
+    ResidentLearner.fit = fit_watched  # type: ignore[method-assign]
+    try:
+        yield places
+    finally:
+        ResidentLearner.fit = fit  # type: ignore[method-assign]
+
+
+def _short(file: str) -> str:
+    return "/".join(Path(file).parts[-2:])
+
+
+def strategies(names: list[str], workers: int) -> None:
+    """Print what became of every strategy."""
+    root = uneven(Path(tempfile.mkdtemp()))
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        found = list(pool.map(partial(seen, root=root), names))
+    for one in found:
+        if one.error:
+            print(f"{one.name} fails:\n{one.error}")
+    print("\n| strategy | CUDA − CPU, largest difference in R, points | waits for the GPU in each step |")
+    print("|---|---:|---|")
+    for one in found:
+        print(
+            f"| {one.name} | {'fails' if one.error else f'{100 * one.apart:.1f}'} | {', '.join(one.waits) or 'none'} |"
+        )
+
+
+# Speed.
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network on one stage of real images."""
+
+    model: str
+    scenario: str
+    batch: int
+    strategy: str = "naive"
+    epochs: int = 1
+
+    def config(self, precision: str) -> dict[str, Any]:
+        """What clbench is told."""
+        scenario = {"name": self.scenario, "tasks": 2}
+        if self.scenario.startswith("split"):
+            scenario["incremental"] = "class"
+        return {
+            "strategy": self.strategy, "scenario": scenario, "model": self.model, "precision": precision,
+            "batch_size": self.batch, "epochs": self.epochs, "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9},
+        }  # fmt: skip
+
+
+CASES = [
+    Case("mlp", "permuted-mnist", 128),
+    Case("mlp", "permuted-mnist", 1024, epochs=4),
+    Case("lenet", "split-cifar10", 32),
+    Case("cnn6", "split-cifar10", 32),
+    Case("cnn6", "split-cifar10", 256, epochs=2),
+    Case("resnet18", "split-cifar10", 32),
+    Case("resnet18", "split-cifar10", 128, epochs=2),
+    Case("mlp", "permuted-mnist", 128, "ewc-fixed"),
+    Case("mlp", "permuted-mnist", 128, "er"),
+    Case("resnet18", "split-cifar10", 128, "er", epochs=2),
+]
+
+
+def bare(model: nn.Module, inputs: Tensor, labels: Tensor, case: Case, precision: str) -> float:
+    """Train epochs of a bare loop with everything on the device; return samples per second."""
+    half, images = precision == "bf16", inputs.dim() == 4
+    layout = {"memory_format": torch.channels_last} if half and images else {}
+    model, inputs = model.to(**layout), inputs.contiguous(**layout)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9, foreach=True)
+    torch.cuda.synchronize()
+    begun = time.perf_counter()
+    for _ in range(case.epochs):
+        for index in torch.randperm(len(inputs), device=CUDA).split(case.batch):
+            optimizer.zero_grad()
+            with torch.autocast("cuda", torch.bfloat16) if half else nullcontext():
+                output = model(inputs[index])
+            functional.cross_entropy(output.float(), labels[index]).backward()
+            optimizer.step()
+    torch.cuda.synchronize()
+    return case.epochs * len(inputs) / (time.perf_counter() - begun)
+
+
+def rates(case: Case, precision: str, rounds: int, root: Path) -> tuple[list[float], list[float]]:
+    """Samples per second of clbench and of the bare loop, in turns; the first round warms up."""
+    mine, theirs = [], []
+    for _ in range(rounds + 1):
+        (config,) = resolve(case.config(precision))
+        learner, benchmark, _ = assembled(config, root, CUDA)
+        first, second = benchmark.streams["train"]
+        data = first.data
+        inputs, labels = data.inputs(data.samples), data.labels
+        model = assembled(resolve(case.config(precision))[0], root, CUDA)[0].model
+        plain = nn.Sequential(*model.children()) if case.model == "mlp" else model
+        theirs.append(bare(plain, inputs, labels, case, precision))
+        learner.fit(first)
+        assert len(second.data)
+        torch.cuda.synchronize()
+        begun = time.perf_counter()
+        learner.fit(second)
+        torch.cuda.synchronize()
+        mine.append(case.epochs * len(second.data) / (time.perf_counter() - begun))
+    return mine[1:], theirs[1:]
+
+
+def speed(rounds: int) -> None:
+    """Print the table."""
+    root = prepared()
+    if root is None:
+        sys.exit("make bench needs the real images: set CLBENCH_TEST_DATA or provide ../shared/data.")
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, medians of {rounds} rounds\n")
+    print("| network | batch | strategy | precision | samples/s | bare loop's | ÷ bare loop | ÷ bare loop in fp32 |")
+    print("|---|---:|---|---|---:|---:|---:|---:|")
+    for case in CASES:
+        plain = 0.0
+        for precision in ("fp32", "bf16"):
+            mine, theirs = rates(case, precision, rounds, root)
+            plain = plain or statistics.median(theirs)
+            ratio = statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
+            rate = statistics.median(mine)
+            print(
+                f"| {case.model} | {case.batch} | {case.strategy} | {precision} | {rate:,.0f} | "
+                f"{statistics.median(theirs):,.0f} | {ratio:.2f} | {rate / plain:.2f} |",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["strategies", "speed"])
+    parser.add_argument("names", nargs="*", default=[])
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        sys.exit("tests.bench.cuda needs a GPU that torch can use; without one there is nothing to measure.")
+    if options.what == "strategies":
+        strategies(options.names or STRATEGIES, options.workers)
+    else:
+        speed(options.rounds)
+
+
+if __name__ == "__main__":
+    main()
