@@ -76,7 +76,7 @@ def _once(name: str, root: Path, device: str, **settings: Any) -> Result:
     needs = {key: value for key, value in NEEDS.get(name, {}).items() if key != "scenario"}
     strategy = {"strategy": {"name": name} | QUICK.get(name, {}), "seeds": [0]}
     (config,) = resolve(HARD, strategy, needs, settings)
-    return run(config, Machine(DataPlace.default(root), device=device))
+    return run(config, Machine(DataPlace.default(root), device=device, threads=1))
 
 
 def _waits(name: str, root: Path, epochs: int) -> Counter[str]:
@@ -116,17 +116,16 @@ def _short(file: str) -> str:
 def strategies(names: list[str], workers: int) -> None:
     """Print what became of every strategy."""
     root = uneven(Path(tempfile.mkdtemp()))
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        found = list(pool.map(partial(seen, root=root), names))
-    for one in found:
-        if one.error:
-            print(f"{one.name} fails:\n{one.error}")
-    print("\n| strategy | CUDA − CPU, largest difference in R, points | waits for the GPU in each step |")
+    print("| strategy | CUDA − CPU, largest difference in R, points | waits for the GPU in each step |")
     print("|---|---:|---|")
-    for one in found:
-        print(
-            f"| {one.name} | {'fails' if one.error else f'{100 * one.apart:.1f}'} | {', '.join(one.waits) or 'none'} |"
-        )
+    failed = []
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for one in pool.map(partial(seen, root=root), names):
+            apart = "fails" if one.error else f"{100 * one.apart:.1f}"
+            print(f"| {one.name} | {apart} | {', '.join(one.waits) or 'none'} |", flush=True)
+            failed += [one] if one.error else []
+    for one in failed:
+        print(f"\n{one.name} fails:\n{one.error}")
 
 
 # Speed.
@@ -188,17 +187,16 @@ def bare(model: nn.Module, inputs: Tensor, labels: Tensor, case: Case, precision
 
 def rates(case: Case, precision: str, rounds: int, root: Path) -> tuple[list[float], list[float]]:
     """Samples per second of clbench and of the bare loop, in turns; the first round warms up."""
+    (config,) = resolve(case.config(precision))
+    learner, benchmark, _ = assembled(config, root, CUDA)
+    plain = assembled(config, root, CUDA)[0].model
+    first, second = benchmark.streams["train"]
+    data = first.data
+    inputs, labels = data.inputs(data.samples), data.labels
+    learner.fit(first)  # so that what remembers has something to remember
     mine, theirs = [], []
     for _ in range(rounds + 1):
-        (config,) = resolve(case.config(precision))
-        learner, benchmark, _ = assembled(config, root, CUDA)
-        first, second = benchmark.streams["train"]
-        data = first.data
-        inputs, labels = data.inputs(data.samples), data.labels
-        model = assembled(resolve(case.config(precision))[0], root, CUDA)[0].model
-        plain = nn.Sequential(*model.children()) if case.model == "mlp" else model
         theirs.append(bare(plain, inputs, labels, case, precision))
-        learner.fit(first)
         assert len(second.data)
         torch.cuda.synchronize()
         begun = time.perf_counter()
