@@ -58,22 +58,23 @@ def as_matrix(weight: Tensor) -> Tensor:
 def fresh_copy(learner: Learner, purpose: str) -> nn.Module:
     """Return a copy of the model with newly drawn weights and unused statistics; the model's own draws go on as before.
 
-    The draw depends on the run's seed, the stage and the purpose alone.
+    The draw depends on the run's seed, the stage and the purpose alone; it is made on the host, so that it is the same
+    on every device.
     """
-    fresh = bare_copy(learner.model)
+    fresh = bare_copy(learner.model).cpu()
     if kept := _never_redrawn(fresh):
         warnings.warn(
             Remark(f"what has no reset_parameters keeps its own weights where others are drawn anew: {kept}."),
             stacklevel=2,
         )
     seed = learner.random(f"{purpose} of stage {learner.stage}").initial_seed()
-    with torch.random.fork_rng(devices=[learner.device] if learner.device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in fresh.modules():
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()
-    return fresh
+    return fresh.to(learner.device)
 
 
 def _never_redrawn(model: nn.Module) -> str:

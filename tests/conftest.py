@@ -10,6 +10,7 @@ import torch
 from clbench.data import cache
 from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
+from clbench.origins import PLUGIN
 from clbench.registry import REGISTRIES
 from tests.real_data import prepared
 
@@ -37,7 +38,7 @@ def forget_plugins() -> Iterator[Callable[[], None]]:
     files = {kind: list(kind._plugin_files) for kind in REGISTRIES.values()}
 
     def forget() -> None:
-        for name in [name for name in sys.modules if name.startswith("clbench_plugin_")]:
+        for name in [name for name in sys.modules if name.startswith(PLUGIN)]:
             del sys.modules[name]
         for kind in REGISTRIES.values():
             for name in known[kind].keys() ^ kind._declared.keys():
@@ -48,7 +49,8 @@ def forget_plugins() -> Iterator[Callable[[], None]]:
             kind.__dict__.pop("listed", None)
 
     yield forget
-    if any(kind._plugin_files != files[kind] for kind in REGISTRIES.values()):
+    named = any(kind._plugin_files != files[kind] for kind in REGISTRIES.values())
+    if named or any(name.startswith(PLUGIN) for name in sys.modules):
         forget()
 
 
