@@ -282,17 +282,20 @@ def test_gss_keeps_what_is_diverse(monkeypatch: pytest.MonkeyPatch) -> None:
     def checked(self: DiverseMemory, learner: Any) -> None:
         old = None if self.data is None else self.data.subset(torch.arange(self.filled))
         scores, filled = self.scores.clone(), self.filled
-        drawn: list[tuple[Tensor, ...]] = []
-        chances = self._chances
+        uniform, position = self._chances[-1], self._ahead.position
+        compared = self._ahead.drawn[position, : self._ahead.counts[position]]
+        drawn: list[Tensor] = []
+        gumbel = self._gumbel
 
-        def noted(*of: Any) -> tuple[Tensor, ...]:
-            drawn.append(chances(*of))
+        def noted() -> Tensor:
+            drawn.append(gumbel())
             return drawn[-1]
 
-        monkeypatch.setattr(self, "_chances", noted)
+        monkeypatch.setattr(self, "_gumbel", noted)
         samples, labels = learner.raw, learner.mbatch[1][: learner.arrived]
         write(self, learner)
-        (compared, noise, uniform), data = drawn[0], self.data
+        monkeypatch.delattr(self, "_gumbel")
+        data = self.data
         assert data is not None
         own = [single(learner, data.inputs(one[None]), y[None]) for one, y in zip(samples, labels, strict=True)]
         if old is None:
@@ -307,6 +310,7 @@ def test_gss_keeps_what_is_diverse(monkeypatch: pytest.MonkeyPatch) -> None:
             torch.testing.assert_close(self.scores[filled : filled + count], torch.tensor(c[:count]), atol=1e-5, rtol=0)
             return
         assert old is not None
+        (noise,) = drawn
         mean = torch.stack(own).mean(0)
         opposed = max(cosine(mean, other) for other in of) < 0
         met = sorted(range(self.size), key=lambda place: -(float(scores[place].log()) + float(noise[place])))
