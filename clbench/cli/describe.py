@@ -54,7 +54,7 @@ def _print(found: Description, console: Console) -> None:
     from rich.text import Text
 
     def say(text: str, indent: int = 0, style: str = "") -> None:
-        console.print(Padding(Text(text, style), (0, 0, 0, indent)))
+        console.print(Padding(Text(text, style), (0, 0, 0, indent), expand=False))  # a pipe has no width to fill
 
     say(found.title, style="bold")
     say(found.doc)
