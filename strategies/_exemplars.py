@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from clbench.data.tensors import TaskData
 from clbench.strategy import Learner
@@ -58,13 +57,8 @@ class Exemplars:
             own = (ranked == one).nonzero()[:, 0]
             if not len(own):  # an older class: it is in order
                 rows.append((pool.labels == one).nonzero()[:count, 0])
+            elif features is None:
+                rows.append(coming[own[torch.randperm(len(own), generator=random)[:count].to(own.device)]])
             else:
-                rows.append(
-                    coming[own[self._best(len(own), features if features is None else features[own], count, random)]]
-                )
+                rows.append(coming[own[herded(features[own], count)]])
         self.data = pool.subset(torch.cat(rows))
-
-    def _best(self, samples: int, features: Tensor | None, count: int, random: torch.Generator) -> Tensor:
-        if features is not None:
-            return herded(features, count)
-        return torch.randperm(samples, generator=random)[:count]

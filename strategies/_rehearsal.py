@@ -1,4 +1,4 @@
-"""Class-incremental methods with exemplars: one classifier, the last stage's network as a teacher, a loss of their own."""
+"""Class-incremental methods with exemplars: one classifier, the old network as a teacher, a loss of their own."""
 
 from __future__ import annotations
 

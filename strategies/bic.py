@@ -26,8 +26,8 @@ class BiasCorrection(Rehearsal):
     """BiC: exemplars and distillation; then new classes' logits become α·z + β, fitted on balanced held-out samples.
 
     Wu et al. 2019 (arXiv:1905.13260): (1 − λ)·CE + λ·τ²·KL as in 'wa'. Of each class as many samples are held out from
-    training, a tenth of the smallest old class's exemplars, and at least one; after the stage they choose α and β of its
-    classes by cross-entropy over all (eq. 4). Earlier stages' α and β stay, in training, in the teacher and in answers.
+    training, a tenth of the smallest old class's exemplars and at least one; after the stage they choose α and β of
+    its classes by cross-entropy over all (eq. 4). Earlier stages' α and β stay, in training, teacher and answers.
     Where the authors take some epochs of Adam, here Newton's method finds the minimum, with (ridge/2)·((α − 1)² + β²)
     added, without which there is none where the held-out samples are told apart without a fault.
     memory, per_class, selection: as for 'icarl'.
@@ -52,6 +52,7 @@ class BiasCorrection(Rehearsal):
         self.ridge = ridge
         self.corrections: dict[int, tuple[float, float]] = {}  # α and β by class; others have 1 and 0
         self.lines: Tensor | None = None  # α and β of the classes so far [2, seen]
+        self.answered: Tensor | None = None  # likewise, in an evaluation
         self.held_out: TaskData | None = None
 
     def training_data(self, learner: Learner, data: TaskData) -> TaskData:
@@ -113,12 +114,21 @@ class BiasCorrection(Rehearsal):
         super().after_training_exp(learner, **kwargs)
         self.held_out = self.lines = None
 
+    def before_eval(self, learner: Learner, **kwargs: Any) -> None:
+        """Put the corrections on the device."""
+        super().before_eval(learner, **kwargs)
+        self.answered = None if self.answers is None else self._lines(self.answers)
+
     def after_eval_forward(self, learner: Learner, **kwargs: Any) -> None:
         """Answer by corrected logits."""
-        if self.answers is not None:
-            alpha, beta = self._lines(self.answers)
-            scores = learner.mb_output.index_select(1, self.answers) * alpha + beta
+        if self.answers is not None and self.answered is not None:
+            scores = learner.mb_output.index_select(1, self.answers) * self.answered[0] + self.answered[1]
             learner.mb_output = self.only_seen(learner.mb_output, scores)
+
+    def after_eval(self, learner: Learner, **kwargs: Any) -> None:
+        """Let go of them."""
+        super().after_eval(learner, **kwargs)
+        self.answered = None
 
     def warnings(self) -> list[str]:
         """Whether there were old classes."""

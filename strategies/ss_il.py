@@ -111,4 +111,5 @@ class SeparatedSoftmax(Rehearsal):
 def by_stage(logits: Tensor, columns: Tensor) -> Tensor:
     """Log-softmax over each stage's classes apart [n, stages, most]; columns [stages, most], −1 for none."""
     found = logits.index_select(1, columns.clamp_min(0).flatten()).unflatten(1, columns.shape)
-    return found.masked_fill(columns < 0, MASKED).log_softmax(2)
+    apart: Tensor = found.masked_fill(columns < 0, MASKED).log_softmax(2)
+    return apart

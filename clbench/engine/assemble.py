@@ -163,11 +163,9 @@ def _prepare(config: RunConfig, stream: Stream, plugins: list[SupervisedPlugin],
     for part in parts:
         part.check(model)
         if type(part).check_stream is not Strategy.check_stream:  # a long stream makes its tasks only if asked
-            stages = [
-                sorted({c for task in tasks for c in stream.tasks[task].classes})
-                for tasks in stages_of(plugins, stream)
-            ]
-            part.check_stream(Ahead(stages, stream.incremental, config.logits))
+            stages = stages_of(plugins, stream)
+            classes = [sorted({label for task in tasks for label in stream.tasks[task].classes}) for tasks in stages]
+            part.check_stream(Ahead(classes, stream.incremental, config.logits))
     for part in parts:
         part.prepare(model)
 
