@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from clbench.data.tensors import TaskData
@@ -16,12 +15,12 @@ from ._budget import Budget
 from ._exemplars import Choice
 from ._herding import class_means, features_of
 from ._memory import Memory
-from ._passes import LooksAtPasses
+from ._passes import KeepsFeatures
 from ._rehearsal import Classes, Rehearsal
 
 
 @strategy("icarl", family="memory")
-class ICaRL(Rehearsal, LooksAtPasses):
+class ICaRL(Rehearsal, KeepsFeatures):
     """iCaRL: exemplars by herding, binary cross-entropy with the old network's answers, nearest mean of exemplars.
 
     Rebuffi et al. 2017 (arXiv:1611.07725), algorithms 1 to 5. Each stage trains on its samples and the exemplars with
@@ -70,16 +69,12 @@ class ICaRL(Rehearsal, LooksAtPasses):
         if self.answers is not None and parts:
             shown = TaskData.concat(parts)
             self.means = class_means(features_of(learner.model, shown), shown.labels, self.answers)
-            backbone: Any = learner.model.backbone
-            self.hook = backbone.register_forward_hook(self._keep)
-
-    def _keep(self, module: nn.Module, inputs: Any, features: Tensor) -> None:
-        if self.looking:
-            self.features = features
+            self.watch(learner.model)
 
     def after_eval_forward(self, learner: Learner, **kwargs: Any) -> None:
         """Answer with the nearest mean: of unit vectors the one with the largest product."""
         if self.means is not None:
+            assert self.features is not None
             scores = functional.normalize(self.features.float()) @ self.means.T
             learner.mb_output = self.only_seen(learner.mb_output, scores)
 
@@ -87,5 +82,5 @@ class ICaRL(Rehearsal, LooksAtPasses):
         """Let go of the means."""
         super().after_eval(learner, **kwargs)
         if self.means is not None:
-            self.hook.remove()
-            self.means, self.features = None, torch.empty(0)
+            self.unwatch()
+            self.means = None

@@ -41,7 +41,7 @@ from clbench.store import Result
 from tests.bench.stages import assembled
 from tests.helpers import uneven
 from tests.real_data import prepared
-from tests.test_strategy_contract import NEEDS, QUICK, STRATEGIES
+from tests.test_strategy_contract import QUICK, STRATEGIES, needs_of
 from tests.test_strategy_families import HARD
 
 CUDA = torch.device("cuda")
@@ -73,7 +73,7 @@ def seen(name: str, root: Path) -> Seen:
 
 
 def _once(name: str, root: Path, device: str, **settings: Any) -> Result:
-    needs = {key: value for key, value in NEEDS.get(name, {}).items() if key != "scenario"}
+    needs = needs_of(name)
     strategy = {"strategy": {"name": name} | QUICK.get(name, {}), "seeds": [0]}
     (config,) = resolve(HARD, strategy, needs, settings)
     return run(config, Machine(DataPlace.default(root), device=device, threads=1))
