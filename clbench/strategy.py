@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
@@ -108,13 +108,15 @@ class Protection:
 class Ahead:
     """What a method may know of a run before it begins, so as to refuse what it cannot do.
 
-    ``classes``: the labels of each stage. ``incremental``: 'class', 'task' or 'domain'. ``logits``: which classes the
-    run trains on: 'all', those 'seen' so far, or the stage's own ('current').
+    ``incremental``: 'class', 'task' or 'domain'. ``outputs``: how many classes a head must tell apart, the largest
+    where they differ. ``logits``: which classes the run trains on: 'all', those 'seen' so far, or the stage's own
+    ('current'). ``classes()``: the labels of each stage; a long stream makes its tasks for it.
     """
 
-    classes: list[list[int]]
     incremental: str
+    outputs: int
     logits: str
+    classes: Callable[[], list[list[int]]]
 
 
 @dataclass(frozen=True)

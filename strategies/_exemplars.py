@@ -12,6 +12,7 @@ from clbench.strategy import Learner
 from ._budget import Budget, places
 from ._herding import features_of, herded
 from ._memory import shares
+from ._reservoir import HEAD
 
 Choice = Literal["herding", "random"]
 
@@ -33,7 +34,7 @@ class Exemplars:
 
     def size(self, data: TaskData) -> int:
         """How many samples like these it holds."""
-        return places(self.memory, data)
+        return places(self.memory, data, HEAD)
 
     def beside(self, data: TaskData) -> TaskData:
         """A stage's samples and the exemplars of all earlier ones."""

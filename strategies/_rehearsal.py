@@ -102,7 +102,7 @@ class Rehearsal(Strategy):
                 f"strategy '{self.method}' holds the logits of old classes, which logits=current masks. "
                 "Set logits=all or logits=seen."
             )
-        self.expected = len({label for stage in ahead.classes for label in stage})
+        self.expected = len({label for stage in ahead.classes() for label in stage})
         if isinstance(self.exemplars.memory, int):
             self._check_room(self.exemplars.memory)
 

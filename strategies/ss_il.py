@@ -57,7 +57,7 @@ class SeparatedSoftmax(Rehearsal):
     def check_stream(self, ahead: Ahead) -> None:
         """Besides: a softmax over one class says nothing."""
         super().check_stream(ahead)
-        if any(len(stage) < 2 for stage in ahead.classes):
+        if any(len(stage) < 2 for stage in ahead.classes()):
             raise UserError(
                 f"strategy '{self.method}' tells a stage's classes apart among themselves, and a stage here has one. "
                 "Set scenario.tasks so that each has two or more, or use wa or icarl."

@@ -251,7 +251,7 @@ def test_no_evaluation_is_unknown() -> None:
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_runs_on_blurred_borders(name: str) -> None:
     strategy = {"strategy": {"name": name} | QUICK.get(name, {}), "seeds": [0]}
-    (one,) = resolve(TINY, BLURRY, strategy, needs_of(name))
+    (one,) = resolve(TINY, BLURRY, strategy, needs_of(name, stream=False))
     result = run(one, Machine(DataPlace.default(), "cpu", threads=1))
     assert result.status == "ok"
     numbers = [value for row in result.accuracy for value in known(row)]

@@ -53,7 +53,10 @@ MOVES_OLD_HEADS = {
     **dict.fromkeys(ONE_CLASSIFIER, "has one classifier"),
 }
 # Those whose two passes of a sharpness-aware step differ by intent.
-DRAWS_IN_EACH_PASS = {"physics-aware": "every pass through a device has noise of its own"}
+DRAWS_IN_EACH_PASS = {
+    "physics-aware": "every pass through a device has noise of its own",
+    "podnet": "the distance of a stage's first step is 0, and has a slope only where the climb has gone",
+}
 
 
 @pytest.fixture(scope="module")

@@ -159,13 +159,16 @@ def _size(shape: Shape) -> str:
 
 def _prepare(config: RunConfig, stream: Stream, plugins: list[SupervisedPlugin], model: nn.Module) -> None:
     """Let the strategy refuse the stream or the network, then change the network."""
+
+    def classes() -> list[list[int]]:
+        stages = stages_of(plugins, stream)
+        return [sorted({label for task in tasks for label in stream.tasks[task].classes}) for tasks in stages]
+
+    ahead = Ahead(stream.incremental, stream.outputs, config.logits, classes)
     parts = [plugin for plugin in plugins if isinstance(plugin, Strategy)]
     for part in parts:
         part.check(model)
-        if type(part).check_stream is not Strategy.check_stream:  # a long stream makes its tasks only if asked
-            stages = stages_of(plugins, stream)
-            classes = [sorted({label for task in tasks for label in stream.tasks[task].classes}) for tasks in stages]
-            part.check_stream(Ahead(classes, stream.incremental, config.logits))
+        part.check_stream(ahead)
     for part in parts:
         part.prepare(model)
 
