@@ -36,8 +36,8 @@ class AveragedGem(Strategy):
     and weight decay act on old heads too, as in the authors' code.
     The memory is a reservoir over all stages so far; the paper's is a share for each task. Images are kept as they came
     and augmented when they are drawn.
-    memory: how many samples it holds, or bytes, as in 1.5MB. batch: how many are drawn each step, without repeats (null: as many as the batch
-    size).
+    memory: how many samples it holds, or bytes, as in 1.5MB. batch: how many are drawn each step, without repeats
+    (null: as many as the batch size).
 
     Cost: from the second stage on a forward and a backward pass over a batch from memory each step; the images in
     memory.

@@ -28,8 +28,8 @@ class BiasCorrection(Rehearsal):
     Wu et al. 2019 (arXiv:1905.13260): (1 − λ)·CE + λ·τ²·KL as in 'wa'. Of each class as many samples are held out from
     training, a tenth of the smallest old class's exemplars and at least one; after the stage they choose α and β of
     its classes by cross-entropy over all (eq. 4). Earlier stages' α and β stay, in training, teacher and answers.
-    Where the authors take some epochs of Adam, here Newton's method finds the minimum, with (ridge/2)·((α − 1)² + β²)
-    added, without which there is none where the held-out samples are told apart without a fault.
+    Where the authors take some epochs of Adam, here Newton's method finds the minimum, with (ridge/2n)·((α − 1)² + β²)
+    added for n samples, without which few of them, told apart without a fault, would send α to infinity.
     memory, per_class, selection: as for 'icarl'.
     ridge: how strongly α and β are held at 1 and 0.
 
@@ -46,7 +46,7 @@ class BiasCorrection(Rehearsal):
         memory: Budget = 500,
         per_class: Count | None = None,
         selection: Choice = "herding",
-        ridge: Positive = 1e-3,
+        ridge: Positive = 1.0,
     ) -> None:
         super().__init__(memory, per_class, selection)
         self.ridge = ridge
@@ -106,7 +106,7 @@ class BiasCorrection(Rehearsal):
             found = [(learner.logits(x, 0), labels) for x, labels, _ in self.held_out.batches(1024)]
         logits = torch.cat([z for z, _ in found]).index_select(1, classes.seen) * self.lines[0] + self.lines[1]
         targets = classes.place[torch.cat([labels for _, labels in found])]
-        line = fitted(logits.double().cpu(), targets.cpu(), classes.is_new.cpu(), self.ridge)
+        line = fitted(logits.double().cpu(), targets.cpu(), classes.is_new.cpu(), self.ridge / len(targets))
         self.corrections |= dict.fromkeys(classes.new.tolist(), line)
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:

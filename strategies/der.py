@@ -28,7 +28,8 @@ class DarkExperienceReplay(Strategy):
     moment; images are kept as they came and augmented when they are replayed; a batch has no sample twice. A logit that
     a sample did not have then, or that the run masks now, is left out of the mean.
     alpha: strength of the logits' loss. beta: strength of the labels' loss.
-    memory: how many samples it holds, or bytes, as in 1.5MB. batch: how many are drawn each time (null: as many as the batch size).
+    memory: how many samples it holds, or bytes, as in 1.5MB. batch: how many are drawn each time (null: as many as the
+    batch size).
     current: replay from the first stage's second step on, from all places that are filled (the authors' code); false:
     from the second stage on, from the places that were filled when the stage began.
 

@@ -22,9 +22,10 @@ class ExperienceReplay(Strategy):
     Chaudhry et al. 2019 (arXiv:1902.10486), algorithm 2 (reservoir sampling, Vitter 1985). The memory takes each
     stage's samples in when the stage ends; every sample seen so far is in it with the same probability. Images are kept
     as they came and augmented when they are replayed.
-    memory: how many samples it holds, or bytes, as in 1.5MB. batch: how many are drawn each step, without repeats (null: as many as the batch
-    size). selection: 'balanced' holds as many of each class instead, and gives the places that a rare class cannot fill
-    to the others. per_class: how many of each class if it is balanced, whatever ``memory`` (null: ``memory`` holds).
+    memory: how many samples it holds, or bytes, as in 1.5MB. batch: how many are drawn each step, without repeats
+    (null: as many as the batch size). selection: 'balanced' holds as many of each class instead, and gives the places
+    that a rare class cannot fill to the others. per_class: how many of each class if it is balanced, whatever
+    ``memory`` (null: ``memory`` holds).
     current: samples enter while they are trained on, in each epoch anew, and the stage's own are replayed too (the code
     of Buzzega et al. 2020, arXiv:2004.07211).
 

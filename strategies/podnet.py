@@ -25,11 +25,11 @@ class PooledOutputs(Rehearsal, KeepsFeatures):
     """PODNet: the old network's maps, pooled along each side, and features are held; classes have several proxies.
 
     Douillard et al. 2020 (arXiv:2004.13513): the classifier becomes η·Σ_k softmax(s)_k·s_k of cosines s with a class's
-    ``proxies``, η learnt (eq. 9), and has the NCA loss of eq. 10, [−log(exp(η(s_y − δ)) / Σ_{i≠y} exp(η·s_i))]_+, whose
-    margin the authors' code takes from all logits, so that it cancels. + √(all/new)·(flat·(1 − cos(f, f_old)) +
-    spatial·mean over layers of ‖p(h) − p(h_old)‖), where p squares maps, sums them over each side, joins both and
-    normalises (eq. 4; the authors' code). Layers: the last maps of each size. Proxies are drawn, where the paper's
-    come from clusters; there is no balanced fine-tuning after a stage.
+    ``proxies``, η learnt (eq. 9), and has the NCA loss [−log(exp(z_y − δ) / Σ_{i≠y} exp(z_i))]_+ of its logits z. In
+    eq. 10 η multiplies δ too, which makes η = 0 the best; in the authors' code δ is taken from all logits, and cancels.
+    + √(all/new)·(flat·(1 − cos(f, f_old)) + spatial·mean over layers of ‖p(h) − p(h_old)‖), where p squares maps, sums
+    them over each side, joins both and normalises (eq. 4; the authors' code). Layers: the last maps of each size.
+    Proxies are drawn, where the paper's come from clusters; there is no balanced fine-tuning after a stage.
     memory, per_class, selection: as for 'icarl'.
     flat, spatial: strengths. proxies: how many of each class. margin: δ.
 
@@ -54,7 +54,6 @@ class PooledOutputs(Rehearsal, KeepsFeatures):
         self.spatial = spatial
         self.proxies = proxies
         self.margin = margin
-        self.scale: Any = None
         self.old_features: Tensor | None = None
         self.maps: list[Tensor] = []
         self.old_maps: list[Tensor] = []
@@ -77,8 +76,6 @@ class PooledOutputs(Rehearsal, KeepsFeatures):
         """Divide the classes; look at features and maps."""
         super().before_training_exp(learner, **kwargs)
         self.watch(learner.model)
-        classifier: Any = learner.model.classifier
-        self.scale = classifier.scale
         self.hooks = [layer.register_forward_hook(self._note) for layer in layers_of(learner.model)]
 
     def _note(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -107,7 +104,7 @@ class PooledOutputs(Rehearsal, KeepsFeatures):
 
     def loss(self, logits: Tensor, targets: Tensor, classes: Classes) -> Tensor:
         """NCA, and what the old network holds."""
-        loss = margin_nca(logits, targets, self.margin * self.scale)
+        loss = margin_nca(logits, targets, self.margin)
         if self.old_features is None:
             return loss
         assert self.features is not None
@@ -126,7 +123,7 @@ class PooledOutputs(Rehearsal, KeepsFeatures):
         for hook in self.hooks:
             hook.remove()
         super().after_training_exp(learner, **kwargs)
-        self.old_features = self.scale = None
+        self.old_features = None
         self.hooks = []
 
 
@@ -156,7 +153,7 @@ def pooled(maps: Tensor) -> Tensor:
     return functional.normalize(torch.cat([squares.sum(3).flatten(1), squares.sum(2).flatten(1)], dim=1))
 
 
-def margin_nca(logits: Tensor, targets: Tensor, margin: Tensor) -> Tensor:
+def margin_nca(logits: Tensor, targets: Tensor, margin: float) -> Tensor:
     """Mean of [−log(exp(z_y − margin) / Σ_{i≠y} exp z_i)]_+; 0 where there is one class."""
     right = logits.gather(1, targets[:, None])[:, 0]
     others = logits.scatter(1, targets[:, None], float("-inf")).logsumexp(1)
