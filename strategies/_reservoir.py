@@ -56,7 +56,7 @@ class Reservoir:
         if len(places):
             raw, (_, labels, heads) = learner.raw, learner.mbatch
             if self.data is None:
-                self.data = _empty(self.size, raw, labels, learner.data)
+                self.data = emptied(self.size, raw, labels, learner.data)
             self.data.samples[places] = raw[entering]
             self.data.labels[places], self.data.heads[places] = labels[entering], heads[entering]
         return entering, places
@@ -66,7 +66,8 @@ class Reservoir:
         self._plan = []
 
 
-def _empty(size: int, images: Tensor, labels: Tensor, like: TaskData) -> TaskData:
+def emptied(size: int, images: Tensor, labels: Tensor, like: TaskData) -> TaskData:
+    """Make room for so many samples that are like these."""
     places = labels.new_zeros(size)
     return TaskData(images.new_zeros(size, *images.shape[1:]), places, places.clone(), like.encode, None)
 
