@@ -49,6 +49,10 @@ class FrozenFeatures(LooksAtPasses):
     def scores(self, features: Tensor, rows: slice) -> Tensor:
         """Return how well features [n, d] fit each of some rows: [n, rows], greatest is the answer."""
 
+    def repeats(self) -> bool:
+        """They do: in training nobody looks at features."""
+        return True
+
     def before_training(self, learner: Learner, **kwargs: Any) -> None:
         """Refuse what would move the features between stages."""
         plugins: list[Any] = getattr(learner, "plugins", [])
