@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clbench.data.tensors import TaskData
+from clbench.data.tensors import TaskData, sent
 from clbench.registry import Count, strategy
 from clbench.strategy import Learner
 
@@ -34,8 +34,8 @@ class DiverseMemory:
     def plan(self, learner: Learner, random: torch.Generator) -> None:
         """Draw for all of the epoch what each step compares with, and a number for each sample."""
         sizes = learner.batch_sizes
-        self._ahead = DrawsAhead(self, sizes, self.compare, random).to(learner.device)
-        self._chances = list(torch.rand(sum(sizes), generator=random).to(learner.device).split(sizes))[::-1]
+        self._ahead = DrawsAhead(self, sizes, self.compare, random, learner.device)
+        self._chances = list(sent(torch.rand(sum(sizes), generator=random), learner.device).split(sizes))[::-1]
         self._random = random
 
     def write(self, learner: Learner) -> None:
@@ -90,7 +90,7 @@ class DiverseMemory:
         """A step's noise for each place."""
         if not self._noise:
             drawn = torch.rand(PLANNED, self.size, generator=self._random).clamp_min(1e-20)
-            self._noise = list((-(-drawn.log()).log()).to(self.scores.device))
+            self._noise = list(sent(-(-drawn.log()).log(), self.scores.device))
         return self._noise.pop()
 
     def end(self) -> None:
