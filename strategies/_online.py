@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,7 @@ class OnlineRehearsal(Strategy):
     """
 
     rows: Tensor
+    beside: ClassVar[int] = HEAD  # bytes that are kept with each sample and its label
 
     def __init__(self, memory: Budget, drawn: Count | None) -> None:
         super().__init__()
@@ -106,7 +107,7 @@ class OnlineRehearsal(Strategy):
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Make the memory, once; draw from the run's seed."""
         if self.memory is None:
-            self.memory = self.empty(places(self.budget, learner.data, HEAD))
+            self.memory = self.empty(places(self.budget, learner.data, self.beside))
         self.entering = learner.random(f"reservoir of stage {learner.stage}")
         self.random = learner.random(f"replay of stage {learner.stage}")
 

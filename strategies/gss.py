@@ -14,7 +14,7 @@ from clbench.strategy import Learner
 from ._budget import Budget
 from ._online import DrawsAhead, OnlineRehearsal
 from ._products import gradient_products
-from ._reservoir import emptied
+from ._reservoir import HEAD, emptied
 
 PLANNED = 64  # steps whose noise is sent together
 FIRST = 0.1  # score of the first batch's samples
@@ -96,6 +96,7 @@ class DiverseMemory:
     def end(self) -> None:
         """Let go of what the stage alone needed."""
         self._noise, self._chances = [], []
+        del self._ahead
 
 
 @strategy("gss", family="memory")
@@ -115,6 +116,8 @@ class GradientSelection(OnlineRehearsal):
     Cost: from the second step on batches with as many samples again; a forward and a backward pass over batch and
     compared samples, and for layers other than linear ones a gradient of each of them. The images in memory.
     """
+
+    beside = HEAD + 4  # a score
 
     def __init__(self, *, compare: Count = 10, memory: Budget = 500, batch: Count | None = None) -> None:
         super().__init__(memory, batch)

@@ -570,10 +570,9 @@ def test_runs_where_streams_differ(name: str, layer: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ONLINE)
 def test_a_budget_in_bytes_is_kept(name: str) -> None:
     result = run_small({"name": name, "memory": "3KB"}, CLASS, {"epochs": 1})
-    places = 3000 // (64 + 8 + 8)
     kept = result.cost[-1].memory_bytes
     assert kept is not None
-    assert kept <= 3000 + 4 * places, "images with label and head; gss keeps a score"
+    assert 2900 < kept <= 3000, "images with label and head; gss keeps a score"
 
 
 @pytest.mark.parametrize(
