@@ -159,7 +159,8 @@ def test_er_aml_contrasts_a_batch_with_pairs(incremental: str, monkeypatch: pyte
 def features(plain: Plain, x: Tensor) -> Tensor:
     """The tiny network's features, of length 1."""
     h = raw_features(plain, x)
-    return h / h.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    normed: Tensor = h / h.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return normed
 
 
 def raw_features(plain: Plain, x: Tensor) -> Tensor:
