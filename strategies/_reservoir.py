@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clbench.data.tensors import TaskData
+from clbench.data.tensors import TaskData, sent
 from clbench.strategy import Learner
 
 from ._budget import Budget, places
@@ -45,7 +45,7 @@ class Reservoir:
         slots = reservoir_slots(self.seen, sum(sizes), self.size, random)
         found = [_last_of_each(part) for part in np.split(slots, np.cumsum(sizes)[:-1])]
         lengths = [pair.shape[1] for pair in found]
-        pairs = torch.from_numpy(np.concatenate(found, axis=1)).to(learner.device).split(lengths, dim=1)
+        pairs = sent(torch.from_numpy(np.concatenate(found, axis=1)), learner.device).split(lengths, dim=1)
         self._plan = [(size, pair[0], pair[1]) for size, pair in zip(sizes, pairs, strict=True)]
         self._plan.reverse()
 
@@ -56,7 +56,7 @@ class Reservoir:
         if len(places):
             raw, (_, labels, heads) = learner.raw, learner.mbatch
             if self.data is None:
-                self.data = _empty(self.size, raw, labels, learner.data)
+                self.data = emptied(self.size, raw, labels, learner.data)
             self.data.samples[places] = raw[entering]
             self.data.labels[places], self.data.heads[places] = labels[entering], heads[entering]
         return entering, places
@@ -66,7 +66,8 @@ class Reservoir:
         self._plan = []
 
 
-def _empty(size: int, images: Tensor, labels: Tensor, like: TaskData) -> TaskData:
+def emptied(size: int, images: Tensor, labels: Tensor, like: TaskData) -> TaskData:
+    """Make room for so many samples that are like these."""
     places = labels.new_zeros(size)
     return TaskData(images.new_zeros(size, *images.shape[1:]), places, places.clone(), like.encode, None)
 

@@ -25,6 +25,7 @@ ALL = sorted(registry.strategy.listed)
 ELSEWHERE = {"persistence": "test_rules.py, on rows in order of time"}
 STRATEGIES = [name for name in ALL if name not in ELSEWHERE]
 RULES = ("majority",)  # answer without a network
+FROZEN = ("acil", "fecam", "ncm", "ranpac", "simple-cil", "slda")  # train in the first stage alone
 STEP_HOOKS = {
     "before_training_iteration", "before_forward", "after_forward", "before_backward", "after_backward",
     "before_update", "after_update", "after_training_iteration", "forwarded", "observe", "stepped", "current",
@@ -35,7 +36,9 @@ VIT = {"model": {"name": "vit", "patch": 4, "width": 12, "depth": 1, "heads": 2}
 # Options under which a strategy is quick, and networks that it needs.
 QUICK: dict[str, dict[str, Any]] = {
     "gdumb": {"epochs": 4},
+    "acil": {"units": 40},
     "generative-replay": {"flow_steps": 20},
+    "ranpac": {"units": 40},
     "random-label-pretrain": {"epochs": 2},
     "co-finetuning": {"upstream": "digits", "classes": 4},
 }

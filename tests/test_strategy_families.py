@@ -35,6 +35,7 @@ MOVES_OLD_HEADS = {
     "der++": "replays old tasks",
     "a-gem": "projects along the gradient of old tasks",
     "gdumb": "trains on its memory",
+    **dict.fromkeys(("er-ace", "er-aml", "mir", "gss", "cls-er"), "replays old tasks"),
     "generative-replay": "replays old tasks",
     "lwf": "old heads must say what they said",
     "cold": "draws every weight anew",
