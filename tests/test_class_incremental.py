@@ -16,8 +16,8 @@ from clbench.data.tensors import TaskData
 from clbench.engine.learner import ResidentLearner
 from clbench.errors import UserError
 from clbench.models.copies import bare_copy
+from clbench.models.cosine import CosineClassifier
 from clbench.store import Result
-from clbench.strategies._cosine import CosineClassifier
 from clbench.strategies._exemplars import Exemplars
 from clbench.strategies._herding import class_means, herded
 from clbench.strategies._rehearsal import Classes
