@@ -24,6 +24,7 @@ ALL = sorted(registry.strategy.listed)
 # Those that no stream of images has the data for, and where they are tested instead.
 ELSEWHERE = {"persistence": "test_rules.py, on rows in order of time"}
 STRATEGIES = [name for name in ALL if name not in ELSEWHERE]
+OWN_HEADS = ("packnet", "hat")  # must be told the task
 RULES = ("majority",)  # answer without a network
 STEP_HOOKS = {
     "before_training_iteration", "before_forward", "after_forward", "before_backward", "after_backward",
@@ -38,10 +39,12 @@ QUICK: dict[str, dict[str, Any]] = {
     "generative-replay": {"flow_steps": 20},
     "random-label-pretrain": {"epochs": 2},
     "co-finetuning": {"upstream": "digits", "classes": 4},
+    "hat": {"c": 0.1},  # of a dozen units each costs much
 }
 NEEDS: dict[str, dict[str, Any]] = {
     "l2-attention": VIT,
     "generative-replay": {"scenario": {"incremental": "class"}},  # with heads of their own, old ones do not move
+    "expandable": {"scenario": {"incremental": "class"}},
 }
 
 
@@ -195,8 +198,9 @@ def test_memory_does_not_grow_with_tasks(name: str, monkeypatch: pytest.MonkeyPa
     object.__setattr__(registry.strategy._declared[name], "schema", declared.schema)
     memory = {"memory": 20} if "memory" in declared.schema.model_fields else {}
     network = {key: value for key, value in NEEDS.get(name, {}).items() if key != "scenario"}
+    kind = {"incremental": "task"} if name in OWN_HEADS else {}
     for tasks in (3, 5):
-        permuted = {"scenario": {"name": "permuted-digits", "tasks": tasks, "samples_per_task": 32}, "epochs": 1}
+        permuted = {"scenario": {"name": "permuted-digits", "tasks": tasks, "samples_per_task": 32} | kind, "epochs": 1}
         run_small({"name": name} | memory | QUICK.get(name, {}), permuted, network)
         held.append(sum(t.nbytes for t in tensors(made[-1], set())))
     assert held[0] == held[1]
