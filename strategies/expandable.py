@@ -35,17 +35,18 @@ class Expandable(LooksAtPasses):
     memory alone, with logits divided by a temperature (section 3.4), for 30 epochs of SGD that begins at .1. The
     paper's pruning of backbones (section 3.3) is left out: they stay whole.
     For one classifier; the network grows with stages, beside the memory's budget.
-    memory: how many samples it holds, as many of each class, or how many bytes ('1.5MB'). lam: λ. temperature: what
-    logits are divided by when the classifier is trained alone; 5 in the paper for CIFAR-100, 1 for ImageNet.
+    memory: how many samples it holds, as many of each class, or how many bytes ('1.5MB'). auxiliary: λ.
+    temperature: what logits are divided by when the classifier is trained alone; 5 in the paper for CIFAR-100, 1 for
+    ImageNet.
 
     Cost: in stage t forward passes of t backbones and the gradient of one, over the stage's samples and the memory; a
     copy of the backbone each stage; the images in memory.
     """
 
-    def __init__(self, *, memory: Budget = 500, lam: NonNegative = 1.0, temperature: Positive = 5.0) -> None:
+    def __init__(self, *, memory: Budget = 500, auxiliary: NonNegative = 1.0, temperature: Positive = 5.0) -> None:
         super().__init__()
         self.budget = memory
-        self.lam = lam
+        self.auxiliary = auxiliary
         self.temperature = temperature
         self.memory: Memory | None = None
         self.own = torch.empty(0, dtype=torch.int64)  # [labels], the auxiliary classifier's label of each
@@ -101,10 +102,10 @@ class Expandable(LooksAtPasses):
 
     def before_backward(self, learner: Learner, **kwargs: Any) -> None:
         """+ λ·cross-entropy of the auxiliary classifier on the new features."""
-        if learner.stage > 0 and self.lam:
+        if learner.stage > 0 and self.auxiliary:
             auxiliary: Any = getattr(learner.model, AUXILIARY)
             told = auxiliary(self.features[:, -self.width :].float())
-            learner.loss = learner.loss + self.lam * functional.cross_entropy(told, self.own[learner.mbatch[1]])
+            learner.loss = learner.loss + self.auxiliary * functional.cross_entropy(told, self.own[learner.mbatch[1]])
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Take the stage's samples in; from the second stage on, train the classifier on equal classes."""

@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.hooks import RemovableHandle
 
+from clbench.errors import UserError
 from clbench.registry import NonNegative, Ratio, strategy
 from clbench.strategy import Learner, named_weights
 
@@ -40,6 +42,7 @@ class HardAttention(HoldsWeights):
         self.s_max = s_max
         self.c = c
         self.layers: list[HiddenLayer] = []
+        self.norms: list[nn.Module] = []
         self.used = torch.empty(0)  # [units], the largest masks of finished stages
         self.masks = torch.empty(0)  # of the batch's own pass, [units] or [samples, units]
         self.s = s_max
@@ -49,7 +52,12 @@ class HardAttention(HoldsWeights):
     def check(self, model: nn.Module) -> None:
         """Only networks with a head for each task and units that can be told apart."""
         super().check(model)
-        hidden_layers(model, self.method)
+        for layer in hidden_layers(model, self.method):
+            if layer.norm is not None and not isinstance(layer.norm, _NormBase):
+                raise UserError(
+                    "strategy 'hat' cannot hold what a unit says where a normalisation mixes it with those of later "
+                    f"tasks, as {type(layer.norm).__name__} does. Use --set model.norm=none, or batch."
+                )
 
     def before_training(self, learner: Learner, **kwargs: Any) -> None:
         """Draw every task's embeddings, N(0, 1), the first time; the optimiser finds them among the weights."""
@@ -63,6 +71,7 @@ class HardAttention(HoldsWeights):
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Say how far each weight may go; of the embeddings, those of the stage's tasks alone."""
         gates = _gates(learner)
+        self.norms = [layer.norm for layer in self.layers if layer.norm is not None] if learner.stage > 0 else []
         free = {id(parameter): share for parameter, share in self._free()}
         backbone = named_weights(learner.model).values()
         self.weights = [gates, *backbone]
@@ -79,11 +88,9 @@ class HardAttention(HoldsWeights):
             shape = [-1] + [1] * (made.weight.dim() - 1)
             least = torch.minimum(used.view(shape), read.view([1, *shape[:-1]]))
             found.append((made.weight, (1 - least).expand_as(made.weight).clone()))
-            for module in (made, layer.norm):
-                found += [
-                    (one, 1 - used) for one in (module.parameters(recurse=False) if module else ()) if one.dim() == 1
-                ]
-            read = layer.spread(used) if layer.outgoing else used
+            alone = [made.bias, *(layer.norm.parameters() if layer.norm else ())]
+            found += [(one, 1 - used) for one in alone if isinstance(one, nn.Parameter)]
+            read = layer.spread(used)
         return found
 
     def before_training_epoch(self, learner: Learner, **kwargs: Any) -> None:
@@ -97,7 +104,9 @@ class HardAttention(HoldsWeights):
         self.batch += 1
 
     def pass_begins(self, learner: Learner) -> None:
-        """Put the batch's masks on the units."""
+        """Put the batch's masks on the units; the first stage's statistics are everybody's."""
+        for norm in self.norms:
+            norm.eval()
         if not hasattr(learner.model, GATES):
             return
         embedding = _gates(learner)[learner.heads]
@@ -151,9 +160,8 @@ def _multiplied(layer: HiddenLayer, units: Tensor):  # type: ignore[no-untyped-d
     """A hook that multiplies what the readers of a layer read: masks are at least 0, so pooling may come first."""
 
     def multiply(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        each = output.reshape(len(output), layer.units, -1)
-        found: Tensor = each * units.to(output.dtype).unsqueeze(-1)
-        return found.view_as(output)
+        spread = units.to(output.dtype).repeat_interleave(output.shape[1] // layer.units, dim=-1)
+        return output * spread.reshape([*spread.shape, *[1] * (output.dim() - 2)])
 
     return multiply
 

@@ -88,7 +88,8 @@ class PackNet(HoldsWeights):
             taken = owner != FREE
             given = round(self.prune * self.free[place])
             order = weight.abs().masked_fill(taken, torch.inf).flatten().argsort(stable=True)
-            smallest = torch.zeros_like(taken).view(-1).index_fill_(0, order[:given], value=True).view_as(taken)
+            smallest = torch.zeros(taken.numel(), dtype=torch.bool, device=taken.device)
+            smallest = smallest.index_fill_(0, order[:given], value=True).view(taken.shape)
             owner.masked_fill_(~(taken | smallest), task)
             share.masked_fill_(smallest, 0.0)
             weight.masked_fill_(smallest, 0.0)
