@@ -139,7 +139,7 @@ class HardAttention(HoldsWeights):
         """The stage's tasks use their units from now on."""
         hard = torch.sigmoid(self.s_max * _gates(learner)[learner.data.heads.unique()])
         self.used = torch.maximum(self.used, hard.amax(0))
-        self.shares, self.masks = [], torch.empty(0)
+        self.weights, self.shares, self.masks = [], [], torch.empty(0)
 
     def _by_layer(self, units: Tensor) -> list[Tensor]:
         """Values of all units [..., units], layer by layer."""
