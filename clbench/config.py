@@ -142,7 +142,7 @@ def resolve(*layers: Mapping[str, Any], place: DataPlace | None = None) -> list[
     )
     recipe["scenario"] = {"name": scenario_name} | recipe["scenario"]
     if setting is not None:
-        recipe = merge(recipe, setting.config)
+        recipe = setting.over(recipe)
     for key, value in given.items():
         if key not in known:
             from clbench import keys  # which need this module

@@ -7,11 +7,13 @@ classes first. A run has the stream's own name and the options, so that it is th
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from clbench.layers import Section, read_yaml
+from clbench.layers import Section, merge, read_yaml
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,10 @@ class Standard:
     def scenario(self) -> str:
         """The name of the stream, '<family>-<dataset>'."""
         return str(self.config["scenario"]["name"])
+
+    def over(self, recipe: Mapping[str, Any]) -> Section:
+        """Return the stream's recipe with what the setting says."""
+        return merge(recipe, self.config)
 
 
 @cache

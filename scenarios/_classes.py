@@ -27,8 +27,8 @@ def class_order(data: Dataset, seed: int, kind: ClassOrder) -> Array:
         if sorted(kind) != list(range(classes)):
             raise UserError(
                 f"scenario.class_order: a list must have each of the {classes} classes of '{data.name}' once, as "
-                f"numbers from 0 to {classes - 1}; got {len(kind)} numbers, {len({*kind})} of them different. Correct it, or "
-                "use fixed or random."
+                f"numbers from 0 to {classes - 1}; got {len(kind)} numbers, {len({*kind})} of them different. Correct "
+                "it, or use fixed or random."
             )
         return np.array(kind, np.int64)
     if kind == "random":

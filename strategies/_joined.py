@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clbench.avalanche import IncrementalClassifier
 from clbench.models.copies import bare_copy
 
 
@@ -31,9 +30,9 @@ class Joined(nn.Module):
 
 
 def linear_of(model: nn.Module) -> nn.Linear:
-    """The linear layer of a network's one classifier."""
+    """The linear layer of a network's one classifier, which a growing one has inside."""
     classifier: Any = model.classifier
-    found: nn.Linear = classifier.classifier if isinstance(classifier, IncrementalClassifier) else classifier
+    found: nn.Linear = classifier if isinstance(classifier, nn.Linear) else classifier.classifier
     return found
 
 

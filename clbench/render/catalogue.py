@@ -17,7 +17,6 @@ from clbench.catalogue import FAMILIES, Listed, Option, common_options
 from clbench.data import own
 from clbench.data.known import SOURCES, scenario_names
 from clbench.data.sources import DataPlace
-from clbench.layers import merge
 from clbench.registry import scenario_parts
 from clbench.render.tables import Table
 from clbench.roles import Role
@@ -208,7 +207,7 @@ def _recipe_of(name: str) -> Mapping[str, Any]:
     recipes: Mapping[str, Mapping[str, Any]] = registry.scenario.load(family).attributes["recipes"]
     vectors = source in SOURCES and SOURCES[source].is_vectors
     recipe = recipes.get(source, recipes["vectors" if vectors else "*"])
-    return merge(recipe, standards()[name].config) if name in standards() else recipe
+    return standards()[name].over(recipe) if name in standards() else recipe
 
 
 def _recipe(name: str) -> list[str]:
