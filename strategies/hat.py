@@ -79,9 +79,9 @@ class HardAttention(HoldsWeights):
         own[learner.data.heads.unique()] = 1.0
         self.shares = [own, *(free.get(id(weight), torch.ones_like(weight)) for weight in backbone)]
 
-    def _free(self) -> list[tuple[nn.Parameter, Tensor]]:
+    def _free(self) -> list[tuple[Tensor, Tensor]]:
         """1 − min(a_i, a_j) of each weight between units i and j; 1 − a_j of what unit j has alone."""
-        found: list[tuple[nn.Parameter, Tensor]] = []
+        found: list[tuple[Tensor, Tensor]] = []
         read = torch.ones(1, device=self.used.device)  # the network's input is everybody's
         for layer, used in zip(self.layers, self._by_layer(self.used), strict=True):
             made = layer.incoming
