@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,11 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from clbench.config import resolve
 from clbench.data.sources import DataPlace
 from clbench.engine.run import Machine, run
 from clbench.errors import UserError
 from clbench.strategies._memory import Memory
-from tests.helpers import config, run_small
+from tests.helpers import SMALL, config, run_small
+from tests.test_checkpoint import SHORT, check
 from tests.test_reference_memory import LR, Plain, Trained, assert_same, train
 
 SGD = {"optimizer": {"momentum": 0.0, "weight_decay": 0.0, "schedule": "constant"}}
@@ -212,6 +215,39 @@ def test_what_they_cannot_do_is_refused_by_name(strategy: Any, layer: dict[str, 
 def test_expandable_composes(beside: str) -> None:
     layer = {"scenario": {"incremental": "class", "tasks": 3}, "model": {"classifier": "growing"}}
     assert run_small(f"{beside}+expandable", layer).status == "ok"
+
+
+OWN = """
+from torch import Tensor, nn
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 9)
+        self.forms = {"told": object()}  # what no checkpoint holds
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.flatten(1)).relu()
+
+
+class Net(nn.Module):
+    def __init__(self, classes: int = 10):
+        super().__init__()
+        self.block = Block()
+        self.fc = nn.Linear(9, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.block(x))
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*classifiers replace")
+def test_copies_of_somebody_elses_network_go_on_bit_for_bit(tmp_path: Path) -> None:
+    file = tmp_path / "own_net.py"
+    file.write_text(OWN, encoding="utf-8")
+    layer = {"scenario": {"incremental": "class"}, "model": {"name": f"{file}:Net"}}
+    check(resolve(SMALL, SHORT, {"strategy": "expandable", "optimizer": {"momentum": 0.9}}, layer)[0], tmp_path)
 
 
 def test_expandable_meets_classes_again_and_one_class_a_task() -> None:
