@@ -16,6 +16,7 @@ SAME = {
     "der-plus-plus": "der++",
     "deep-generative-replay": "generative-replay",
     "dgr": "generative-replay",
+    "dynamically-expandable-representation": "expandable",
     "elastic-weight-consolidation": "ewc",
     "experience-replay": "er",
     "rehearsal": "er",
@@ -29,6 +30,7 @@ SAME = {
     "none": "naive",
     "sequential": "naive",
     "sgd": "naive",
+    "hard-attention": "hat",
     "iid": "joint",
     "joint-training": "joint",
     "multi-task": "joint",
@@ -60,7 +62,7 @@ class Absent:
 
 
 _REPLAY = ("er", "der++")
-_SUBNETWORKS = ("frozen-backbone", "frozen-layers")
+_SUBNETWORKS = ("packnet", "hat")
 _PROMPTS = ("l2-attention", "frozen-backbone")
 _BALANCED = ("lwf+er", "gdumb")
 ABSENT = {
@@ -72,12 +74,10 @@ ABSENT = {
     "er-ace": Absent("replay with a loss over the batch's own classes", _REPLAY),
     "gem": Absent("one gradient constraint per task", ("a-gem",), "GEMPlugin (which needs 'pip install quadprog')"),
     "gss": Absent("replay from a memory chosen by gradients", _REPLAY),
-    "hat": Absent("a mask of units per task", _SUBNETWORKS),
     "icarl": Absent("replay, distillation and nearest class means", _BALANCED),
     "l2p": Absent("prompts for a pretrained transformer", _PROMPTS),
     "lucir": Absent("replay and distillation with a cosine classifier", _BALANCED),
     "mir": Absent("replay of what the next step disturbs most", _REPLAY, "MIRPlugin --set strategy.batch_size_mem=16"),
-    "packnet": Absent("a pruned subnetwork per task", _SUBNETWORKS),
     "piggyback": Absent("a mask of weights per task", _SUBNETWORKS),
     "pnn": Absent("a network column per task", _SUBNETWORKS),
     "podnet": Absent("replay and distillation of pooled features", ("feature-distill", "lwf+er")),
