@@ -35,6 +35,7 @@ FAMILIES = {
     "distillation": "distillation",
     "memory": "memory",
     "network": "networks divided or grown",
+    "frozen": "classifiers on frozen features",
     "plasticity": "warm starts and plasticity",
     "regulariser": "regularisers of training",
     "bound": "bounds and controls",

@@ -15,7 +15,7 @@ from clbench.strategy import Learner, Strategy, evaluating, has_heads, named_wei
 
 from ._budget import Budget, places
 from ._joined import Joined, grow, linear_of
-from ._memory import Memory
+from ._memory import BESIDE, Memory
 from ._passes import LooksAtPasses
 from ._units import drawn_anew
 
@@ -52,6 +52,7 @@ class Expandable(LooksAtPasses):
         self.own = torch.empty(0, dtype=torch.int64)  # [labels], the auxiliary classifier's label of each
         self.features = torch.empty(0)
         self.width = 0
+        self.grew = False
 
     def check(self, model: nn.Module) -> None:
         """Only networks with one classifier, and something to expand."""
@@ -71,12 +72,13 @@ class Expandable(LooksAtPasses):
         """Grow before the optimiser looks for new weights."""
         if self.memory is None:
             _check_composition(learner)
-            self.memory = Memory(places(self.budget, learner.data), "balanced")
+            self.memory = Memory(self.budget, "balanced")
         labels = torch.cat([data.labels for data in (learner.data, self.memory.data) if data is not None])
         outputs = max(linear_of(learner.model).out_features, int(labels.max()) + 1)
-        self._check_room(outputs)
+        self._check_room(outputs, places(self.budget, learner.data, BESIDE))
         if learner.stage == 0:
             return
+        self.grew = True
         grow(learner.model, learner.random(f"classifier of stage {learner.stage}"))
         present = learner.data.labels.unique()
         self.own = torch.zeros(outputs, dtype=torch.int64, device=learner.device)
@@ -111,7 +113,7 @@ class Expandable(LooksAtPasses):
         """Take the stage's samples in; from the second stage on, train the classifier on equal classes."""
         assert self.memory is not None
         self.hook.remove()
-        self.features = torch.empty(0)
+        self.features, self.own = torch.empty(0), torch.empty(0, dtype=torch.int64)
         self.memory.take(learner.data, learner.random(f"memory of stage {learner.stage}"), learner.classes_return)
         if isinstance(learner.model.backbone, Joined):
             delattr(learner.model, AUXILIARY)
@@ -139,17 +141,16 @@ class Expandable(LooksAtPasses):
                 optimizer.step()
         optimizer.zero_grad()
 
-    def _check_room(self, classes: int) -> None:
-        assert self.memory is not None
-        if self.memory.size < classes:
+    def _check_room(self, classes: int, room: int) -> None:
+        if room < classes:
             raise UserError(
-                f"strategy.memory: {self.budget} holds {self.memory.size} samples, and 'expandable' keeps at least one "
+                f"strategy.memory: {self.budget} holds {room} samples, and 'expandable' keeps at least one "
                 f"of each of {classes} classes. Give more, for instance {20 * classes}."
             )
 
     def warnings(self) -> list[str]:
         """Say so if the network never grew."""
-        if len(self.own):
+        if self.grew:
             return []
         return ["never fired: 'expandable' grows when a second stage begins, and there was only one"]
 

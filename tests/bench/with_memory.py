@@ -4,7 +4,8 @@
 
 Four methods with 500 images each, alone and together with five others: class-incremental split MNIST and split
 CIFAR-10, five seeds, strategies at their defaults. It is one 'clbench sweep', which goes on where it was; then the
-tables are written beside the Results in results/studies/with-memory. Needs the real images (CLBENCH_TEST_DATA or ../shared/data).
+tables are written beside the Results in results/studies/with-memory. Needs the real images (CLBENCH_TEST_DATA or
+../shared/data).
 """
 
 from __future__ import annotations
