@@ -43,6 +43,8 @@ class Expandable(LooksAtPasses):
     copy of the backbone each stage; the images in memory.
     """
 
+    exclusive = "keeps exemplars, with a loss of its own"
+
     def __init__(self, *, memory: Budget = 500, auxiliary: NonNegative = 1.0, temperature: Positive = 5.0) -> None:
         super().__init__()
         self.budget = memory
