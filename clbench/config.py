@@ -21,6 +21,7 @@ from clbench.errors import UserError, did_you_mean
 from clbench.layers import Section, merge, read_seeds
 from clbench.options import user_error, validated
 from clbench.registry import Count, Declared, Positive, UnitInterval, scenario_parts
+from clbench.standard import standards
 
 # How long a stage lasts: exactly one of these is given.
 LENGTHS = ("epochs", "steps", "until_train_accuracy")
@@ -129,6 +130,9 @@ def resolve(*layers: Mapping[str, Any], place: DataPlace | None = None) -> list[
     if "path" in said and scenario_name in registry.scenario.listed:
         scenario_name += f"-{sources.name_of(said['path'])}"
         given["scenario"]["name"] = scenario_name
+    setting = standards().get(scenario_name)
+    if setting is not None:
+        given["scenario"]["name"] = scenario_name = setting.scenario
     family, source = scenario_parts(scenario_name)
     for part in store.parts(str(given["strategy"]["name"])):
         if "." not in part and part not in registry.strategy:
@@ -137,6 +141,8 @@ def resolve(*layers: Mapping[str, Any], place: DataPlace | None = None) -> list[
         registry.scenario.load(family), source, sources.is_vectors(source, place or DataPlace.default(), said)
     )
     recipe["scenario"] = {"name": scenario_name} | recipe["scenario"]
+    if setting is not None:
+        recipe = setting.over(recipe)
     for key, value in given.items():
         if key not in known:
             from clbench import keys  # which need this module

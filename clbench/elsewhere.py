@@ -19,6 +19,7 @@ SAME = {
     "der-plus-plus": "der++",
     "deep-generative-replay": "generative-replay",
     "dgr": "generative-replay",
+    "dynamically-expandable-representation": "expandable",
     "elastic-weight-consolidation": "ewc",
     "experience-replay": "er",
     "rehearsal": "er",
@@ -32,6 +33,7 @@ SAME = {
     "none": "naive",
     "sequential": "naive",
     "sgd": "naive",
+    "hard-attention": "hat",
     "iid": "joint",
     "joint-training": "joint",
     "multi-task": "joint",
@@ -62,7 +64,7 @@ class Absent:
     plugin: str | None = None
 
 
-_SUBNETWORKS = ("frozen-backbone", "frozen-layers")
+_SUBNETWORKS = ("packnet", "hat")
 _PROMPTS = ("l2-attention", "frozen-backbone")
 ABSENT = {
     "coda": Absent("prompts for a pretrained transformer", _PROMPTS),
@@ -70,9 +72,7 @@ ABSENT = {
     "der": Absent("replay of logits alone, which is der++ with strategy.beta=0", ("der++",)),
     "dualprompt": Absent("prompts for a pretrained transformer", _PROMPTS),
     "gem": Absent("one gradient constraint per task", ("a-gem",), "GEMPlugin (which needs 'pip install quadprog')"),
-    "hat": Absent("a mask of units per task", _SUBNETWORKS),
     "l2p": Absent("prompts for a pretrained transformer", _PROMPTS),
-    "packnet": Absent("a pruned subnetwork per task", _SUBNETWORKS),
     "piggyback": Absent("a mask of weights per task", _SUBNETWORKS),
     "pnn": Absent("a network column per task", _SUBNETWORKS),
 }

@@ -27,6 +27,7 @@ from clbench.errors import UserError
 from clbench.foreign import Found, find, is_foreign, is_option, written_type
 from clbench.origins import OWN, Origin, origin_of, run_file, told
 from clbench.roles import Role, checked, of_composition
+from clbench.standard import standards, stream_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -297,17 +298,17 @@ def role_of(parts: Sequence[str]) -> Role:
 
 
 def scenario_parts(name: str) -> tuple[str, str]:
-    """Split ``permuted-mnist`` into the family ``permuted`` and the dataset ``mnist``.
+    """Split ``permuted-mnist`` into the family ``permuted`` and the dataset ``mnist``; a standard setting's stream too.
 
     Raises UserError, with the nearest names, for an unknown family or a name without a dataset.
     """
     from clbench.data.known import scenario_names
 
-    families = scenario.listed
+    families, name = scenario.listed, stream_name(name)
     for family in sorted(families, key=len, reverse=True):
         if name.startswith(f"{family}-") and len(name) > len(family) + 1:
             return family, name[len(family) + 1 :]
-    known = [f"{family}-{source}" for family, source in scenario_names(families)]
+    known = [*standards(), *(f"{family}-{source}" for family, source in scenario_names(families))]
     raise UserError(
         f"Unknown scenario '{name}'.{meant('scenario', name, known)} A scenario is <family>-<dataset>, with a "
         f"family of {', '.join(families)}; 'clbench list scenarios' shows all."

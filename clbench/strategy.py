@@ -45,6 +45,7 @@ class Learner(Protocol):
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
+    plugins: list[SupervisedPlugin]
     loss: Tensor
     mbatch: list[Tensor]
     mb_output: Tensor

@@ -22,6 +22,8 @@ R = [
 BY_HAND = {
     "average_accuracy": (0.7 + 0.5 + 1.0) / 3,
     "average_incremental_accuracy": (0.9 + (0.6 + 0.8) / 2 + (0.7 + 0.5 + 1.0) / 3) / 3,
+    "last_accuracy_over_samples": (40 * 0.7 + 20 * 0.5 + 10 * 1.0) / 70,
+    "average_incremental_accuracy_over_samples": (0.9 + (40 * 0.6 + 20 * 0.8) / 60 + (28 + 10 + 10) / 70) / 3,
     "learning_accuracy": (0.9 + 0.8 + 1.0) / 3,
     "forgetting": ((0.9 - 0.7) + (0.8 - 0.5)) / 2,
     "forgetting_first_last": ((0.9 - 0.7) + (0.8 - 0.5)) / 2,
@@ -65,6 +67,7 @@ def test_every_metric_is_worked_by_hand() -> None:
         tasks=[[0], [1], [2]],
         within=within,
         seen=[[0.5], [0.8, None], [0.6]],
+        tested=[40, 20, 10],
         confusion=CONFUSION,
         ahead=AHEAD,
         periods=True,

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {
     "clbench.cli": {
         "cli", "api", "config", "layers", "options", "keys", "registry", "errors", "data", "engine", "store",
-        "analysis", "render", "schema", "progress", "sweep", "reproduce", "",
+        "analysis", "render", "schema", "progress", "sweep", "reproduce", "standard", "",
     },
     "clbench.api": {
         "api", "config", "layers", "keys", "registry", "origins", "errors", "avalanche", "data", "engine", "store",
@@ -38,7 +38,7 @@ ALLOWED = {
     },
     "clbench.render": {
         "render", "analysis", "store", "metrics", "registry", "catalogue", "roles", "words", "errors", "progress",
-        "data", "reproduce", "",
+        "data", "reproduce", "standard", "",
     },
     "clbench.analysis": {"analysis", "store", "metrics", "roles", "errors", ""},
     "clbench.metrics": {"metrics"},

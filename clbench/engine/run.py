@@ -112,9 +112,10 @@ def finished(
     finally:
         forget(benchmark)
         stages_of_run.forget()
-    found = {} if trained.reason else metric_values(trained.course(watches.answers, watches.within))
-    watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
+    tested = [known[task][2] for task in stream.tested]
+    found = {} if trained.reason else metric_values(trained.course(watches.answers, watches.within, tested))
+    watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     last = range(1) if stream.common_test else stages[-1]
     columns = [
         column_of(task, data, config.evaluate, place in last, stream.head_outputs[task.head])
@@ -139,7 +140,7 @@ def finished(
             fingerprint=data.fingerprint,
             official=data.official,
             train_samples=[one[1] for one in known],
-            test_samples=[known[task][2] for task in stream.tested],
+            test_samples=tested,
             imbalance=imbalance(columns),
             columns=asdict(data.columns) if data.columns else None,
         ),

@@ -46,8 +46,8 @@ class Trained:
     before: float = 0.0
     continued: int = 0
 
-    def course(self, answers: AnswerWatch, within: WithinWatch | None) -> metrics.Course:
-        """What the metrics are computed from."""
+    def course(self, answers: AnswerWatch, within: WithinWatch | None, tested: Sequence[int]) -> metrics.Course:
+        """What the metrics are computed from; ``tested``: scored samples of each task."""
         steps = [cost.steps for cost in self.costs if cost.steps is not None]
         tasks = [cost.tasks for cost in self.costs]
         curves, seen = (None, None) if within is None else (within.curves, within.seen)
@@ -59,6 +59,7 @@ class Trained:
             tasks=tasks,
             within=curves,
             seen=seen,
+            tested=tested,
             confusion=self.whole_confusion,
             ahead=self.ahead if self.periods else None,
             periods=self.periods,

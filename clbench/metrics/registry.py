@@ -27,9 +27,9 @@ class Course:
     the stage, None for tasks that no earlier stage has trained (none: nothing was evaluated inside); at the same steps
     the share of right answers on all classes seen so far (none: labels are no classes of the whole stream).
 
-    confusion: of each task after the last stage, if all were counted. ``periods``: tasks are periods in time, one after
-    another; then ``ahead`` has for each stage but the last the confusion of the period after its own, None where it was
-    not counted.
+    tested: how many scored samples each task has, if known. confusion: of each task after the last stage, if all were
+    counted. ``periods``: tasks are periods in time, one after another; then ``ahead`` has for each stage but the last
+    the confusion of the period after its own, None where it was not counted.
     """
 
     accuracy: Sequence[Sequence[float | None]]
@@ -39,6 +39,7 @@ class Course:
     tasks: Sequence[Sequence[int]] | None = None
     within: Sequence[Sequence[Sequence[float | None]]] | None = None
     seen: Sequence[Sequence[float | None]] | None = None
+    tested: Sequence[int] | None = None
     confusion: Sequence[Confusion] | None = None
     ahead: Sequence[Confusion | None] | None = None
     periods: bool = False

@@ -20,6 +20,7 @@ from clbench.data.sources import DataPlace
 from clbench.registry import scenario_parts
 from clbench.render.tables import Table
 from clbench.roles import Role
+from clbench.standard import standards, stream_name
 from clbench.words import AS_FOR, Words, taken_apart, words
 
 
@@ -65,7 +66,9 @@ def table(kind: str) -> Table:
             return _summaries("model", registry.model)
         case "scenarios":
             names = scenario_names(registry.scenario.listed)
-            rows = [[f"{family}-{source}", *_recipe(family, source)] for family, source in names]
+            rows = [
+                [name, *_recipe(name)] for name in (*(f"{family}-{source}" for family, source in names), *standards())
+            ]
             header = ["scenario", "tasks", "kind", "model", "optimiser", "epochs", "batch"]
             return Table("", header, rows, right=frozenset({1, 5, 6}))
         case "metrics":
@@ -143,16 +146,22 @@ def _scenario(name: str) -> Description:
     """A scenario: its own options, with the recipe's defaults, those of every scenario, and the recipe."""
     from clbench.data import streams
 
-    family, source = scenario_parts(name)
+    family, _ = scenario_parts(name)
     unit = registry.scenario.check(family)
-    recipe = _recipe_of(family, source)
+    recipe = _recipe_of(name)
     chosen = recipe.get("scenario", {})
-    own = [Option(o.name, o.type, str(chosen.get(o.name, o.default))) for o in unit.options]
+    own = [Option(o.name, o.type, _plain(chosen.get(o.name, o.default))) for o in unit.options]
     said = words(unit, registry.scenario.listed)
     shared = common_options()
     theirs = taken_apart(inspect.cleandoc(streams.common_options.__doc__ or ""), [option.name for option in shared])
     options = _described([*own, *shared], "scenario", {**said.options, **theirs.options})
-    return Description(f"scenario {name}", _read(_versioned(unit, said.prose)), options, recipe=_as_yaml(name, recipe))
+    about = f"{standards()[name].about}\n\n" if name in standards() else ""
+    doc = about + _read(_versioned(unit, said.prose))
+    return Description(f"scenario {name}", doc, options, recipe=_as_yaml(stream_name(name), recipe))
+
+
+def _plain(value: Any) -> str:
+    return "null" if value is None else str(value)
 
 
 def _as_yaml(name: str, recipe: Mapping[str, Any]) -> str:
@@ -192,15 +201,19 @@ def _summaries(word: str, units: registry.Registry) -> Table:
     return Table("", [word, "what it is"], [[unit.name, unit.summary] for unit in units.listed.values()])
 
 
-def _recipe_of(family: str, source: str) -> Mapping[str, Any]:
+def _recipe_of(name: str) -> Mapping[str, Any]:
+    """A scenario's standard recipe; of a standard setting the stream's, with what the setting says."""
+    family, source = scenario_parts(name)
     recipes: Mapping[str, Mapping[str, Any]] = registry.scenario.load(family).attributes["recipes"]
     vectors = source in SOURCES and SOURCES[source].is_vectors
-    return recipes.get(source, recipes["vectors" if vectors else "*"])
+    recipe = recipes.get(source, recipes["vectors" if vectors else "*"])
+    return standards()[name].over(recipe) if name in standards() else recipe
 
 
-def _recipe(family: str, source: str) -> list[str]:
+def _recipe(name: str) -> list[str]:
     """Tasks, kind, model, optimiser, epochs and batch of a standard recipe, as text."""
-    recipe = _recipe_of(family, source)
+    family, _ = scenario_parts(name)
+    recipe = _recipe_of(name)
     defaults = {option.name: option.default for option in registry.scenario.listed[family].options}
     chosen = defaults | {key: str(value) for key, value in recipe.get("scenario", {}).items()}
     return [
@@ -217,6 +230,8 @@ def _tasks(chosen: Mapping[str, str]) -> str:
     """How many tasks a recipe has, where that is not for the data to say."""
     if chosen.get("every", "rows") != "rows":
         return f"by {chosen['every']}"
+    if chosen.get("first", "null") != "null":
+        return f"{chosen['first']}, then {chosen['then']}"
     return chosen.get("tasks", chosen.get("periods", "–"))
 
 
