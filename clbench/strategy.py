@@ -28,6 +28,16 @@ from clbench.avalanche import MultiTaskModule, SupervisedPlugin
 from clbench.data.tensors import TaskData
 
 Weights = list[Tensor]
+# Hooks between a step's batch and its update, which a GPU may record and replay.
+REPLAYED = (
+    "after_forward",
+    "before_backward",
+    "after_backward",
+    "before_update",
+    "task_loss",
+    "pass_begins",
+    "pass_ends",
+)
 
 
 class Learner(Protocol):
@@ -148,6 +158,14 @@ class Strategy(SupervisedPlugin):
 
     def pass_ends(self, learner: Learner) -> None:
         """Called when it has."""
+
+    def repeats(self) -> bool:
+        """Say whether ``after_forward`` to ``before_update`` do the same to the same tensors in every step of a stage.
+
+        A GPU may then record a step and replay it: nothing there may be drawn, counted or decided by the host, or be
+        kept in a new tensor from one step to the next. What overrides none of these hooks does.
+        """
+        return all(getattr(type(self), hook) is getattr(Strategy, hook) for hook in REPLAYED)
 
     def protection(self) -> Protection | None:
         """Say how weights are held, where a method does that."""

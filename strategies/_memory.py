@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from clbench.data.tensors import TaskData
+from clbench.data.tensors import TaskData, sent
 from clbench.errors import UserError
 from clbench.strategy import Learner
 
@@ -104,7 +104,7 @@ class Draws:
         """Rows of one batch out of ``count``, none of them twice; all, if there are no more."""
         if not self._ready or self._of != (count, batch):
             self._of = (count, batch)
-            self._ready = list(without_repeats(count, batch, DRAWN_STEPS, self.random).to(device))
+            self._ready = list(sent(without_repeats(count, batch, DRAWN_STEPS, self.random), device))
         return self._ready.pop()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clbench.data.tensors import TaskData
+from clbench.data.tensors import TaskData, sent
 from clbench.strategy import Learner
 
 
@@ -38,7 +38,7 @@ class Reservoir:
         slots = reservoir_slots(self.seen, sum(sizes), self.size, random)
         found = [_last_of_each(part) for part in np.split(slots, np.cumsum(sizes)[:-1])]
         lengths = [pair.shape[1] for pair in found]
-        pairs = torch.from_numpy(np.concatenate(found, axis=1)).to(learner.device).split(lengths, dim=1)
+        pairs = sent(torch.from_numpy(np.concatenate(found, axis=1)), learner.device).split(lengths, dim=1)
         self._plan = [(size, pair[0], pair[1]) for size, pair in zip(sizes, pairs, strict=True)]
         self._plan.reverse()
 

@@ -46,6 +46,10 @@ class Distillation(LooksAtPasses):
         self.mu = 0.0
         self.taught = False
 
+    def repeats(self) -> bool:
+        """Each step does the same to the same tensors."""
+        return True
+
     @abstractmethod
     def distance(self, model: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:
         """Mean over the batch, from the features [n, features] of both."""

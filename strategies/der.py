@@ -96,7 +96,7 @@ class DarkExperienceReplay(Strategy):
             known = logits.new_full((self.memory.size, logits.shape[1]), ABSENT)
         elif known.shape[1] < logits.shape[1]:  # a growing classifier
             known = functional.pad(known, (0, logits.shape[1] - known.shape[1]), value=ABSENT)
-        known[places] = ABSENT
+        known.index_fill_(0, places, ABSENT)
         known[places, : logits.shape[1]] = logits[entering]
         self.memory.logits = known
 

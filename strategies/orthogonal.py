@@ -54,7 +54,8 @@ class Orthogonal(Parseval):
             return
         for index, layer in enumerate(self.layers):
             if layer.weight.grad is not None:
-                found, self.directions[index] = spectral_gradient(layer.weight, self.directions[index], self.lam)
+                found, better = spectral_gradient(layer.weight, self.directions[index], self.lam)
+                self.directions[index].copy_(better)
                 layer.weight.grad.add_(found)
 
 

@@ -53,6 +53,10 @@ class Racecar(LooksAtPasses):
         if self.lam:
             self.reversal.on(lambda: self.looking)
 
+    def repeats(self) -> bool:
+        """Each step does the same to the same tensors."""
+        return True
+
     def before_backward(self, learner: Learner, **kwargs: Any) -> None:
         """Add the reverse pass's error to the loss."""
         if self.lam:
