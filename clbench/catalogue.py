@@ -36,6 +36,7 @@ FAMILIES = {
     "memory": "memory",
     "plasticity": "warm starts and plasticity",
     "regulariser": "regularisers of training",
+    "removal": "forgetting on request",
     "bound": "bounds and controls",
     "other": "other",
 }
