@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vjp
+from torch.func import vjp
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -33,8 +33,8 @@ class Linearised:
     def outputs(self, x: Tensor, heads: Tensor | int, v: Weights) -> Tensor:
         """f(x), [n, outputs]."""
         with self._measuring():
-            at, moved = self._jvp(x, heads, v)
-        return at + moved
+            logits, back = self._vjp(x, heads)
+            return logits + self._moved(logits, back, v)
 
     def target(self, data: TaskData) -> Weights:
         """b = mean_n J_nᵀ(y_n − f_w(x_n)), y one-hot."""
@@ -52,18 +52,17 @@ class Linearised:
         total = [torch.zeros_like(weight) for weight in v]
         with self._measuring():
             for x, _, heads in data.batches(BATCH):
-                shared = data.shared(heads)
-                _, back = self._vjp(x, shared)
-                torch._foreach_add_(total, back(self._jvp(x, shared, v)[1]))
+                logits, back = self._vjp(x, data.shared(heads))
+                torch._foreach_add_(total, back(self._moved(logits, back, v)))
         torch._foreach_div_(total, len(data))
         torch._foreach_add_(total, v, alpha=mu)
         return total
 
-    def _jvp(self, x: Tensor, heads: Tensor | int, v: Weights) -> tuple[Tensor, Tensor]:
-        """f_w(x) and J(x)·v."""
-        direction = dict(zip(self.names, v, strict=True))
-        found: Any = jvp(lambda p: self.learner.logits(x, heads, p), (self.at,), (direction,))
-        return found[0], found[1]
+    def _moved(self, logits: Tensor, back: Callable[[Tensor], Weights], v: Weights) -> Tensor:
+        """J(x)·v: the gradient of ⟨J(x)ᵀu, v⟩ by u, wherever u is. Not every layer has a forward derivative."""
+        found: Any = vjp(back, torch.zeros_like(logits))
+        moved: Tensor = found[1](v)[0]
+        return moved
 
     def _vjp(self, x: Tensor, heads: Tensor | int) -> tuple[Tensor, Callable[[Tensor], Weights]]:
         """f_w(x), and u → J(x)ᵀ·u summed over samples."""
@@ -77,7 +76,7 @@ class Linearised:
 
     @contextmanager
     def _measuring(self) -> Iterator[None]:
-        """Evaluation mode; fused attention has no forward derivative."""
+        """Evaluation mode; fused attention has no second derivative."""
         with evaluating(self.learner.model), sdpa_kernel(SDPBackend.MATH):
             yield
 

@@ -30,7 +30,7 @@ class FisherForgetting(OnRequest):
     """
 
     def __init__(
-        self, *, noise: NonNegative = 0.003, limit: Positive = 0.1, fisher_samples: Count | None = 5000
+        self, *, noise: NonNegative = 0.003, limit: Positive = 1.0, fisher_samples: Count | None = 5000
     ) -> None:
         super().__init__()
         self.noise = noise

@@ -26,8 +26,8 @@ class LinearForgetting(OnRequest):
     old w_u: so nothing of the removed samples is left that noise would have to hide, however early the solver ends.
     mu: μ. iterations: of conjugate gradients at most. tolerance: the residual relative to b at which they end.
 
-    Cost: no step of training; for each stage up to ``iterations`` passes over its data, each about four forward passes;
-    evaluation about three forward passes in place of one. Keeps w_u, 4 bytes a weight.
+    Cost: no step of training; for each stage up to ``iterations`` passes over its data, each a forward pass, two
+    backward ones and one through a backward one; evaluation a backward pass less. Keeps w_u, 4 bytes a weight.
     """
 
     trains = False

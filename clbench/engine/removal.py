@@ -54,7 +54,7 @@ class RemovalWatch(SupervisedPlugin):
     """Notes, whenever a row of R is evaluated, what a removal is measured by; it changes nothing.
 
     ``losses``: of each sample of the removed task and of the unseen one, of what was answered, whoever answered.
-    ``answers``: softmax outputs [n, outputs] for the removed samples. ``before``: losses [n] of these before the
+    ``answers``: softmax outputs [n, outputs] for the removed samples. ``old_losses``: of these before the
     request.
     """
 
@@ -63,13 +63,13 @@ class RemovalWatch(SupervisedPlugin):
         self.request = request
         self.losses: dict[int, Tensor] = {}
         self.answers = torch.empty(0)
-        self.before = torch.empty(0)
+        self.old_losses = torch.empty(0)
         self._now: list[tuple[Tensor, Tensor]] = []
 
     def before_training_exp(self, learner: Any, **kwargs: Any) -> None:
         """Keep the removed samples' loss as the request found it."""
         if learner.removed is not None:
-            self.before = self.losses[self.request.removed]
+            self.old_losses = self.losses[self.request.removed]
 
     def after_eval_iteration(self, learner: Any, **kwargs: Any) -> None:
         """Note a batch."""
@@ -109,7 +109,7 @@ def measured(
         known=watch.request.known,
         removed_losses=watch.losses[watch.request.removed].tolist(),
         unseen_losses=watch.losses[watch.request.unseen].tolist(),
-        relearning=relearning_steps(learner, config, removed, watch.before),
+        relearning=relearning_steps(learner, config, removed, watch.old_losses),
         distance=distance,
     )
 
