@@ -177,7 +177,8 @@ def ridge(x: Tensor, labels: Tensor, core: Tensor, mu: float) -> Tensor:
     x = torch.cat([x.flatten(1), torch.ones(len(x), 1)], 1).double()
     wanted = functional.one_hot(labels, OUTPUTS).double() - core.double()
     gram = x.T @ x / len(x) + mu * torch.eye(x.shape[1], dtype=torch.float64)
-    return torch.linalg.solve(gram, x.T @ wanted / len(x))
+    solved: Tensor = torch.linalg.solve(gram, x.T @ wanted / len(x))
+    return solved
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -72,8 +72,8 @@ class RemovalWatch(SupervisedPlugin):
             self.old_losses = self.losses[self.request.removed]
 
     def after_eval_iteration(self, learner: Any, **kwargs: Any) -> None:
-        """Note a batch."""
-        if learner.experience.tasks[0] in (self.request.removed, self.request.unseen):
+        """Note a batch, once there is something to forget: before, a growing classifier has no output for it."""
+        if learner.stage and learner.experience.tasks[0] in (self.request.removed, self.request.unseen):
             logits = learner.mb_output.float()
             losses = functional.cross_entropy(logits, learner.mbatch[1], reduction="none")
             self._now.append((losses, logits.softmax(1)))
