@@ -76,6 +76,7 @@ with _optional_world_deferred(), warnings.catch_warnings():
     from avalanche.core import SupervisedPlugin
     from avalanche.logging import TensorboardLogger
     from avalanche.models import IncrementalClassifier, MultiTaskModule
+    from avalanche.models.dynamic_modules import DynamicModule
     from avalanche.training.templates import SupervisedTemplate
 
 make_classification_dataset = _make_taskaware_classification_dataset
@@ -83,6 +84,7 @@ make_classification_dataset = _make_taskaware_classification_dataset
 __all__ = [
     "CLExperience",
     "CLScenario",
+    "DynamicModule",
     "EagerCLStream",
     "IncrementalClassifier",
     "MultiTaskModule",

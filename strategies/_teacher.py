@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from clbench.models.copies import bare_copy
 from clbench.registry import NonNegative
@@ -27,6 +28,12 @@ def head_logits(model: nn.Module, features: Tensor, head: int) -> Tensor:
     classifier: Any = model.classifier
     logits: Tensor = classifier[head](features) if isinstance(classifier, nn.ModuleList) else classifier(features)
     return logits
+
+
+def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """τ²·KL(softmax(teacher/τ) ‖ softmax(student/τ)), the mean over samples; both logits [n, classes]."""
+    log_p, log_q = (student / temperature).log_softmax(1), (teacher / temperature).log_softmax(1)
+    return temperature**2 * functional.kl_div(log_p, log_q, reduction="batchmean", log_target=True)
 
 
 class Distillation(LooksAtPasses):

@@ -35,7 +35,7 @@ class Orthogonal(Parseval):
 
     include_head = True
 
-    def __init__(self, *, lam: NonNegative = 1e-4, form: Form = "frobenius") -> None:
+    def __init__(self, *, lam: NonNegative = 3e-5, form: Form = "frobenius") -> None:
         super().__init__(lam=lam, s=1.0)
         self.form = form
 

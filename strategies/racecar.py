@@ -32,7 +32,7 @@ class Racecar(LooksAtPasses):
     is kept.
     """
 
-    def __init__(self, *, lam: NonNegative = 0.01, reverse: Kind = "full") -> None:
+    def __init__(self, *, lam: NonNegative = 0.001, reverse: Kind = "full") -> None:
         super().__init__()
         self.lam = lam
         self.reverse = reverse

@@ -179,22 +179,25 @@ class ResidentLearner(SupervisedTemplate):
         """Return a CPU generator of the run's seed for one purpose."""
         return generator(self.seed, purpose)
 
-    def logits(self, x: Tensor, heads: Tensor | int, parameters: dict[str, Tensor] | None = None) -> Tensor:
+    def logits(
+        self,
+        x: Tensor,
+        heads: Tensor | int,
+        parameters: dict[str, Tensor] | None = None,
+        of: nn.Module | None = None,
+    ) -> Tensor:
         """Logits as they are trained on: float32, with the classes that this run leaves out masked.
 
         ``parameters`` stand in for the model's own, for ``torch.func``; gradients of single samples are then whole
-        float32, since autocast and vmap do not agree on attention.
+        float32, since autocast and vmap do not agree on attention. ``of``: a network like the run's own in its place.
         """
-        arithmetic = self.arithmetic
+        arithmetic, model = self.arithmetic, self.model if of is None else of
         half = arithmetic.precision == "bf16" and parameters is None
         if arithmetic.memory_format is torch.channels_last and parameters is None:  # torch.func knows no such format
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(arithmetic.device.type, torch.bfloat16) if half else nullcontext():
-            inputs = (x, heads) if isinstance(self.model, MultiTaskModule) else (x,)
-            if parameters is None:
-                output = self.model(*inputs)
-            else:
-                output = functional_call(self.model, parameters, inputs)
+            inputs = (x, heads) if isinstance(model, MultiTaskModule) else (x,)
+            output = model(*inputs) if parameters is None else functional_call(model, parameters, inputs)
         logits: Tensor = output.float()
         if self._masked is not None:
             logits = logits.masked_fill(self._masked[: logits.shape[1]], MASKED)

@@ -72,7 +72,8 @@ def seen(name: str, root: Path) -> Seen:
         cells = [(a, b) for mine, theirs in zip(*R, strict=True) for a, b in zip(mine, theirs, strict=True)]
         apart = max(abs(a - b) for a, b in cells if a is not None and b is not None)
         (short, few), (long, many) = (_waits(name, root, epochs) for epochs in (3, 6))
-        in_steps = [place for place in long if long[place] - short[place] >= (many - few) / 2]
+        added = many - few
+        in_steps = [place for place in long if added and long[place] - short[place] >= added / 2]
         return Seen(name, apart=apart, waits=sorted(in_steps), replayed=_replayed(name, root))
     except Exception:
         return Seen(name, traceback.format_exc())
