@@ -38,6 +38,7 @@ FAMILIES = {
     "frozen": "classifiers on frozen features",
     "plasticity": "warm starts and plasticity",
     "regulariser": "regularisers of training",
+    "removal": "forgetting on request",
     "bound": "bounds and controls",
     "other": "other",
 }

@@ -22,7 +22,11 @@ from tests.helpers import config, known, run_small
 
 ALL = sorted(registry.strategy.listed)
 # Those that no stream of images has the data for, and where they are tested instead.
-ELSEWHERE = {"persistence": "test_rules.py, on rows in order of time"}
+ELSEWHERE = {"persistence": "test_rules.py, on rows in order of time"} | {
+    name: "test_removal.py, on streams that make requests"
+    for name, one in registry.strategy.listed.items()
+    if one.family == "removal"
+}
 STRATEGIES = [name for name in ALL if name not in ELSEWHERE]
 OWN_HEADS = ("packnet", "hat")  # must be told the task
 RULES = ("majority",)  # answer without a network

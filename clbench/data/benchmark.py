@@ -19,7 +19,8 @@ class ResidentExperience(CLExperience):
     ``data`` is what the engine and our strategies use; ``dataset`` is the same as an AvalancheDataset, made only if
     somebody else's plugin asks for it. ``fresh``: how many of its tasks no earlier experience has had, and at least 1;
     a budget of steps is for each of them. ``again``: how many of its samples the stream itself showed in an earlier
-    stage alone, so that whoever trains on them has kept them.
+    stage alone, so that whoever trains on them has kept them. ``removed``: samples of earlier stages that the
+    experience asks to be forgotten, None if it asks for nothing.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class ResidentExperience(CLExperience):
         heads: Sequence[int],
         fresh: int = 1,
         again: int = 0,
+        make_removed: Callable[[], TaskData] | None = None,
     ) -> None:
         super().__init__(current_experience=index, origin_stream=None)
         self.tasks = list(tasks)
@@ -40,6 +42,7 @@ class ResidentExperience(CLExperience):
         self.classes_in_this_experience = sorted({c for task in tasks for c in classes[task]})
         self._classes = classes
         self._make_data = make_data
+        self._make_removed = make_removed
 
     @cached_property
     def previous_classes(self) -> list[int]:
@@ -66,10 +69,15 @@ class ResidentExperience(CLExperience):
         """The samples, on the device."""
         return self._make_data()
 
+    @cached_property
+    def removed(self) -> TaskData | None:
+        """The samples to be forgotten, on the device."""
+        return None if self._make_removed is None else self._make_removed()
+
     def release(self) -> None:
         """Forget the tensors; they are made again when asked for."""
-        self.__dict__.pop("data", None)
-        self.__dict__.pop("dataset", None)
+        for made in ("data", "removed", "dataset"):
+            self.__dict__.pop(made, None)
 
     @cached_property
     def dataset(self) -> Any:
@@ -96,7 +104,8 @@ def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], pa
     """Return an Avalanche benchmark.
 
     Its train stream has one experience per stage, with the data of that stage's tasks; its test stream has one per
-    task that is tested, over the test data or (``part="validation"``) the held-out training data.
+    task that is tested, over the test data or (``part="validation"``) the held-out training data. Where the stream asks
+    for something to be forgotten, each of its stages has one budget of steps.
     """
     known = [(task.classes, task.head) for task in resident.stream.tasks]
     classes, heads = [one[0] for one in known], [one[1] for one in known]
@@ -108,11 +117,12 @@ def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], pa
         return lambda: resident.evaluation(task, part)
 
     train, seen = [], set[int]()
-    before = kept_for(stages, resident.stream.stages)
+    before, request = kept_for(stages, resident.stream.stages), resident.stream.request
     for index, stage in enumerate(stages):
-        own, fresh = [heads[task] for task in stage], len({*stage} - seen)
+        own, fresh = [heads[task] for task in stage], 1 if request else len({*stage} - seen)
         again = sum(len(resident.stream.tasks[task].train) for task in before[index])
-        train.append(ResidentExperience(index, stage, training(stage), classes, own, fresh, again))
+        removed = training([request.removed]) if request and index else None
+        train.append(ResidentExperience(index, stage, training(stage), classes, own, fresh, again, removed))
         seen |= {*stage}
     test = [
         ResidentExperience(task, [task], evaluation(task), classes, [heads[task]]) for task in resident.stream.tested
@@ -147,6 +157,7 @@ def forget(benchmark: CLScenario) -> None:
         for experience in stream:
             experience.release()
             experience._make_data = _forgotten
+            experience._make_removed = None
 
 
 def _forgotten() -> TaskData:

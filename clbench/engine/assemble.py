@@ -79,7 +79,7 @@ def _check_rules(name: str, plugins: list[SupervisedPlugin]) -> None:
     """Refuse a rule that trains nothing beside a method: the answers would be the rule's alone."""
     parts = dict(zip(store.parts(name), plugins, strict=True))
     rules = [part for part, plugin in parts.items() if isinstance(plugin, Strategy) and not plugin.trains]
-    others = [part for part, plugin in parts.items() if part not in rules and not _is_fine_tuning(plugin)]
+    others = [part for part, plugin in parts.items() if part not in rules and not is_fine_tuning(plugin)]
     if rules and others:
         raise UserError(
             f"strategy: '{name}' makes no sense: '{rules[0]}' trains no network and answers by itself, so "
@@ -87,7 +87,7 @@ def _check_rules(name: str, plugins: list[SupervisedPlugin]) -> None:
         )
 
 
-def _is_fine_tuning(plugin: SupervisedPlugin) -> bool:
+def is_fine_tuning(plugin: SupervisedPlugin) -> bool:
     """Whether a part of a composition overrides nothing."""
     own = (
         type(plugin).__mro__[: type(plugin).__mro__.index(Strategy)] if isinstance(plugin, Strategy) else [type(plugin)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,9 +16,10 @@ from clbench.data.benchmark import forget, make_benchmark
 from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream
+from clbench.data.tensors import ResidentStream
 from clbench.diagnostics.watch import Diagnostics
 from clbench.diagnostics.watch_features import FeatureWatch
-from clbench.engine import environment, pretrain
+from clbench.engine import environment, pretrain, removal
 from clbench.engine.assemble import beside, learner_of, plugins_of, resident_of, scenario_of, stages_of, stream_of
 from clbench.engine.checkpoint import Checkpoints, Keeper
 from clbench.engine.learner import ResidentLearner
@@ -41,7 +42,8 @@ from clbench.store.folders import Folder
 class Machine:
     """What a run may use of the machine; none of it is part of the config. ``threads`` None: chosen by the work.
 
-    diagnostics: also measure the network between stages; R is the same with and without.
+    diagnostics: also measure the network between stages, and train what a removal is compared with; R is the same with
+    and without.
     """
 
     place: DataPlace
@@ -82,6 +84,7 @@ def finished(
     weights = pretrain.pretrained(config, machine.place, _pretraining(machine, device, reporter))
     seed_everything(config.seed)  # once more: what learns weights draws
     plugins = plugins_of(config)
+    removal.check(config, plugins, stream)
     stages = stages_of(plugins, stream)
     resident = resident_of(config, stream, data, stages, device)
     benchmark = make_benchmark(resident, stages, config.evaluate)
@@ -107,14 +110,25 @@ def finished(
         dict(learner.model.named_modules()),
     )
     stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper, resident.see, watches.within, plugins)
+    removed: metrics.Removal | None = None
     try:
         trained = stages_of_run.train(reporter, stream.common_test, unwritten, stream.periods)
+        if watches.removal is not None and trained.reason is None:
+
+            def retrained() -> ResidentLearner:
+                return _retrained(config, stream, resident, device, weights, machine.place.offline)
+
+            asked = benchmark.streams["train"][-1].removed
+            removed = removal.measured(
+                config, learner, watches.removal, asked, retrained if machine.diagnostics else None
+            )
     finally:
         forget(benchmark)
         stages_of_run.forget()
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
     tested = [known[task][2] for task in stream.tested]
-    found = {} if trained.reason else metric_values(trained.course(watches.answers, watches.within, tested))
+    course = replace(trained.course(watches.answers, watches.within, tested), removal=removed)
+    found = {} if trained.reason else metric_values(course)
     watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     last = range(1) if stream.common_test else stages[-1]
     columns = [
@@ -203,6 +217,27 @@ def _pretraining(machine: Machine, device: torch.device, reporter: Reporter) -> 
     return make
 
 
+def _retrained(
+    config: RunConfig,
+    stream: Stream,
+    resident: ResidentStream,
+    device: torch.device,
+    weights: pretrain.Pretrained | None,
+    offline: bool,
+) -> ResidentLearner:
+    """Train a network that begins as the run's did on what stays alone, as the run trains, and return its learner."""
+    assert stream.request is not None
+    seed_everything(config.seed)
+    own: list[SupervisedPlugin] = [AnswerWatch(config.until_train_accuracy)]
+    own += [] if config.steps is None else [StepBudget()]
+    encode = resident.encode
+    learner, _ = learner_of(config, stream, encode.shape, device, own, weights, offline, encode.dtype)
+    benchmark = make_benchmark(resident, [[stream.request.kept]], config.evaluate)
+    learner.fit(benchmark.streams["train"][0])
+    forget(benchmark)
+    return learner
+
+
 class _Watches:
     """The engine's own plugins."""
 
@@ -213,6 +248,7 @@ class _Watches:
         self.diagnostics: list[Diagnostics | FeatureWatch] = [Diagnostics(), FeatureWatch()] if diagnostics else []
         classes = stream.outputs if stream.incremental == "class" else None
         self.within = None if config.evaluate_steps is None else WithinWatch(config.evaluate_steps, classes)
+        self.removal = None if stream.request is None else removal.RemovalWatch(stream.request)
         self._budget = [] if config.steps is None else [StepBudget()]
 
     def around(self, plugins: list[SupervisedPlugin]) -> list[SupervisedPlugin]:
@@ -220,7 +256,8 @@ class _Watches:
         plugins are about to meet; the others behind those.
         """
         within = [] if self.within is None else [self.within]
-        own = [self.answers, *within, ReportSteps(self.reporter), *self._budget]
+        removed = [] if self.removal is None else [self.removal]
+        own = [self.answers, *within, *removed, ReportSteps(self.reporter), *self._budget]
         return [self.losses, *self.diagnostics, *plugins, *own]
 
     @property

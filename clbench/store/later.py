@@ -55,6 +55,7 @@ LATER: Mapping[str, Mapping[str, Later]] = {
         "fire": {"include_head": False},
         "hare-tortoise": {"epochs": 10},
         "er": {"selection": "reservoir", "per_class": None},
+        "friendly-training": {"by": "gradient", "eta": 0.01, "width": 32, "rate": 0.001},
     },
 }
 
