@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.errors import UserError
-from clbench.strategy import Learner, Strategy
-
-from ._passes import LooksAtPasses
+from clbench.strategy import Learner
 
 HEADS = 100_000  # a class is label + HEADS · head: with heads of their own, equal labels are different classes
 
@@ -61,23 +59,3 @@ def refuse_without_features(name: str, model: nn.Module) -> None:
             f"strategy '{name}' trains features, and this network has none: it classifies its input as it comes. "
             "Use one with hidden layers, for instance --model mlp."
         )
-
-
-class LooksAtFeatures(LooksAtPasses, Strategy):
-    """Base of methods whose loss is one of the features that the network computes of a batch anyway: ``features``."""
-
-    features: Tensor
-
-    def watch(self, learner: Learner) -> None:
-        """Look from now on, until ``unwatch``."""
-        backbone: Any = learner.model.backbone
-        self.hook = backbone.register_forward_hook(self._keep)
-
-    def _keep(self, module: nn.Module, inputs: Any, features: Tensor) -> None:
-        if self.looking:
-            self.features = features
-
-    def unwatch(self) -> None:
-        """Look no more, and let go of the last batch's."""
-        self.hook.remove()
-        self.features = torch.empty(0)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from clbench.data.tensors import TaskData
+from clbench.data.tensors import TaskData, sent
+from clbench.errors import UserError
 from clbench.registry import Count
-from clbench.strategy import Learner, Strategy
+from clbench.strategy import Ahead, Learner, Strategy
 
 from ._budget import Budget, places
 from ._memory import batch_of
-from ._reservoir import Reservoir
+from ._reservoir import HEAD, Reservoir
 
 
 class Filling(Protocol):
@@ -43,17 +44,14 @@ class DrawsAhead:
     How full the memory is at each step is known ahead, so that one that is filling costs no more than a full one.
     """
 
-    def __init__(self, memory: Filling, sizes: Sequence[int], batch: int, random: torch.Generator) -> None:
+    def __init__(
+        self, memory: Filling, sizes: Sequence[int], batch: int, random: torch.Generator, device: torch.device
+    ) -> None:
         arrived = torch.tensor([0, *sizes]).cumsum(0)[:-1]
         filled = (memory.filled + arrived).clamp_max(memory.size)
         self.counts: list[int] = filled.clamp_max(batch).tolist()
-        self.drawn = subsets(filled, batch, random)
+        self.drawn = sent(subsets(filled, batch, random), device)
         self.position = 0
-
-    def to(self, device: torch.device) -> DrawsAhead:
-        """Move the rows to where the memory is."""
-        self.drawn = self.drawn.to(device)
-        return self
 
     def rows(self) -> Tensor:
         """Rows of the coming step: as many as a batch has, or all that there are."""
@@ -84,6 +82,7 @@ class OnlineRehearsal(Strategy):
     """
 
     rows: Tensor
+    beside: ClassVar[int] = HEAD  # bytes that are kept with each sample and its label
 
     def __init__(self, memory: Budget, drawn: Count | None) -> None:
         super().__init__()
@@ -93,6 +92,14 @@ class OnlineRehearsal(Strategy):
         self.replayed: Sequence[Tensor] = ()
         self.replays = False
 
+    def check_stream(self, ahead: Ahead) -> None:
+        """The classes of a batch from memory must be among those that are trained on."""
+        if ahead.incremental == "class" and ahead.logits == "current":
+            raise UserError(
+                "logits: 'current' leaves out the classes of earlier stages, which a batch from memory has. Use "
+                "logits=seen or logits=all."
+            )
+
     def empty(self, size: int) -> Filling:
         """Make the memory, before the first stage."""
         return Reservoir(size)
@@ -100,7 +107,7 @@ class OnlineRehearsal(Strategy):
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Make the memory, once; draw from the run's seed."""
         if self.memory is None:
-            self.memory = self.empty(places(self.budget, learner.data))
+            self.memory = self.empty(places(self.budget, learner.data, self.beside))
         self.entering = learner.random(f"reservoir of stage {learner.stage}")
         self.random = learner.random(f"replay of stage {learner.stage}")
 
@@ -109,7 +116,7 @@ class OnlineRehearsal(Strategy):
         assert self.memory is not None
         self.memory.plan(learner, self.entering)
         drawn = self.drawn or learner.train_mb_size
-        self.ahead = DrawsAhead(self.memory, learner.batch_sizes, drawn, self.random).to(learner.device)
+        self.ahead = DrawsAhead(self.memory, learner.batch_sizes, drawn, self.random, learner.device)
 
     def before_forward(self, learner: Learner, **kwargs: Any) -> None:
         """Take this step's batch from memory: once, however often the step's loss is computed."""

@@ -8,16 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clbench.data.tensors import sent
 from clbench.registry import Count, Positive, strategy
 from clbench.strategy import Learner
 
 from ._budget import Budget
-from ._contrast import LooksAtFeatures, features_of, kinds, normalised, refuse_without_features, supervised_contrast
+from ._contrast import features_of, kinds, normalised, refuse_without_features, supervised_contrast
 from ._online import OnlineRehearsal
+from ._passes import KeepsFeatures
 
 
 @strategy("er-aml", family="memory")
-class MetricReplay(OnlineRehearsal, LooksAtFeatures):
+class MetricReplay(OnlineRehearsal, KeepsFeatures):
     """ER-AML: a batch only learns features, apart from those of the batch's other classes; memory trains classes.
 
     Caccia et al. 2022 (arXiv:2104.05025): the supervised contrastive loss of the batch's features, normalised, + CE of
@@ -48,14 +50,14 @@ class MetricReplay(OnlineRehearsal, LooksAtFeatures):
         """Watch the batch's features."""
         super().before_training_exp(learner, **kwargs)
         self.chances = learner.random(f"pairs of stage {learner.stage}")
-        self.watch(learner)
+        self.watch(learner.model)
 
     def before_training_epoch(self, learner: Learner, **kwargs: Any) -> None:
         """Draw which of those that fit will be a sample's pair, for all of the epoch."""
         super().before_training_epoch(learner, **kwargs)
         sizes = learner.batch_sizes
         drawn = torch.rand(2, sum(sizes), generator=self.chances)
-        self.planned = list(drawn.to(learner.device).split(sizes, dim=1))[::-1]
+        self.planned = list(sent(drawn, learner.device).split(sizes, dim=1))[::-1]
 
     def before_forward(self, learner: Learner, **kwargs: Any) -> None:
         """Take a batch from memory, and the batch's pairs."""
@@ -92,6 +94,7 @@ class MetricReplay(OnlineRehearsal, LooksAtFeatures):
         if not self.pairs:
             return None
         x, heads, classes, own, valid = self.pairs
+        assert self.features is not None
         anchors, others = normalised(self.features[: len(own)]), normalised(features_of(learner, x, heads))
         counted = valid.repeat(2).expand(len(own), -1)
         positive = (own[:, None] == classes) & counted & valid[:, None]

@@ -7,17 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clbench.data.tensors import TaskData
+from clbench.data.tensors import TaskData, sent
 from clbench.registry import Count, strategy
 from clbench.strategy import Learner
 
 from ._budget import Budget
-from ._memory import without_repeats
-from ._online import OnlineRehearsal
+from ._online import DrawsAhead, OnlineRehearsal
 from ._products import gradient_products
-from ._reservoir import emptied
+from ._reservoir import HEAD, emptied
 
-PLANNED = 64  # steps whose random numbers are sent together
+PLANNED = 64  # steps whose noise is sent together
 FIRST = 0.1  # score of the first batch's samples
 
 
@@ -30,12 +29,14 @@ class DiverseMemory:
         self.filled = 0
         self.data: TaskData | None = None
         self.scores = torch.empty(0)
-        self._ready: list[tuple[Tensor, ...]] = []
-        self._drawn_for = 0
+        self._noise: list[Tensor] = []
 
     def plan(self, learner: Learner, random: torch.Generator) -> None:
-        """Draw as the steps come: what is drawn depends on how full the memory is."""
-        self._random, self._ready = random, []
+        """Draw for all of the epoch what each step compares with, and a number for each sample."""
+        sizes = learner.batch_sizes
+        self._ahead = DrawsAhead(self, sizes, self.compare, random, learner.device)
+        self._chances = list(sent(torch.rand(sum(sizes), generator=random), learner.device).split(sizes))[::-1]
+        self._random = random
 
     def write(self, learner: Learner) -> None:
         """Let this batch's samples in: while there is room all that fit, then in the place of more similar ones."""
@@ -43,7 +44,7 @@ class DiverseMemory:
         if self.data is None:
             self.data = emptied(self.size, samples, labels, learner.data)
             self.scores = torch.zeros(self.size, device=labels.device)
-        compared, gumbel, chances = self._chances(len(labels), labels.device)
+        compared, chances = self._ahead.rows(), self._chances.pop()
         if self.filled:
             scores, whole = self._scores(learner, samples, labels, heads, compared)
         else:
@@ -57,7 +58,7 @@ class DiverseMemory:
             # Candidates P(i) = C_i/ΣC, no two alike: the largest of log C_i plus Gumbel noise.
             assert whole is not None
             count = min(self.size, len(labels))
-            places = (self.scores.log() + gumbel).topk(count).indices
+            places = (self.scores.log() + self._gumbel()).topk(count).indices
             known = self.scores[places]
             enters = (chances[:count] < known / (known + scores[:count]).clamp_min(1e-12)) & (whole < 1)
         self._put(places, enters, samples[:count], labels[:count], heads[:count], scores[:count])
@@ -85,23 +86,17 @@ class DiverseMemory:
         cosine = mean / (products[count:, count:].mean().clamp_min(0.0).sqrt() * lengths[:count]).clamp_min(1e-12)
         return cosines.amax(1).clamp(-1, 1) + 1, cosine.amax() + 1
 
-    def _chances(self, count: int, device: torch.device) -> tuple[Tensor, ...]:
-        """A step's random numbers: places to compare with, noise for each place, a number for each sample."""
-        if not self._ready or self._drawn_for != self.filled:
-            self._drawn_for = self.filled
-            steps = PLANNED if self.filled == self.size else 1
-            noise = torch.rand(steps, self.size, generator=self._random).clamp_min(1e-20)
-            drawn = (
-                without_repeats(self.filled, self.compare, steps, self._random),
-                -(-noise.log()).log(),
-                torch.rand(steps, 2 * self.size, generator=self._random),
-            )
-            self._ready = list(zip(*(one.to(device) for one in drawn), strict=True))
-        return self._ready.pop()
+    def _gumbel(self) -> Tensor:
+        """A step's noise for each place."""
+        if not self._noise:
+            drawn = torch.rand(PLANNED, self.size, generator=self._random).clamp_min(1e-20)
+            self._noise = list(sent(-(-drawn.log()).log(), self.scores.device))
+        return self._noise.pop()
 
     def end(self) -> None:
         """Let go of what the stage alone needed."""
-        self._ready = []
+        self._noise, self._chances = [], []
+        del self._ahead
 
 
 @strategy("gss", family="memory")
@@ -121,6 +116,8 @@ class GradientSelection(OnlineRehearsal):
     Cost: from the second step on batches with as many samples again; a forward and a backward pass over batch and
     compared samples, and for layers other than linear ones a gradient of each of them. The images in memory.
     """
+
+    beside = HEAD + 4  # a score
 
     def __init__(self, *, compare: Count = 10, memory: Budget = 500, batch: Count | None = None) -> None:
         super().__init__(memory, batch)

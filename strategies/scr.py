@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from clbench.data.tensors import TaskData
 from clbench.errors import UserError
 from clbench.registry import Count, Positive, strategy
-from clbench.strategy import Learner, evaluating
+from clbench.strategy import Ahead, Learner, evaluating
 
 from ._budget import Budget
-from ._contrast import LooksAtFeatures, features_of, kinds, normalised, refuse_without_features, supervised_contrast
+from ._contrast import features_of, kinds, normalised, refuse_without_features, supervised_contrast
 from ._memory import batch_of
 from ._online import OnlineRehearsal, head_layers
+from ._passes import KeepsFeatures
 
 PROJECTED = 128  # outputs of the projection
 BATCH = 1024
@@ -23,7 +24,7 @@ ABSENT = -1e9
 
 
 @strategy("scr", family="memory")
-class ContrastiveReplay(OnlineRehearsal, LooksAtFeatures):
+class ContrastiveReplay(OnlineRehearsal, KeepsFeatures):
     """SCR: features learn by a contrast of batch and memory; the nearest class mean of the memory answers.
 
     Mai et al. 2021 (arXiv:2103.13885), algorithm 1: the supervised contrastive loss of batch and memory batch in two
@@ -46,6 +47,7 @@ class ContrastiveReplay(OnlineRehearsal, LooksAtFeatures):
     def __init__(self, *, temperature: Positive = 0.1, memory: Budget = 500, batch: Count | None = 100) -> None:
         super().__init__(memory, batch)
         self.temperature = temperature
+        self.classes = 0
         self.projection: nn.Sequential | None = None
         self.means: Tensor | None = None  # [heads, classes, features] while tasks are evaluated
 
@@ -53,24 +55,28 @@ class ContrastiveReplay(OnlineRehearsal, LooksAtFeatures):
         """There must be features to train."""
         refuse_without_features("scr", model)
 
+    def check_stream(self, ahead: Ahead) -> None:
+        """Note how many classes there will be, which a growing classifier does not know."""
+        self.classes = ahead.outputs
+
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Make the projection, once; watch the features."""
         super().before_training_exp(learner, **kwargs)
         if self.projection is None:
             layers = head_layers(learner.model)
-            self._refuse_few_places(sum(layer.out_features for layer in layers))
+            self._refuse_few_places(max(self.classes, sum(layer.out_features for layer in layers)))
             features = layers[0].in_features
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(learner.random("projection").initial_seed())
                 made = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, PROJECTED))
             self.projection = made.to(learner.device)
-        self.watch(learner)
+        self.watch(learner.model)
 
     def _refuse_few_places(self, classes: int) -> None:
         assert self.memory is not None
         if self.memory.size < classes:
             raise UserError(
-                f"strategy.memory: {self.budget} holds {self.memory.size} samples, and the classifier has {classes} "
+                f"strategy.memory: {self.budget} holds {self.memory.size} samples, and the stream has {classes} "
                 "classes: 'scr' answers by the classes' means in the memory, and some would have none. Give it at "
                 "least one place for each class, better ten."
             )
@@ -94,6 +100,7 @@ class ContrastiveReplay(OnlineRehearsal, LooksAtFeatures):
     def task_loss(self, learner: Learner) -> Tensor:
         """The contrastive loss of all of them."""
         assert self.projection is not None
+        assert self.features is not None
         self.projection.zero_grad()  # a sharpness-aware step has been here before
         projected = normalised(self.projection(self.features.float()))
         classes = kinds(*learner.mbatch[1:])
