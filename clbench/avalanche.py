@@ -75,17 +75,25 @@ with _optional_world_deferred(), warnings.catch_warnings():
     from avalanche.benchmarks.utils import _make_taskaware_classification_dataset
     from avalanche.core import SupervisedPlugin
     from avalanche.logging import TensorboardLogger
-    from avalanche.models import IncrementalClassifier, MultiTaskModule
+    from avalanche.models import IncrementalClassifier, MultiTaskModule, SCRModel
+    from avalanche.models.packnet import PackNetModel, PackNetModule
+    from avalanche.training.supervised import JointTraining
     from avalanche.training.templates import SupervisedTemplate
+    from avalanche.training.templates.base_sgd import BaseSGDTemplate
 
 make_classification_dataset = _make_taskaware_classification_dataset
 
 __all__ = [
+    "BaseSGDTemplate",
     "CLExperience",
     "CLScenario",
     "EagerCLStream",
     "IncrementalClassifier",
+    "JointTraining",
     "MultiTaskModule",
+    "PackNetModel",
+    "PackNetModule",
+    "SCRModel",
     "SupervisedPlugin",
     "SupervisedTemplate",
     "TensorboardLogger",
