@@ -75,7 +75,7 @@ with _optional_world_deferred(), warnings.catch_warnings():
     from avalanche.benchmarks.utils import _make_taskaware_classification_dataset
     from avalanche.core import SupervisedPlugin
     from avalanche.logging import TensorboardLogger
-    from avalanche.models import IncrementalClassifier, MultiTaskModule, SCRModel
+    from avalanche.models import BaseModel, IncrementalClassifier, MultiTaskModule, SCRModel
     from avalanche.models.packnet import PackNetModel, PackNetModule
     from avalanche.training.supervised import JointTraining
     from avalanche.training.templates import SupervisedTemplate
@@ -84,6 +84,7 @@ with _optional_world_deferred(), warnings.catch_warnings():
 make_classification_dataset = _make_taskaware_classification_dataset
 
 __all__ = [
+    "BaseModel",
     "BaseSGDTemplate",
     "CLExperience",
     "CLScenario",

@@ -28,9 +28,8 @@ EXAMPLES = {
 }
 
 # Parameters of a strategy's constructor that the run gives, whatever their defaults.
-NETWORK = frozenset(
-    {"model", "slda_model", "feature_extractor", "classifier", "num_classes", "n_classes", "input_size"}
-)
+NETWORK = frozenset({"model", "slda_model", "feature_extractor", "classifier"})
+SIZES = frozenset({"num_classes", "n_classes", "input_size", "p_size"})
 LOOP = frozenset({"optimizer", "train_mb_size", "train_epochs", "eval_mb_size", "device"})
 BESIDE = frozenset({"plugins", "evaluator", "eval_every", "peval_mode"})
 # Those that it gives where the class has no default; one that has keeps its own.
@@ -41,6 +40,16 @@ DEFAULTS: Mapping[str, Any] = {"memory_size": 500, "mem_size": 500, "fixed_memor
 OF_BENCHMARKS = frozenset({"seed", "train_transform", "eval_transform"})
 ROOT = "dataset_root"
 
+# Classes of Avalanche's that no run can use, and why.
+CANNOT: Mapping[str, str] = {
+    "AETraining": "it trains an autoencoder, which answers nothing",
+    "VAETraining": "it trains a generator, which answers nothing",
+    "TrainGeneratorAfterExpPlugin": "it is the part of GenerativeReplay that trains the generator",
+    "AR1": "it brings a MobileNet of its own, with weights from the network",
+    "ExpertGateStrategy": "it needs Avalanche's ExpertGate of AlexNets for a network",
+    "PNNStrategy": "it needs Avalanche's PNN for a network",
+    "SupervisedPlugin": "it is the base of plugins",
+}
 ROLES: Mapping[str, Role] = {"Naive": "control", "JointTraining": "bound", "Cumulative": "bound"}
 # What a run on somebody's benchmark is like, unless it says otherwise.
 RECIPES: Mapping[str, Any] = {
@@ -119,6 +128,8 @@ def _of_file(kind: str, path: str) -> Callable[..., Any]:
 
 def terms(kind: str, make: Callable[..., Any]) -> Terms:
     """Say how a class or function is run as a unit of a kind."""
+    if make.__name__ in CANNOT and make.__module__.startswith("avalanche."):
+        raise UserError(f"{kind} '{make.__name__}' cannot be run: {CANNOT[make.__name__]}. Name another.")
     parameters = inspect.signature(make).parameters.values()
     if kind == "scenario":
         given = {one.name for one in parameters if one.name in OF_BENCHMARKS or one.name.startswith(ROOT)}
@@ -127,7 +138,7 @@ def terms(kind: str, make: Callable[..., Any]) -> Terms:
         return Terms()
     required = {one.name for one in parameters if one.default is one.empty}
     return Terms(
-        NETWORK | LOOP | BESIDE | (UNLESS_DEFAULT & required),
+        NETWORK | SIZES | LOOP | BESIDE | (UNLESS_DEFAULT & required),
         {name: value for name, value in DEFAULTS.items() if name in required},
         ROLES.get(make.__name__, "method"),
         whole=True,
@@ -160,12 +171,12 @@ def listed(kind: str) -> dict[str, Callable[..., Any]]:
 
 def prose(make: Callable[..., Any]) -> str:
     """What a class or function says of itself, without its list of parameters."""
-    return re.split(r"\n\s*:param|\n\s*:return", inspect.getdoc(make) or "")[0].strip()
+    return re.split(r"\n\s*:param|\n\s*:return", inspect.cleandoc(make.__doc__ or ""))[0].strip()
 
 
 def words(make: Callable[..., Any]) -> dict[str, str]:
     """What it says of each parameter in its documentation, by name."""
-    doc = inspect.getdoc(make) or ""
+    doc = inspect.cleandoc(make.__doc__ or "")
     if inspect.isclass(make):
         doc += "\n" + inspect.cleandoc(make.__init__.__doc__ or "")
     found = re.findall(r":param \**(\w+):(.*?)(?=\n\s*:|\n\s*\n|\Z)", doc, re.DOTALL)

@@ -273,6 +273,8 @@ def options_model(
         own = {} if terms is None else terms.defaults
         default = own.get(parameter.name, ...) if parameter.default is parameter.empty else parameter.default
         hint = hints.get(parameter.name, Any)
+        if terms is not None and hint is int and isinstance(default, float):
+            hint = float  # as it is used, whatever the annotation says
         fields[parameter.name] = (written_type(hint, default) if lenient else hint, default)
     config = ConfigDict(
         extra=extra,

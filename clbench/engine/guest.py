@@ -17,13 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clbench.avalanche import BaseSGDTemplate, SupervisedPlugin
+from clbench.avalanche import BaseModel, BaseSGDTemplate, SupervisedPlugin
 from clbench.config import RunConfig
 from clbench.data.benchmark import ResidentExperience
 from clbench.engine.counts import Counts
 from clbench.engine.learner import Arithmetic, Training
 from clbench.errors import UserError, in_words
 from clbench.metrics import Confusion
+from clbench.models.network import MultiHeadNetwork, Network
 from clbench.models.rows import Rows
 
 # What a run may ask of clbench's own loop alone: key → the only value that a guest can do.
@@ -123,7 +124,10 @@ class Guest:
     @contextmanager
     def _alone(self, when: str) -> Iterator[None]:
         """Run its code: what it prints goes to stderr, and its errors become one paragraph."""
-        with foreign_code(f"strategy '{self.name}' cannot go on {when}", "The scenario or the network may not fit it."):
+        way_out = "The scenario or the network may not fit it."
+        if isinstance(self.template.model, MultiHeadNetwork):
+            way_out = "It may need one classifier for all tasks: --set scenario.incremental=class."
+        with foreign_code(f"strategy '{self.name}' cannot go on {when}", way_out):
             yield
 
 
@@ -236,6 +240,27 @@ class Features(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features."""
+        self._rows.note(x)
+        found: Tensor = self.backbone(x)
+        return found
+
+
+class OneHead(nn.Module, BaseModel):
+    """A network with one classifier as Avalanche's own are: it can be asked for its features."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.backbone = network.backbone
+        self.classifier = network.classifier
+        self._rows = network.rows
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits [n, classes] of inputs."""
+        logits: Tensor = self.classifier(self.get_features(x))
+        return logits
+
+    def get_features(self, x: Tensor) -> Tensor:
+        """Return features [n, features] of inputs."""
         self._rows.note(x)
         found: Tensor = self.backbone(x)
         return found

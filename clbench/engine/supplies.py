@@ -13,9 +13,11 @@ from clbench.avalanche import BaseSGDTemplate, PackNetModel, PackNetModule, SCRM
 from clbench.config import RunConfig
 from clbench.data.inputs import Encoder
 from clbench.engine import optimizers
-from clbench.engine.guest import Features, foreign_code
+from clbench.engine.guest import Features, OneHead, foreign_code
 from clbench.engine.learner import EVAL_BATCH, NoEvaluator
+from clbench.errors import UserError
 from clbench.foreign import unconnected
+from clbench.models.network import MultiHeadNetwork, Network
 from clbench.registry import Declared
 from clbench.strategy import evaluating
 
@@ -35,14 +37,17 @@ def made(
     """Make a strategy: of its parameters those that are no options are given by the run.
 
     model: the network, in the wrapper that the parameter's type asks for; ``feature_extractor`` and ``slda_model`` its
-    features, ``classifier`` its classifier; an optimiser over what is given; the loss, where the class has none of its
-    own, cross-entropy; sizes, epochs and the device the run's; number of classes and of features those of stream and
-    network; ``input_size`` that of features where it is a number, else a sample's shape; no evaluator, since the run
-    counts. Raises UserError, with the strategy's own words, if it cannot be made so.
+    features, ``classifier`` its classifier. An optimiser over what is given; where the class has no loss of its own,
+    cross-entropy; sizes, epochs and the device the run's. ``num_classes`` is the stream's; ``p_size`` the number of
+    features, ``input_size`` too where it is a number, else a sample's shape. No evaluator, since the run counts. Raises
+    UserError, with the strategy's own words, if it cannot be made so.
     """
     parameters = inspect.signature(unit.make).parameters
+    _check(unit, options, config, network, outputs)
     features = Features(network)
-    whole = _wrapped(_type_of(unit.make, "model"), network, features, encode)
+    # Who asks for the size of prototypes compares features with them, not scores.
+    plain = features if "p_size" in parameters else OneHead(network) if isinstance(network, Network) else network
+    whole = _wrapped(_type_of(unit.make, "model"), plain, features, encode, outputs)
     size = _size(features, encode)
     settings = dict(config.optimizer)
     owner = whole if "model" in parameters else nn.ModuleList([features, network.classifier])
@@ -63,6 +68,7 @@ def made(
         "evaluator": NoEvaluator,
         "num_classes": lambda: outputs,
         "n_classes": lambda: outputs,
+        "p_size": lambda: size,
         "input_size": lambda: size if parameters["input_size"].default is inspect.Parameter.empty else [*encode.shape],
         "buffer_transform": lambda: None,
         "cwr_layer_name": lambda: "classifier",
@@ -80,6 +86,23 @@ def made(
     return template
 
 
+def _check(unit: Declared, options: Mapping[str, Any], config: RunConfig, network: nn.Module, outputs: int) -> None:
+    """Refuse what is known to go wrong inside a strategy, where nobody could tell why."""
+    asked = inspect.signature(unit.make).parameters
+    if "classifier" in asked and isinstance(network, MultiHeadNetwork):
+        raise UserError(
+            f"strategy: '{unit.name}' needs one classifier for all classes, and the stream has a head for each task. "
+            "Add --set scenario.incremental=class."
+        )
+    places = options.get("mem_size", 0) // outputs
+    if unit.make.__name__ == "ER_AML" and places < config.batch_size:
+        raise UserError(
+            f"strategy.mem_size: '{unit.name}' takes whole batches of {config.batch_size} from the memory of each of "
+            f"{outputs} classes, and would wait for ever where there are {places}. Set it to "
+            f"{config.batch_size * outputs}, or batch_size lower."
+        )
+
+
 def _type_of(make: Callable[..., Any], parameter: str) -> tuple[Any, ...]:
     """The types that a parameter may have, as far as they can be told."""
     try:
@@ -89,15 +112,18 @@ def _type_of(make: Callable[..., Any], parameter: str) -> tuple[Any, ...]:
     return get_args(hint) or (hint,)
 
 
-def _wrapped(types: tuple[Any, ...], network: nn.Module, features: Features, encode: Encoder) -> nn.Module:
-    """The network as a strategy asks for it by type."""
+def _wrapped(
+    types: tuple[Any, ...], network: nn.Module, features: Features, encode: Encoder, outputs: int
+) -> nn.Module:
+    """The network as a strategy asks for it by type; with one classifier where the wrapper tells tasks apart itself."""
     if SCRModel in types:
         size = _size(features, encode)
         projection = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, PROJECTED))
         contrastive: nn.Module = SCRModel(features, projection)
         return contrastive
     if PackNetModule in types:
-        pruned: nn.Module = PackNetModel(network)
+        single = nn.Sequential(features, nn.Linear(_size(features, encode), outputs))
+        pruned: nn.Module = PackNetModel(single)
         return pruned
     return network
 
