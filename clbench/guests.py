@@ -49,6 +49,16 @@ CANNOT: Mapping[str, str] = {
     "ExpertGateStrategy": "it needs Avalanche's ExpertGate of AlexNets for a network",
     "PNNStrategy": "it needs Avalanche's PNN for a network",
     "SupervisedPlugin": "it is the base of plugins",
+    **dict.fromkeys(
+        ["CurrentDataNCMUpdate", "MemoryNCMUpdate", "NCMOracle"], "it needs Avalanche's NCMClassifier in the network"
+    ),
+    **dict.fromkeys(
+        ["CurrentDataFeCAMUpdate", "MemoryFeCAMUpdate", "FeCAMOracle"],
+        "it needs Avalanche's FeCAMClassifier in the network",
+    ),
+    "CWRStarPlugin": "it is made with the network, as the strategy CWRStar is",
+    "GenerativeReplayPlugin": "it needs a generator, which the strategy GenerativeReplay brings",
+    "LRSchedulerPlugin": "it needs an object of torch's; optimizer.schedule does the same",
 }
 ROLES: Mapping[str, Role] = {"Naive": "control", "JointTraining": "bound", "Cumulative": "bound"}
 # What a run on somebody's benchmark is like, unless it says otherwise.

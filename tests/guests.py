@@ -32,17 +32,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "GEM": {"patterns_per_exp": 10},
     "LFL": {"lambda_e": 1.0},
     "LearningToPrompt": {"model_name": "vit_tiny_patch16_224", "pretrained": False},
+    "LwF": {"alpha": 1.0, "temperature": 2.0},
     "MIR": {"subsample": 20},
     "PackNet": {"post_prune_epochs": 1, "prune_proportion": 0.5},
     "SynapticIntelligence": {"si_lambda": 0.1},
     "AGEMPlugin": {"patterns_per_experience": 10, "sample_size": 10},
     "BiCPlugin": {"stage_2_epochs": 1},
-    "CWRStarPlugin": {},
+    "EarlyStoppingPlugin": {"patience": 1, "val_stream_name": "test"},
     "EWCPlugin": {"ewc_lambda": 1.0},
     "GEMPlugin": {"patterns_per_experience": 10, "memory_strength": 0.5},
     "LFLPlugin": {"lambda_e": 1.0},
     "MIRPlugin": {"batch_size_mem": 4},
-    "RARPlugin": {"batch_size_mem": 4},
+    "GSS_greedyPlugin": {"mem_size": 200, "input_size": [1, 8, 8]},
+    "RARPlugin": {"batch_size_mem": 4, "name_ext_layer": "backbone"},
     "SynapticIntelligencePlugin": {"si_lambda": 0.1},
 }
 # Settings of single classes: a VAE of Avalanche's is for 28 × 28 pixels; PackNet has two phases in a stage.
@@ -50,6 +52,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "GenerativeReplay": {"scenario": {"image_size": 28}},
     "GenerativeReplayPlugin": {"scenario": {"image_size": 28}},
     "PackNet": {"epochs": 2},
+    "ER_AML": {"batch_size": 2},
+    "GSS_greedy": {"batch_size": 16, "scenario": {"samples_per_task": 48}},
+    "GSS_greedyPlugin": {"batch_size": 16, "scenario": {"samples_per_task": 48}},
 }
 RUNS = "runs"
 
@@ -82,7 +87,7 @@ def table() -> str:
         name = path.rpartition(".")[2]
         found = [outcome(path, kind) for kind in KINDS]
         given = " ".join(f"{key}={value}" for key, value in OPTIONS.get(name, {}).items())
-        why = next((one for one in found if one != RUNS), "")
+        why = next((one for one in reversed(found) if one != RUNS), "")
         marks = ["yes" if one == RUNS else "no" for one in found]
         lines.append(
             f"| `{path.removeprefix('avalanche.training.')}` | {' | '.join(marks)} | {given} | {_short(why)} |"

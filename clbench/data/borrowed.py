@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -55,8 +57,10 @@ def borrowed(
     whole = not any(one.samples.is_floating_point() for one in (*train, *test))
     raw = Raw(_part(train, learnt, whole), _part(test, tested, whole), classes.names, official=None)
     data = dataset_of(name, raw) if image_size is None else cache.scaled(name, raw, image_size)
-    data = replace(data, official=None)
-    return data, _stream(train, learnt, tested, classes)
+    # Seeds may differ in every sample: what the dataset is is told by what it was made of, the rest by the stream.
+    source = json.dumps([name, options, data.shape, len(data.train_labels), len(data.test_labels)], sort_keys=True)
+    known = replace(data, official=None, fingerprint=hashlib.sha256(source.encode()).hexdigest())
+    return known, replace(_stream(train, learnt, tested, classes), content=data.fingerprint)
 
 
 def _made(name: str, make: Callable[..., Any], options: Mapping[str, Any], seed: int, place: DataPlace) -> Any:

@@ -112,7 +112,7 @@ class Stream:
 
     growing: stage t trains on the data of all tasks up to t; window: on the last so many up to t. common_test: all
     tasks have the same test images and labels, which are evaluated once. periods: tasks are periods in time, one after
-    another.
+    another. ``content``: what its samples are, where that is not the dataset's to say: a benchmark's differ by seed.
     """
 
     tasks: Sequence[Task]
@@ -123,6 +123,7 @@ class Stream:
     common_test: bool = False
     window: int = 1
     periods: bool = False
+    content: str = ""
 
     @property
     def stages(self) -> list[list[int]]:
@@ -163,6 +164,8 @@ class Stream:
             digest.update(f"window {self.window}".encode())
         if self.periods:
             digest.update(b"periods")
+        if self.content:
+            digest.update(self.content.encode())
         for task in self.tasks:
             for array in (task.train, task.test, task.labels, task.validation):
                 digest.update(b"-" if array is None else array.astype("<i8").tobytes())

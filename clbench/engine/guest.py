@@ -37,6 +37,9 @@ ONLY: dict[str, Any] = {
     "optimizer.agc": None,
 }
 
+# Strategies of Avalanche's that draw whole batches of single classes, and never end where there are none.
+WHOLE_BATCHES = ("ER_AML",)
+
 
 def check(name: str, config: RunConfig, diagnostics: bool) -> None:
     """Raise UserError for what a training loop of somebody else's cannot do."""
@@ -102,6 +105,8 @@ class Guest:
         """Train one stage; UserError with the strategy's own error if it raises."""
         self.rows.count = 0
         training, template = self.training, self.template
+        if type(template).__name__ in WHOLE_BATCHES:
+            self._check_batches(experience.data.labels)
         batches = -(-len(experience.data) // training.batch_size)
         budget = None if training.steps is None else training.steps * experience.fresh
         # With a budget there are epochs enough, whatever an epoch of this strategy is; StepBudget ends the stage.
@@ -109,6 +114,16 @@ class Guest:
         self.stage_steps = budget or template.train_epochs * batches
         with self._alone(f"in stage {self.stage + 1}"):
             template.train([experience], eval_streams=[], reset_optimizer_state=training.reset_optimizer)
+
+    def _check_batches(self, labels: Tensor) -> None:
+        """Refuse batches that a class cannot fill: the strategy would wait for them for ever."""
+        fewest = min(int(labels.unique(return_counts=True)[1].min()), self.template.mem_size // self._scores.outputs)
+        if fewest < self.training.batch_size:
+            size = self.training.batch_size
+            raise UserError(
+                f"strategy '{self.name}' takes whole batches of {size} samples of each class from its memory, which "
+                f"has {fewest} of one. Set batch_size to {fewest} at most, or strategy.mem_size higher."
+            )
 
     def row(self, experiences: Sequence[ResidentExperience], counted: Iterable[int] = ()) -> list[float | None]:
         """Evaluate tasks, as a learner does; before the first stage nothing, since not every strategy can answer."""

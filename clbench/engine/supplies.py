@@ -43,7 +43,7 @@ def made(
     UserError, with the strategy's own words, if it cannot be made so.
     """
     parameters = inspect.signature(unit.make).parameters
-    _check(unit, options, config, network, outputs)
+    _check(unit, network)
     features = Features(network)
     # Who asks for the size of prototypes compares features with them, not scores.
     plain = features if "p_size" in parameters else OneHead(network) if isinstance(network, Network) else network
@@ -86,20 +86,13 @@ def made(
     return template
 
 
-def _check(unit: Declared, options: Mapping[str, Any], config: RunConfig, network: nn.Module, outputs: int) -> None:
+def _check(unit: Declared, network: nn.Module) -> None:
     """Refuse what is known to go wrong inside a strategy, where nobody could tell why."""
     asked = inspect.signature(unit.make).parameters
     if "classifier" in asked and isinstance(network, MultiHeadNetwork):
         raise UserError(
             f"strategy: '{unit.name}' needs one classifier for all classes, and the stream has a head for each task. "
             "Add --set scenario.incremental=class."
-        )
-    places = options.get("mem_size", 0) // outputs
-    if unit.make.__name__ == "ER_AML" and places < config.batch_size:
-        raise UserError(
-            f"strategy.mem_size: '{unit.name}' takes whole batches of {config.batch_size} from the memory of each of "
-            f"{outputs} classes, and would wait for ever where there are {places}. Set it to "
-            f"{config.batch_size * outputs}, or batch_size lower."
         )
 
 
