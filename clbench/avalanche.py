@@ -76,6 +76,7 @@ with _optional_world_deferred(), warnings.catch_warnings():
     from avalanche.core import SupervisedPlugin
     from avalanche.logging import TensorboardLogger
     from avalanche.models import BaseModel, IncrementalClassifier, MultiTaskModule, SCRModel
+    from avalanche.models.dynamic_modules import DynamicModule
     from avalanche.models.packnet import PackNetModel, PackNetModule
     from avalanche.training.supervised import JointTraining
     from avalanche.training.templates import SupervisedTemplate
@@ -88,6 +89,7 @@ __all__ = [
     "BaseSGDTemplate",
     "CLExperience",
     "CLScenario",
+    "DynamicModule",
     "EagerCLStream",
     "IncrementalClassifier",
     "JointTraining",

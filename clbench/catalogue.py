@@ -34,6 +34,7 @@ FAMILIES = {
     "interpolation": "explicit interpolation",
     "distillation": "distillation",
     "memory": "memory",
+    "frozen": "classifiers on frozen features",
     "plasticity": "warm starts and plasticity",
     "regulariser": "regularisers of training",
     "bound": "bounds and controls",

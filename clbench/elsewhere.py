@@ -12,6 +12,9 @@ SAME = {
     "agem": "a-gem",
     "cbp": "continual-backprop",
     "continual-backpropagation": "continual-backprop",
+    "deep-slda": "slda",
+    "nearest-class-mean": "ncm",
+    "streaming-lda": "slda",
     "derpp": "der++",
     "der-plus-plus": "der++",
     "deep-generative-replay": "generative-replay",
@@ -82,7 +85,6 @@ ABSENT = {
     "pnn": Absent("a network column per task", _SUBNETWORKS),
     "podnet": Absent("replay and distillation of pooled features", ("feature-distill", "lwf+er")),
     "scr": Absent("replay with a contrastive loss", _REPLAY),
-    "slda": Absent("a running discriminant over fixed features", ("frozen-backbone",)),
     "wa": Absent("replay and distillation with aligned classifier weights", _BALANCED),
 }
 ANY_PLUGIN = "ReplayPlugin"

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
@@ -28,6 +28,16 @@ from clbench.avalanche import MultiTaskModule, SupervisedPlugin
 from clbench.data.tensors import TaskData
 
 Weights = list[Tensor]
+# Hooks between a step's batch and its update, which a GPU may record and replay.
+REPLAYED = (
+    "after_forward",
+    "before_backward",
+    "after_backward",
+    "before_update",
+    "task_loss",
+    "pass_begins",
+    "pass_ends",
+)
 
 
 class Learner(Protocol):
@@ -73,10 +83,17 @@ class Learner(Protocol):
         """Augment uint8 images beside the batch as the run augments the batch, with random numbers of their own."""
 
     @abstractmethod
-    def logits(self, x: Tensor, heads: Tensor | int, parameters: dict[str, Tensor] | None = None) -> Tensor:
+    def logits(
+        self,
+        x: Tensor,
+        heads: Tensor | int,
+        parameters: dict[str, Tensor] | None = None,
+        of: nn.Module | None = None,
+    ) -> Tensor:
         """Logits of inputs as they are trained on: float32, unseen classes masked if the run masks them.
 
-        ``parameters`` stand in for the model's own, for ``torch.func``.
+        ``parameters`` stand in for the model's own, for ``torch.func``; ``of`` is a network like the run's own, such as
+        a teacher, that answers in its place.
         """
 
     @abstractmethod
@@ -95,6 +112,21 @@ class Protection:
     kind: Literal["penalty", "explicit"]
     importance: dict[str, Tensor]
     strength: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What a method may know of a run before it begins, so as to refuse what it cannot do.
+
+    ``incremental``: 'class', 'task' or 'domain'. ``outputs``: how many classes a head must tell apart, the largest
+    where they differ. ``logits``: which classes the run trains on: 'all', those 'seen' so far, or the stage's own
+    ('current'). ``classes()``: the labels of each stage; a long stream makes its tasks for it.
+    """
+
+    incremental: str
+    outputs: int
+    logits: str
+    classes: Callable[[], list[list[int]]]
 
 
 @dataclass(frozen=True)
@@ -122,6 +154,16 @@ class Strategy(SupervisedPlugin):
     def check(self, model: nn.Module) -> None:
         """Refuse a network that the method cannot work on, before training: UserError that says which it can."""
 
+    def check_stream(self, ahead: Ahead) -> None:
+        """Refuse a stream that the method cannot work on, before training: UserError that says which it can."""
+
+    def prepare(self, model: nn.Module) -> None:
+        """Change the network before its optimiser is made, for instance put another classifier in.
+
+        The network is whole, on the CPU, and has passed ``check``. A checkpoint is put back into a network that was
+        prepared likewise.
+        """
+
     def upstream(self) -> Upstream | None:
         """Say which other dataset is needed as ``learner.upstream``."""
         return None
@@ -148,6 +190,14 @@ class Strategy(SupervisedPlugin):
 
     def pass_ends(self, learner: Learner) -> None:
         """Called when it has."""
+
+    def repeats(self) -> bool:
+        """Say whether ``after_forward`` to ``before_update`` do the same to the same tensors in every step of a stage.
+
+        A GPU may then record a step and replay it: nothing there may be drawn, counted or decided by the host, or be
+        kept in a new tensor from one step to the next. What overrides none of these hooks does.
+        """
+        return all(getattr(type(self), hook) is getattr(Strategy, hook) for hook in REPLAYED)
 
     def protection(self) -> Protection | None:
         """Say how weights are held, where a method does that."""

@@ -48,6 +48,10 @@ class Anchored(Strategy):
             self.pull(learner, importances, anchors)
         self.importance.begin(learner, self.weights)
 
+    def repeats(self) -> bool:
+        """Each step does the same to the same tensors."""
+        return True
+
     def pull(self, learner: Learner, importances: Weights, anchors: Weights) -> None:
         """Prepare what each step of this stage needs of A and θ*."""
         raise NotImplementedError

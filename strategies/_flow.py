@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from clbench.data.tensors import sent
+
 HIDDEN = 128
 LAYERS = 4
 CONDITION = 16
@@ -71,7 +73,7 @@ class Flow(nn.Module):
 
     def sample(self, condition: Tensor, random: torch.Generator) -> Tensor:
         """Draw one sample for each class vector."""
-        z = torch.randn(len(condition), len(self.mean), generator=random).to(condition.device)
+        z = sent(torch.randn(len(condition), len(self.mean), generator=random), condition.device)
         for layer in reversed(list(self.layers)):
             z = layer.inverse(z, condition)  # type: ignore[operator]
         found: Tensor = z * self.std + self.mean

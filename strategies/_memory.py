@@ -8,18 +8,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from clbench.data.tensors import TaskData
+from clbench.data.tensors import TaskData, sent
 from clbench.errors import UserError
 from clbench.strategy import Learner
 
+from ._budget import Budget, places
 from ._reservoir import reservoir_slots
 
 Selection = Literal["reservoir", "balanced"]
 DRAWN_STEPS = 256
+BESIDE = 16  # bytes of a sample's head and of the stage that it came with
 
 
 class Memory:
-    """At most ``size`` samples of all stages so far, taken in stage by stage.
+    """At most ``size`` samples, or bytes, of all stages so far, taken in stage by stage.
 
     reservoir: every sample seen so far is in it with the same probability (Vitter 1985, algorithm R, whose use in
     replay is that of Chaudhry et al. 2019, arXiv:1902.10486, algorithm 2). balanced: as many of each class as of any
@@ -28,7 +30,7 @@ class Memory:
     ``classes_return`` it is a label, whatever the stage.
     """
 
-    def __init__(self, size: int, selection: Selection = "reservoir", per_class: int | None = None) -> None:
+    def __init__(self, size: Budget, selection: Selection = "reservoir", per_class: int | None = None) -> None:
         if per_class is not None and selection != "balanced":
             raise UserError("strategy.per_class is for a balanced memory. Add --set strategy.selection=balanced.")
         self.size = size
@@ -46,31 +48,31 @@ class Memory:
 
     def take(self, data: TaskData, random: torch.Generator, classes_return: bool = False) -> None:
         """Take a stage's samples in."""
-        old = self.filled
+        old, size = self.filled, places(self.size, data, BESIDE)
         pool = data if self.data is None else TaskData.concat([self.data, data])
         stages = torch.cat([self.stages, torch.full((len(data),), 0 if classes_return else self._taken)])
         if self.selection == "balanced":
-            rows = self._balanced(pool.labels.cpu(), stages, old, random)
+            rows = self._balanced(pool.labels.cpu(), stages, old, size, random)
         else:
-            slots = reservoir_slots(self.seen, len(data), self.size, random)
+            slots = reservoir_slots(self.seen, len(data), size, random)
             kept = {slot: sample for sample, slot in enumerate(slots) if slot >= 0}  # the last to take a slot stays
-            filled = min(self.size, self.seen + len(data))
+            filled = min(size, self.seen + len(data))
             rows = [old + kept[slot] if slot in kept else slot for slot in range(filled)]
         kept_rows = torch.tensor(rows)
         self.data, self.stages = pool.subset(kept_rows.to(data.labels.device)), stages[kept_rows]
         self.seen += len(data)
         self._taken += 1
 
-    def _balanced(self, labels: Tensor, stages: Tensor, old: int, random: torch.Generator) -> list[int]:
+    def _balanced(self, labels: Tensor, stages: Tensor, old: int, size: int, random: torch.Generator) -> list[int]:
         """Rows to keep: of each class its places, the oldest first; of the new ones any, drawn at random."""
         order = torch.cat([torch.arange(old), old + torch.randperm(len(labels) - old, generator=random)])
         _, kinds = torch.unique(torch.stack([stages, labels])[:, order], dim=1, return_inverse=True)
         counts = kinds.bincount()
         if self.per_class is None:
-            places = shares(counts, self.size, random)
+            kept = shares(counts, size, random)
         else:
-            places = counts.clamp_max(self.per_class)
-        return [int(row) for kind, share in enumerate(places.tolist()) for row in order[kinds == kind][:share]]
+            kept = counts.clamp_max(self.per_class)
+        return [int(row) for kind, share in enumerate(kept.tolist()) for row in order[kinds == kind][:share]]
 
 
 def shares(counts: Tensor, size: int, random: torch.Generator) -> Tensor:
@@ -104,7 +106,7 @@ class Draws:
         """Rows of one batch out of ``count``, none of them twice; all, if there are no more."""
         if not self._ready or self._of != (count, batch):
             self._of = (count, batch)
-            self._ready = list(without_repeats(count, batch, DRAWN_STEPS, self.random).to(device))
+            self._ready = list(sent(without_repeats(count, batch, DRAWN_STEPS, self.random), device))
         return self._ready.pop()
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
 from clbench.strategy import Learner, Strategy
 
 
@@ -17,3 +22,33 @@ class LooksAtPasses(Strategy):
     def pass_ends(self, learner: Learner) -> None:
         """No more."""
         self.looking = False
+
+
+class KeepsFeatures(LooksAtPasses):
+    """Base of methods that need the features of a batch's own pass: ``features`` [n, features], while they watch."""
+
+    features: Tensor | None = None
+
+    def watch(self, model: nn.Module) -> None:
+        """Keep the features of passes from now on."""
+        backbone: Any = model.backbone
+        self.watching = backbone.register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: Any, features: Tensor) -> None:
+        if self.looking:
+            self.features = features
+
+    def unwatch(self) -> None:
+        """No more, and let go of them."""
+        self.watching.remove()
+        self.features = None
+
+
+@torch.no_grad()
+def features_by(learner: Learner, model: Any) -> Tensor:
+    """Features [n, features] of the batch by another network like the run's own, in the run's number format."""
+    found: list[Tensor] = []
+    hook = model.backbone.register_forward_hook(lambda module, inputs, features: found.append(features))
+    learner.logits(learner.mbatch[0], 0, of=model)
+    hook.remove()
+    return found[0].float()

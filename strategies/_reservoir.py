@@ -8,20 +8,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clbench.data.tensors import TaskData
+from clbench.data.tensors import TaskData, sent
 from clbench.strategy import Learner
+
+from ._budget import Budget, places
+
+HEAD = 8  # bytes
 
 
 class Reservoir:
-    """At most ``size`` samples that enter while they are trained on, in each epoch anew.
+    """At most ``budget`` samples, or bytes, that enter while they are trained on, in each epoch anew.
 
     Counted as often as it was trained on, every sample so far is in it with the same probability (Vitter 1985,
     algorithm R), as in the code of Buzzega et al. 2020 (arXiv:2004.07211). Images are kept as they came. ``logits`` of
-    each place [places, classes] are kept by methods that need them.
+    each place [places, classes] are kept by methods that need them, and say in ``beside`` how many bytes they take.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.beside = 0
+        self.size = budget if isinstance(budget, int) else 0  # of bytes: known with the first samples
         self.seen = 0
         self.data: TaskData | None = None
         self.logits: Tensor | None = None
@@ -34,11 +40,12 @@ class Reservoir:
 
     def plan(self, learner: Learner, random: torch.Generator) -> None:
         """Decide for every sample of the coming epoch, in the order that they will come in, where it goes."""
+        self.size = self.size or places(self.budget, learner.data, HEAD + self.beside)
         sizes = learner.batch_sizes
         slots = reservoir_slots(self.seen, sum(sizes), self.size, random)
         found = [_last_of_each(part) for part in np.split(slots, np.cumsum(sizes)[:-1])]
         lengths = [pair.shape[1] for pair in found]
-        pairs = torch.from_numpy(np.concatenate(found, axis=1)).to(learner.device).split(lengths, dim=1)
+        pairs = sent(torch.from_numpy(np.concatenate(found, axis=1)), learner.device).split(lengths, dim=1)
         self._plan = [(size, pair[0], pair[1]) for size, pair in zip(sizes, pairs, strict=True)]
         self._plan.reverse()
 
@@ -49,7 +56,7 @@ class Reservoir:
         if len(places):
             raw, (_, labels, heads) = learner.raw, learner.mbatch
             if self.data is None:
-                self.data = _empty(self.size, raw, labels, learner.data)
+                self.data = emptied(self.size, raw, labels, learner.data)
             self.data.samples[places] = raw[entering]
             self.data.labels[places], self.data.heads[places] = labels[entering], heads[entering]
         return entering, places
@@ -59,7 +66,8 @@ class Reservoir:
         self._plan = []
 
 
-def _empty(size: int, images: Tensor, labels: Tensor, like: TaskData) -> TaskData:
+def emptied(size: int, images: Tensor, labels: Tensor, like: TaskData) -> TaskData:
+    """Make room for so many samples that are like these."""
     places = labels.new_zeros(size)
     return TaskData(images.new_zeros(size, *images.shape[1:]), places, places.clone(), like.encode, None)
 

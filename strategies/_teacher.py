@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from clbench.models.copies import bare_copy
 from clbench.registry import NonNegative
@@ -29,6 +30,12 @@ def head_logits(model: nn.Module, features: Tensor, head: int) -> Tensor:
     return logits
 
 
+def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """τ²·KL(softmax(teacher/τ) ‖ softmax(student/τ)), the mean over samples; both logits [n, classes]."""
+    log_p, log_q = (student / temperature).log_softmax(1), (teacher / temperature).log_softmax(1)
+    return temperature**2 * functional.kl_div(log_p, log_q, reduction="batchmean", log_target=True)
+
+
 class Distillation(LooksAtPasses):
     """Adds μ·distance(teacher, student) to the loss of every stage but the first, on the stage's own batches.
 
@@ -45,6 +52,10 @@ class Distillation(LooksAtPasses):
         self.known: dict[int, Tensor] = {}
         self.mu = 0.0
         self.taught = False
+
+    def repeats(self) -> bool:
+        """Each step does the same to the same tensors."""
+        return True
 
     @abstractmethod
     def distance(self, model: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:

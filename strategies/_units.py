@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from clbench.data.tensors import sent
 from clbench.errors import UserError
 from clbench.strategy import Learner, as_units
 
@@ -134,7 +135,7 @@ def drawn_anew(layer: nn.Linear | nn.Conv2d, random: torch.Generator) -> tuple[T
 
     def draw(like: Tensor) -> Tensor:
         drawn: Tensor = (2 * torch.rand(like.shape, generator=random) - 1) * bound
-        return drawn.to(like)
+        return sent(drawn, like.device).to(like)
 
     return draw(layer.weight), None if layer.bias is None else draw(layer.bias)
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 from clbench.registry import Count, strategy
 from clbench.strategy import Learner, Strategy, Weights, gradients, named_weights
 
+from ._budget import Budget
 from ._memory import Draws, Memory, memory_batch
 
 
@@ -35,8 +36,8 @@ class AveragedGem(Strategy):
     and weight decay act on old heads too, as in the authors' code.
     The memory is a reservoir over all stages so far; the paper's is a share for each task. Images are kept as they came
     and augmented when they are drawn.
-    memory: how many samples it holds. batch: how many are drawn each step, without repeats (null: as many as the batch
-    size).
+    memory: how many samples it holds, or bytes, as in 1.5MB. batch: how many are drawn each step, without repeats
+    (null: as many as the batch size).
 
     Cost: from the second stage on a forward and a backward pass over a batch from memory each step; the images in
     memory.
@@ -44,7 +45,7 @@ class AveragedGem(Strategy):
 
     exclusive = "changes the optimiser's step"
 
-    def __init__(self, *, memory: Count = 500, batch: Count | None = None) -> None:
+    def __init__(self, *, memory: Budget = 500, batch: Count | None = None) -> None:
         super().__init__()
         self.memory = Memory(memory)
         self.batch = batch

@@ -29,7 +29,7 @@ class AdversarialTraining(Strategy):
     Cost: ``steps`` forward and backward passes more each step; nothing is kept.
     """
 
-    def __init__(self, *, eps: NonNegative = 0.1, steps: Count = 3, norm: Norm = "l2") -> None:
+    def __init__(self, *, eps: NonNegative = 0.03, steps: Count = 3, norm: Norm = "l2") -> None:
         super().__init__()
         self.eps = eps
         self.steps = steps

@@ -9,11 +9,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from clbench.registry import Count, NonNegative, strategy
-from clbench.strategy import Learner, Strategy
+from clbench.strategy import Ahead, Learner, Strategy
 
+from ._budget import Budget
 from ._memory import Draws, batch_of
 from ._reservoir import Reservoir
 
+LOGIT = 4  # bytes
 ABSENT = -1e9  # as the learner masks logits of classes that a run leaves out
 
 
@@ -26,7 +28,8 @@ class DarkExperienceReplay(Strategy):
     moment; images are kept as they came and augmented when they are replayed; a batch has no sample twice. A logit that
     a sample did not have then, or that the run masks now, is left out of the mean.
     alpha: strength of the logits' loss. beta: strength of the labels' loss.
-    memory: how many samples it holds. batch: how many are drawn each time (null: as many as the batch size).
+    memory: how many samples it holds, or bytes, as in 1.5MB. batch: how many are drawn each time (null: as many as the
+    batch size).
     current: replay from the first stage's second step on, from all places that are filled (the authors' code); false:
     from the second stage on, from the places that were filled when the stage began.
 
@@ -39,7 +42,7 @@ class DarkExperienceReplay(Strategy):
         *,
         alpha: NonNegative = 0.5,
         beta: NonNegative = 0.5,
-        memory: Count = 500,
+        memory: Budget = 500,
         batch: Count | None = None,
         current: bool = True,
     ) -> None:
@@ -51,6 +54,10 @@ class DarkExperienceReplay(Strategy):
         self.current = current
         self.replays = False
         self.replayed: list[tuple[Tensor, ...]] = []
+
+    def check_stream(self, ahead: Ahead) -> None:
+        """Refuse nothing; a budget in bytes holds logits too."""
+        self.memory.beside = LOGIT * ahead.outputs
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Draw from the run's seed."""
@@ -96,7 +103,7 @@ class DarkExperienceReplay(Strategy):
             known = logits.new_full((self.memory.size, logits.shape[1]), ABSENT)
         elif known.shape[1] < logits.shape[1]:  # a growing classifier
             known = functional.pad(known, (0, logits.shape[1] - known.shape[1]), value=ABSENT)
-        known[places] = ABSENT
+        known.index_fill_(0, places, ABSENT)
         known[places, : logits.shape[1]] = logits[entering]
         self.memory.logits = known
 

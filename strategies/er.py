@@ -10,6 +10,7 @@ from clbench.errors import UserError
 from clbench.registry import Count, strategy
 from clbench.strategy import Learner, Strategy
 
+from ._budget import Budget
 from ._memory import Draws, Memory, Selection, memory_batch
 from ._reservoir import Reservoir
 
@@ -21,9 +22,10 @@ class ExperienceReplay(Strategy):
     Chaudhry et al. 2019 (arXiv:1902.10486), algorithm 2 (reservoir sampling, Vitter 1985). The memory takes each
     stage's samples in when the stage ends; every sample seen so far is in it with the same probability. Images are kept
     as they came and augmented when they are replayed.
-    memory: how many samples it holds. batch: how many are drawn each step, without repeats (null: as many as the batch
-    size). selection: 'balanced' holds as many of each class instead, and gives the places that a rare class cannot fill
-    to the others. per_class: how many of each class if it is balanced, whatever ``memory`` (null: ``memory`` holds).
+    memory: how many samples it holds, or bytes, as in 1.5MB. batch: how many are drawn each step, without repeats
+    (null: as many as the batch size). selection: 'balanced' holds as many of each class instead, and gives the places
+    that a rare class cannot fill to the others. per_class: how many of each class if it is balanced, whatever
+    ``memory`` (null: ``memory`` holds).
     current: samples enter while they are trained on, in each epoch anew, and the stage's own are replayed too (the code
     of Buzzega et al. 2020, arXiv:2004.07211).
 
@@ -33,7 +35,7 @@ class ExperienceReplay(Strategy):
     def __init__(
         self,
         *,
-        memory: Count = 500,
+        memory: Budget = 500,
         batch: Count | None = None,
         selection: Selection = "reservoir",
         per_class: Count | None = None,

@@ -11,6 +11,7 @@ from clbench.data.tensors import TaskData
 from clbench.registry import Count, UnitInterval, strategy
 from clbench.strategy import Learner, Strategy
 
+from ._budget import Budget
 from ._cutmix import CutMix
 from ._layers import forget_optimizer, renew
 from ._memory import Memory
@@ -29,8 +30,8 @@ class GDumb(Strategy):
     run's optimiser and batch size (the paper's: SGD, momentum .9, batches of 16); the learning rate restarts from the
     optimiser's at epochs 1, 2, 4, 8, … and falls along a cosine to a hundredth (SGDR, Loshchilov and Hutter 2017,
     arXiv:1608.03983), after a first epoch at a tenth. A schedule of the optimiser's, if the run has one, replaces it.
-    memory: how many samples it holds. epochs: how many it trains for at each stage; 256 in the paper, 128 in its code
-    for MNIST; a power of two ends a cycle.
+    memory: how many samples it holds, or bytes, as in 1.5MB. epochs: how many it trains for at each stage; 256 in the
+    paper, 128 in its code for MNIST; a power of two ends a cycle.
     cutmix: share of steps whose batch is mixed with itself (Yun et al. 2019, arXiv:1905.04899); in the paper .5, for
     MNIST 0.
 
@@ -39,7 +40,7 @@ class GDumb(Strategy):
 
     exclusive = "trains on its memory alone"
 
-    def __init__(self, *, memory: Count = 500, epochs: Count = 256, cutmix: UnitInterval = 0.0) -> None:
+    def __init__(self, *, memory: Budget = 500, epochs: Count = 256, cutmix: UnitInterval = 0.0) -> None:
         super().__init__()
         self.memory = Memory(memory, "balanced")
         self.length = epochs

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clbench.data.tensors import sent
 from clbench.registry import Count, NonNegative, Positive, strategy
 from clbench.strategy import Learner, Strategy, evaluating
 
@@ -86,7 +87,7 @@ class GenerativeReplay(Strategy):
         for step in range(POOL_STEPS):
             head, labels, vectors = self.known[step % len(self.known)]
             drawn = torch.randint(len(labels), (learner.train_mb_size,), generator=self.random)
-            features = self.flow.sample(vectors[drawn.to(learner.device)], self.random)
+            features = self.flow.sample(vectors[sent(drawn, learner.device)], self.random)
             logits = head_logits(self.old, features, head) / self.temperature
             known = torch.full_like(logits, ABSENT).index_copy(1, labels, logits.index_select(1, labels))
             self.pool.append((head, features, known.log_softmax(1)))
@@ -126,8 +127,8 @@ class GenerativeReplay(Strategy):
         optimizer = torch.optim.Adam(flow.parameters(), LEARNING_RATE)
         vectors = class_vectors(classes)
         for _ in range(self.flow_steps):
-            rows = torch.randint(len(features), (BATCH,), generator=random).to(features.device)
-            noise = torch.randn(BATCH, features.shape[1], generator=random).to(features.device)
+            rows = sent(torch.randint(len(features), (BATCH,), generator=random), features.device)
+            noise = sent(torch.randn(BATCH, features.shape[1], generator=random), features.device)
             noisy = features[rows] + NOISE * flow.std * noise
             loss = -flow.log_likelihood(noisy, vectors[rows]).mean() / features.shape[1]
             optimizer.zero_grad()

@@ -28,7 +28,7 @@ class Jumpstart(LooksAtPasses):
     Cost: a look at what goes into each ReLU, forward and backward, each step; nothing is kept.
     """
 
-    def __init__(self, *, lam: NonNegative = 0.1, rho: UnitInterval = 0.5) -> None:
+    def __init__(self, *, lam: NonNegative = 0.3, rho: UnitInterval = 0.5) -> None:
         super().__init__()
         self.lam = lam
         self.rho = rho

@@ -38,6 +38,10 @@ class L2Init(Strategy):
             self.initial[name] = grown(self.initial.get(name), weight.detach().clone())
         self.held = [(weight, self.initial[name]) for name, weight in named.items()]
 
+    def repeats(self) -> bool:
+        """Each step does the same to the same tensors."""
+        return True
+
     @torch.no_grad()
     def before_update(self, learner: Learner, **kwargs: Any) -> None:
         """Add λ(θ − θ_0) to the gradient of weights that have one."""

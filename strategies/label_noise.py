@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clbench.data.tensors import sent
 from clbench.registry import NonNegative, UnitInterval, strategy
 from clbench.strategy import Learner, Strategy
 
@@ -45,11 +46,11 @@ class LabelNoise(Strategy):
         """Make the batch's target."""
         logits, labels = learner.mb_output.detach(), learner.mbatch[1]
         if self.loss == "mse":
-            noise = torch.randn(logits.shape, generator=self.draws).mul_(self.sigma).to(logits.device)
+            noise = sent(torch.randn(logits.shape, generator=self.draws).mul_(self.sigma), logits.device)
             self.target = noise.add_(functional.one_hot(labels, logits.shape[1]))
             return
-        chosen = torch.rand(len(labels), generator=self.draws).to(logits.device) < self.flip
-        scores = torch.rand(logits.shape, generator=self.draws).to(logits.device)
+        chosen = sent(torch.rand(len(labels), generator=self.draws), logits.device) < self.flip
+        scores = sent(torch.rand(logits.shape, generator=self.draws), logits.device)
         drawn = scores.masked_fill_(logits < OUT, -1.0).argmax(1)
         self.target = torch.where(chosen, drawn, labels)
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from clbench.registry import Positive, strategy
 
-from ._teacher import Distillation, Strength, head_logits
+from ._teacher import Distillation, Strength, divergence, head_logits
 
 Loss = Literal["softmax", "bce"]
 
@@ -49,6 +49,4 @@ class LearningWithoutForgetting(Distillation):
     def _of_head(self, mine: Tensor, old: Tensor) -> Tensor:
         if self.loss == "bce":
             return functional.binary_cross_entropy_with_logits(mine, old.sigmoid(), reduction="sum") / len(mine)
-        tau = self.temperature
-        log_p, log_q = (mine / tau).log_softmax(1), (old / tau).log_softmax(1)
-        return tau**2 * functional.kl_div(log_p, log_q, reduction="batchmean", log_target=True)
+        return divergence(mine, old, self.temperature)

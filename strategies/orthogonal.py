@@ -35,7 +35,7 @@ class Orthogonal(Parseval):
 
     include_head = True
 
-    def __init__(self, *, lam: NonNegative = 1e-4, form: Form = "frobenius") -> None:
+    def __init__(self, *, lam: NonNegative = 3e-5, form: Form = "frobenius") -> None:
         super().__init__(lam=lam, s=1.0)
         self.form = form
 
@@ -54,7 +54,8 @@ class Orthogonal(Parseval):
             return
         for index, layer in enumerate(self.layers):
             if layer.weight.grad is not None:
-                found, self.directions[index] = spectral_gradient(layer.weight, self.directions[index], self.lam)
+                found, better = spectral_gradient(layer.weight, self.directions[index], self.lam)
+                self.directions[index].copy_(better)
                 layer.weight.grad.add_(found)
 
 

@@ -37,6 +37,10 @@ class Parseval(Strategy):
         """Collect the layers."""
         self.layers = weight_layers(learner.model, self.include_head)
 
+    def repeats(self) -> bool:
+        """Each step does the same to the same tensors."""
+        return True
+
     @torch.no_grad()
     def before_update(self, learner: Learner, **kwargs: Any) -> None:
         """Add 4λ(WWᵀ − sI)W to the gradient."""
@@ -76,6 +80,10 @@ class SpectralReg(Strategy):
         weights = [layer.weight for layer in self.layers]
         self.left = [torch.randn(len(weight), generator=random).to(weight) for weight in weights]
 
+    def repeats(self) -> bool:
+        """Each step does the same to the same tensors."""
+        return True
+
     @torch.no_grad()
     def before_update(self, learner: Learner, **kwargs: Any) -> None:
         """Add 2λ(σ^k − 1)kσ^(k−1)·uvᵀ to the gradient."""
@@ -86,6 +94,6 @@ class SpectralReg(Strategy):
                 u = rows @ v
                 sigma = u.norm()
                 u = u / (sigma + 1e-12)
-                self.left[index] = u
+                self.left[index].copy_(u)
                 slope = 2 * self.lam * (sigma**self.k - 1) * self.k * sigma ** (self.k - 1)
                 layer.weight.grad.add_((slope * torch.outer(u, v)).view_as(layer.weight))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clbench.data.tensors import sent
 from clbench.errors import UserError
 from clbench.registry import Count, NonNegative, strategy
 from clbench.strategy import Learner, Strategy
@@ -94,7 +95,7 @@ class PhysicsAware(Strategy):
         with torch.no_grad():
             device = self._device(layer, inputs[0])
             spread = device.std(correction=0) * self.noise
-            device += torch.randn(device.shape, generator=self.random).to(device) * spread
+            device += sent(torch.randn(device.shape, generator=self.random), device.device).to(device) * spread
             difference = device - clean
         return clean + difference
 

@@ -32,7 +32,7 @@ class Racecar(LooksAtPasses):
     is kept.
     """
 
-    def __init__(self, *, lam: NonNegative = 0.01, reverse: Kind = "full") -> None:
+    def __init__(self, *, lam: NonNegative = 0.001, reverse: Kind = "full") -> None:
         super().__init__()
         self.lam = lam
         self.reverse = reverse
@@ -52,6 +52,10 @@ class Racecar(LooksAtPasses):
         self.reversal = Reversal(learner.model, self.reverse == "full")
         if self.lam:
             self.reversal.on(lambda: self.looking)
+
+    def repeats(self) -> bool:
+        """Each step does the same to the same tensors."""
+        return True
 
     def before_backward(self, learner: Learner, **kwargs: Any) -> None:
         """Add the reverse pass's error to the loss."""

@@ -30,7 +30,7 @@ class SparseGroupLasso(Strategy):
     Cost: a pass over each layer's weights after each step; nothing is kept.
     """
 
-    def __init__(self, *, lam: NonNegative = 1e-5, penalty: Penalty = "tl1", a: Positive = 1.0) -> None:
+    def __init__(self, *, lam: NonNegative = 3e-5, penalty: Penalty = "tl1", a: Positive = 1.0) -> None:
         super().__init__()
         self.lam = lam
         self.penalty = penalty

@@ -25,7 +25,7 @@ from clbench.errors import UserError
 from tests.helpers import known, run_small
 from tests.helpers import make_stream as make
 from tests.test_checkpoint import check
-from tests.test_strategy_contract import QUICK, STRATEGIES, VIT
+from tests.test_strategy_contract import QUICK, STRATEGIES, needs_of
 from tests.test_uneven import TINY, made
 
 BLURRY: dict[str, Any] = {
@@ -251,7 +251,7 @@ def test_no_evaluation_is_unknown() -> None:
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_runs_on_blurred_borders(name: str) -> None:
     strategy = {"strategy": {"name": name} | QUICK.get(name, {}), "seeds": [0]}
-    (one,) = resolve(TINY, BLURRY, strategy, VIT if name == "l2-attention" else {})
+    (one,) = resolve(TINY, BLURRY, strategy, needs_of(name, stream=False))
     result = run(one, Machine(DataPlace.default(), "cpu", threads=1))
     assert result.status == "ok"
     numbers = [value for row in result.accuracy for value in known(row)]

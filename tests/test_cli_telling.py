@@ -182,3 +182,9 @@ def test_help_names_the_defaults(command: str, default: str) -> None:
     """Square brackets are rich's markup: unescaped, the defaults would vanish."""
     done = clbench(command, "--help", env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
     assert f"[default: {default}" in done.stdout
+
+
+def test_a_pipe_gets_lines_as_long_as_their_words() -> None:
+    said = clbench("describe", "strategy", "ewc", env={"COLUMNS": ""}).stdout
+    assert "lam" in said
+    assert [line for line in said.splitlines() if line.endswith("  ")] == []

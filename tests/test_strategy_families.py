@@ -20,7 +20,7 @@ from clbench.engine.run import Machine, run
 from clbench.store import Result
 from clbench.store.warnings import kinds_of
 from tests.helpers import uneven
-from tests.test_strategy_contract import NEEDS, QUICK, RULES, STRATEGIES, course
+from tests.test_strategy_contract import ONE_CLASSIFIER, QUICK, RULES, STRATEGIES, course, needs_of
 
 HARD: dict[str, Any] = {
     "scenario": {"name": "split-uneven", "tasks": 3},
@@ -35,6 +35,7 @@ MOVES_OLD_HEADS = {
     "der++": "replays old tasks",
     "a-gem": "projects along the gradient of old tasks",
     "gdumb": "trains on its memory",
+    **dict.fromkeys(("er-ace", "er-aml", "mir", "gss", "cls-er"), "replays old tasks"),
     "generative-replay": "replays old tasks",
     "lwf": "old heads must say what they said",
     "cold": "draws every weight anew",
@@ -50,9 +51,13 @@ MOVES_OLD_HEADS = {
     "redo": "a unit that begins anew is read by no head",
     "continual-backprop": "a unit that begins anew is read by no head",
     "snr": "a unit that begins anew is read by no head",
+    **dict.fromkeys(ONE_CLASSIFIER, "has one classifier"),
 }
 # Those whose two passes of a sharpness-aware step differ by intent.
-DRAWS_IN_EACH_PASS = {"physics-aware": "every pass through a device has noise of its own"}
+DRAWS_IN_EACH_PASS = {
+    "physics-aware": "every pass through a device has noise of its own",
+    "podnet": "the distance of a stage's first step is 0, and has a slope only where the climb has gone",
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +68,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> DataPlace:
 
 def hard(name: str, place: DataPlace, *layers: dict[str, Any]) -> Result:
     """A run of a strategy at its defaults in the setting above, on the network that it needs."""
-    options = {key: value for key, value in NEEDS.get(name, {}).items() if key != "scenario"}
     layer = {"strategy": {"name": name} | QUICK.get(name, {}), "seeds": [0]}
-    (config,) = resolve(HARD, layer, options, *layers)
+    (config,) = resolve(HARD, layer, needs_of(name), *layers)
     return run(config, Machine(place))
 
 
@@ -95,7 +99,7 @@ def test_learns_where_classes_are_unequal_and_layers_pool(name: str, place: Data
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_acts_at_its_defaults_or_says_that_it_did_not(name: str, place: DataPlace) -> None:
-    needs = {key: value for key, value in NEEDS.get(name, {}).items() if key != "scenario"}
+    needs = needs_of(name)
     naive = once("naive", place) if not needs else run_naive(place, needs)
     if name == "naive" or same_as(name) == "naive":
         return

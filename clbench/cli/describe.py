@@ -52,11 +52,12 @@ def describe(
 
 def _print(found: Description, console: Console) -> None:
     """Print a unit: what it is, each option and below it what it does, its cost, its recipe."""
-    from rich.padding import Padding
     from rich.text import Text
 
     def say(text: str, indent: int = 0, style: str = "") -> None:
-        console.print(Padding(Text(text, style), (0, 0, 0, indent)))
+        for line in Text(text, style).wrap(console, console.width - indent):
+            line.rstrip()  # rich's own padding would fill the lines of a pipe, which has no width
+            console.print(Text(" " * indent) + line)
 
     say(found.title, style="bold")
     say(found.doc)

@@ -85,6 +85,13 @@ class TaskData:
         )
 
 
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """Values of the host on the device; a GPU fetches them while the host goes on, instead of both waiting."""
+    if device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
 class BatchLoader:
     """Batches ``[inputs, labels, heads]`` of a TaskData; shuffled anew each epoch if a generator is given.
 
@@ -132,7 +139,7 @@ class BatchLoader:
             for part in (slice(*bound) for bound in bounds):
                 yield [data.inputs(data.samples[part]), data.labels[part], data.heads[part]]
             return
-        self.order = torch.randperm(len(data), generator=self.shuffle).to(data.labels.device)
+        self.order = sent(torch.randperm(len(data), generator=self.shuffle), data.labels.device)
         self.position = 0
         while self.position < len(bounds):
             if self.between is not None:

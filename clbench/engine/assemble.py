@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from clbench import registry, store
 from clbench.avalanche import JointTraining, SupervisedPlugin
@@ -25,7 +26,7 @@ from clbench.engine.precision import choose_precision, is_convolutional
 from clbench.errors import UserError
 from clbench.models import network
 from clbench.registry import scenario_parts
-from clbench.strategy import Strategy
+from clbench.strategy import Ahead, Strategy
 
 
 def scenario_of(config: RunConfig) -> registry.Declared:
@@ -199,6 +200,22 @@ class _Network:
     arithmetic: Arithmetic
 
 
+def _prepare(config: RunConfig, stream: Stream, plugins: list[SupervisedPlugin], model: nn.Module) -> None:
+    """Let the strategy refuse the stream or the network, then change the network."""
+
+    def classes() -> list[list[int]]:
+        stages = stages_of(plugins, stream)
+        return [sorted({label for task in tasks for label in stream.tasks[task].classes}) for tasks in stages]
+
+    ahead = Ahead(stream.incremental, stream.outputs, config.logits, classes)
+    parts = [plugin for plugin in plugins if isinstance(plugin, Strategy)]
+    for part in parts:
+        part.check(model)
+        part.check_stream(ahead)
+    for part in parts:
+        part.prepare(model)
+
+
 def learner_of(
     config: RunConfig,
     stream: Stream,
@@ -283,9 +300,7 @@ def _network_of(
     if weights is not None:
         pretrain.load(backbone.module, weights, backbone.layer)
     model = network.build(backbone.module, shape, kind, stream.outputs, stream.head_outputs, backbone.dtype)
-    for plugin in plugins:
-        if isinstance(plugin, Strategy):
-            plugin.check(model)
+    _prepare(config, stream, plugins, model)
     convolutional = is_convolutional(model)
     arithmetic = Arithmetic(
         device,

@@ -16,15 +16,16 @@ from torch.nn.modules.batchnorm import _NormBase
 from clbench.avalanche import MultiTaskModule, SupervisedPlugin, SupervisedTemplate
 from clbench.data.augment import Augment
 from clbench.data.benchmark import ResidentExperience
-from clbench.data.tensors import BatchLoader, TaskData
+from clbench.data.tensors import Batch, BatchLoader, TaskData
 from clbench.engine.counts import Counts
 from clbench.engine.optimizers import Sam
+from clbench.engine.replay import WORTH, Replay, repeats, watches
 from clbench.engine.seeding import generator
 from clbench.errors import UserError
 from clbench.metrics import Confusion
 from clbench.models.network import MASKED
 from clbench.models.rows import Rows
-from clbench.strategy import Strategy
+from clbench.strategy import REPLAYED, Strategy
 
 Logits = Literal["all", "seen", "current"]
 STEP_EVENTS = (
@@ -109,6 +110,8 @@ class ResidentLearner(SupervisedTemplate):
         self.between: Callable[[], None] | None = None  # called before each training batch
         self.epochs_behind = 0  # of a stage that is continued
         self._callbacks: dict[str, list[Callable[..., None]]] = {}
+        self._watching: list[Callable[..., None]] = []  # callbacks that may look at a step after it
+        self._replay: Replay | None = None
         self._parts = parts = [plugin for plugin in plugins if isinstance(plugin, Strategy)]
         self._losses = [part for part in parts if type(part).task_loss is not Strategy.task_loss]
         self._around = [part for part in parts if type(part).pass_begins is not Strategy.pass_begins]
@@ -170,22 +173,25 @@ class ResidentLearner(SupervisedTemplate):
         """Return a CPU generator of the run's seed for one purpose."""
         return generator(self.seed, purpose)
 
-    def logits(self, x: Tensor, heads: Tensor | int, parameters: dict[str, Tensor] | None = None) -> Tensor:
+    def logits(
+        self,
+        x: Tensor,
+        heads: Tensor | int,
+        parameters: dict[str, Tensor] | None = None,
+        of: nn.Module | None = None,
+    ) -> Tensor:
         """Logits as they are trained on: float32, with the classes that this run leaves out masked.
 
         ``parameters`` stand in for the model's own, for ``torch.func``; gradients of single samples are then whole
-        float32, since autocast and vmap do not agree on attention.
+        float32, since autocast and vmap do not agree on attention. ``of``: a network like the run's own in its place.
         """
-        arithmetic = self.arithmetic
+        arithmetic, model = self.arithmetic, self.model if of is None else of
         half = arithmetic.precision == "bf16" and parameters is None
         if arithmetic.memory_format is torch.channels_last and parameters is None:  # torch.func knows no such format
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(arithmetic.device.type, torch.bfloat16) if half else nullcontext():
-            inputs = (x, heads) if isinstance(self.model, MultiTaskModule) else (x,)
-            if parameters is None:
-                output = self.model(*inputs)
-            else:
-                output = functional_call(self.model, parameters, inputs)
+            inputs = (x, heads) if isinstance(model, MultiTaskModule) else (x,)
+            output = model(*inputs) if parameters is None else functional_call(model, parameters, inputs)
         logits: Tensor = output.float()
         if self._masked is not None:
             logits = logits.masked_fill(self._masked[: logits.shape[1]], MASKED)
@@ -202,6 +208,11 @@ class ResidentLearner(SupervisedTemplate):
             self._leave_out_all_but({*experience.classes_in_this_experience} if current else self._seen)
         self._callbacks = {event: self._overridden(event) for event in STEP_EVENTS}
         self.train([experience], eval_streams=[])
+        self._replay = None
+
+    def _replays(self) -> bool:
+        """Whether the steps of this stage are replayed."""
+        return self.device.type == "cuda" and self.stage_steps >= WORTH and repeats(self.plugins, self.optimizer)
 
     def row(self, experiences: Sequence[ResidentExperience], counted: Iterable[int] = ()) -> list[float]:
         """Evaluate tasks: their accuracies, for a row of R; ``confusions`` of the tasks that are to be ``counted``."""
@@ -326,8 +337,63 @@ class ResidentLearner(SupervisedTemplate):
         """Adapt model and optimiser; reset the optimiser's state if the run says so."""
         super().check_model_and_optimizer(reset_optimizer_state=self.training.reset_optimizer, **kwargs)
 
+    def training_epoch(self, **kwargs: Any) -> None:
+        """One epoch; the middle of its steps is replayed where they repeat."""
+        if self._replay is None:
+            super().training_epoch(**kwargs)
+            return
+        for batch in self.dataloader:
+            if self._stop_training:
+                break
+            self.mbatch = batch
+            self._unpack_minibatch()
+            self._before_training_iteration(**kwargs)
+            self._before_forward(**kwargs)
+            self._replay.step(self, self._middle)
+            for look in self._watching:
+                look(self)
+            self._after_update(**kwargs)
+            self._after_training_iteration(**kwargs)
+
+    def _middle(self) -> None:
+        """What a step does with its batch."""
+        self.optimizer.zero_grad()
+        self.loss = self._make_empty_loss()
+        self.mb_output = self.forward()
+        self._after_forward()
+        self.loss += self.criterion()
+        self._before_backward()
+        self.backward()
+        self._after_backward()
+        self._before_update()
+        self.optimizer_step()
+
+    def _watch_afterwards(self) -> None:
+        """Take the callbacks that only look out of the steps' middle."""
+        self._watching = []
+        for event in set(STEP_EVENTS) & set(REPLAYED):
+            every = self._callbacks[event]
+            own = [call for call in every if not watches(call.__self__)]  # type: ignore[attr-defined]
+            self._watching += [call for call in every if call not in own]
+            self._callbacks[event] = own
+
+    @contextmanager
+    def in_place_of_batch(self, batch: Batch) -> Iterator[None]:
+        """Compute with another batch of the same shapes and heads for a while."""
+        own, loaded = self.mbatch, self._loaded_heads
+        if own[-1] is loaded:
+            self._loaded_heads = batch[-1]
+        self.mbatch = batch
+        try:
+            yield
+        finally:
+            self.mbatch, self._loaded_heads = own, loaded
+
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         """Train the epochs that are left of a stage."""
+        if self._replays():
+            self._replay = Replay()
+            self._watch_afterwards()
         whole = self.train_epochs
         self.train_epochs = whole - self.epochs_behind
         super()._train_exp(experience, eval_streams, **kwargs)

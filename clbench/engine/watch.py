@@ -35,6 +35,8 @@ class DivergenceWatch(SupervisedPlugin):
     ``losses`` gets each stage's mean training loss, None where it had no step; the reporter hears of each look.
     """
 
+    watches = True
+
     def __init__(self, reporter: Reporter) -> None:
         super().__init__()
         self.reporter = reporter
@@ -81,6 +83,8 @@ class AnswerWatch(SupervisedPlugin):
     ``online`` gets each stage's share of right answers. With a threshold a stage ends with the first epoch whose share
     reaches it, and ``reached`` says for each stage whether one did.
     """
+
+    watches = True
 
     def __init__(self, threshold: float | None = None) -> None:
         super().__init__()

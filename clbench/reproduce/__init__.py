@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from clbench.errors import UserError, did_you_mean
-from clbench.reproduce import avalanche_baselines, interpolation, regularisers, van_de_ven
+from clbench.reproduce import avalanche_baselines, class_incremental, interpolation, regularisers, van_de_ven
 from clbench.reproduce.entry import Claim, Entry, Published
 
 ENTRIES: dict[str, Entry] = {
     entry.name: entry
-    for module in (avalanche_baselines, van_de_ven, interpolation, regularisers)
+    for module in (avalanche_baselines, van_de_ven, class_incremental, interpolation, regularisers)
     for entry in module.ENTRIES
 }
 

@@ -17,7 +17,7 @@ ENTRIES = (
         "Riera et al. 2022, arXiv:2201.12795",
         "MNIST, 40 layers of 16 units",
         MNIST | {"model": {"name": "mlp", "widths": [16] * 40}, "epochs": 20},
-        {"naive": {"strategy": "naive"}, "jumpstart": {"strategy": "jumpstart"}},
+        {"naive": {"strategy": "naive"}, "jumpstart": {"strategy": {"name": "jumpstart", "lam": 0.1}}},
         claims=[Claim("jumpstart", "naive", "average_accuracy")],
         minutes=7,
         differs="10,000 images; the paper's networks are of other sizes.",
@@ -33,7 +33,7 @@ ENTRIES = (
         },
         {
             "naive": {"strategy": "naive"},
-            "orthogonal": {"strategy": "orthogonal"},
+            "orthogonal": {"strategy": {"name": "orthogonal", "lam": 1e-4}},
             "racecar": {"strategy": {"name": "racecar", "lam": 1.0}},
         },
         claims=[Claim("racecar", other, LIKENESS) for other in ("naive", "orthogonal")],

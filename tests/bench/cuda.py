@@ -5,9 +5,10 @@
 
 ``strategies`` runs each one at its defaults in the contract tests' hardest setting (unequal classes, heads of their
 own, a cosine schedule, pooling) on both devices, and twice more on CUDA, for 3 and 6 epochs, while torch reports every
-wait for the device; a place in the code that waits more often in the longer run waits inside a step, and is named.
-``speed`` trains on all of CIFAR-10's or MNIST's images; the bare loop, as a careful person would write it by hand,
-takes turns with clbench's learner, and medians are shown. Needs a GPU, and the real images for ``speed``.
+wait for the device; a place in the code that waits once more in at least every other one of the added steps is named.
+With a constant rate it runs with steps launched and with steps replayed: R and losses must be the same.
+``speed`` trains on MNIST's or CIFAR-10's images; a bare loop, as a careful person would write it by hand, takes turns
+with clbench's learner, steps launched and replayed, and medians are shown. Needs a GPU, and the real images.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -35,13 +37,15 @@ from torch.nn import functional
 
 from clbench.config import resolve
 from clbench.data.sources import DataPlace
+from clbench.engine import learner as engine
 from clbench.engine.learner import ResidentLearner
+from clbench.engine.replay import Replay
 from clbench.engine.run import Machine, run
 from clbench.store import Result
 from tests.bench.stages import assembled
 from tests.helpers import uneven
 from tests.real_data import prepared
-from tests.test_strategy_contract import NEEDS, QUICK, STRATEGIES
+from tests.test_strategy_contract import NEEDS, QUICK, STRATEGIES, course
 from tests.test_strategy_families import HARD
 
 CUDA = torch.device("cuda")
@@ -58,6 +62,7 @@ class Seen:
     error: str = ""
     apart: float = 0.0  # the largest difference of R between the devices
     waits: list[str] = field(default_factory=list)  # places that wait for the device in every step
+    replayed: str = "no"  # whether steps are replayed, and come out the same
 
 
 def seen(name: str, root: Path) -> Seen:
@@ -66,10 +71,39 @@ def seen(name: str, root: Path) -> Seen:
         R = [one.accuracy for one in (_once(name, root, "cpu"), _once(name, root, "cuda"))]
         cells = [(a, b) for mine, theirs in zip(*R, strict=True) for a, b in zip(mine, theirs, strict=True)]
         apart = max(abs(a - b) for a, b in cells if a is not None and b is not None)
-        short, long = (_waits(name, root, epochs) for epochs in (3, 6))
-        return Seen(name, apart=apart, waits=sorted(place for place in long if long[place] > short[place] + 2))
+        (short, few), (long, many) = (_waits(name, root, epochs) for epochs in (3, 6))
+        added = many - few
+        in_steps = [place for place in long if added and long[place] - short[place] >= added / 2]
+        return Seen(name, apart=apart, waits=sorted(in_steps), replayed=_replayed(name, root))
     except Exception:
         return Seen(name, traceback.format_exc())
+
+
+def _replayed(name: str, root: Path) -> str:
+    """Whether steps are replayed at a constant rate, and R and losses are those of launched ones."""
+    constant = {"optimizer": {"schedule": "constant"}}
+    with steps_are("launched"):
+        launched = course(_once(name, root, "cuda", **constant))
+    made = 0
+    step = Replay.step
+
+    def counted(self: Replay, learner: Any, middle: Any) -> None:
+        nonlocal made
+        step(self, learner, middle)
+        made += len(self.recorded)
+
+    with steps_are("replayed"), patch.object(Replay, "step", counted):
+        replayed = course(_once(name, root, "cuda", **constant))
+    if not made:
+        return "no"
+    return "same" if replayed == launched else "differs"
+
+
+@contextmanager
+def steps_are(how: Literal["launched", "replayed"]) -> Iterator[None]:
+    """Replay the steps of every stage that can be, or of none."""
+    with patch.object(engine, "WORTH", 0 if how == "replayed" else sys.maxsize):
+        yield
 
 
 def _once(name: str, root: Path, device: str, **settings: Any) -> Result:
@@ -79,11 +113,11 @@ def _once(name: str, root: Path, device: str, **settings: Any) -> Result:
     return run(config, Machine(DataPlace.default(root), device=device, threads=1))
 
 
-def _waits(name: str, root: Path, epochs: int) -> Counter[str]:
-    """Waits for the device inside of training, by place."""
+def _waits(name: str, root: Path, epochs: int) -> tuple[Counter[str], int]:
+    """Waits for the device inside of training, by place, and how many steps there were."""
     with _reported() as found:
-        _once(name, root, "cuda", epochs=epochs)
-    return Counter(found)
+        result = _once(name, root, "cuda", epochs=epochs)
+    return Counter(found), sum(stage.steps or 0 for stage in result.cost)
 
 
 @contextmanager
@@ -116,13 +150,13 @@ def _short(file: str) -> str:
 def strategies(names: list[str], workers: int) -> None:
     """Print what became of every strategy."""
     root = uneven(Path(tempfile.mkdtemp()))
-    print("| strategy | CUDA − CPU, largest difference in R, points | waits for the GPU in each step |")
-    print("|---|---:|---|")
+    print("| strategy | CUDA − CPU, largest difference in R, points | waits for the GPU in each step | replayed |")
+    print("|---|---:|---|---|")
     failed = []
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         for one in pool.map(partial(seen, root=root), names):
             apart = "fails" if one.error else f"{100 * one.apart:.1f}"
-            print(f"| {one.name} | {apart} | {', '.join(one.waits) or 'none'} |", flush=True)
+            print(f"| {one.name} | {apart} | {', '.join(one.waits) or 'none'} | {one.replayed} |", flush=True)
             failed += [one] if one.error else []
     for one in failed:
         print(f"\n{one.name} fails:\n{one.error}")
@@ -142,8 +176,12 @@ class Case:
     epochs: int = 1
 
     def config(self, precision: str) -> dict[str, Any]:
-        """What clbench is told."""
-        scenario = {"name": self.scenario, "tasks": 2}
+        """What clbench is told: 400 steps an epoch at most."""
+        scenario: dict[str, Any] = {
+            "name": self.scenario,
+            "tasks": 2,
+            "samples_per_task": min(400 * self.batch, 25_000),
+        }
         if self.scenario.startswith("split"):
             scenario["incremental"] = "class"
         return {
@@ -154,15 +192,16 @@ class Case:
 
 CASES = [
     Case("mlp", "permuted-mnist", 128),
-    Case("mlp", "permuted-mnist", 1024, epochs=4),
+    Case("mlp", "permuted-mnist", 128, "ewc"),
+    Case("mlp", "permuted-mnist", 128, "ewc-fixed"),
+    Case("mlp", "permuted-mnist", 128, "er"),
+    Case("mlp", "permuted-mnist", 1024, epochs=8),
     Case("lenet", "split-cifar10", 32),
     Case("cnn6", "split-cifar10", 32),
     Case("cnn6", "split-cifar10", 256, epochs=2),
     Case("resnet18", "split-cifar10", 32),
-    Case("resnet18", "split-cifar10", 128, epochs=2),
-    Case("mlp", "permuted-mnist", 128, "ewc-fixed"),
-    Case("mlp", "permuted-mnist", 128, "er"),
-    Case("resnet18", "split-cifar10", 128, "er", epochs=2),
+    Case("resnet18", "split-cifar10", 128),
+    Case("resnet18", "split-cifar10", 128, "er"),
 ]
 
 
@@ -185,8 +224,8 @@ def bare(model: nn.Module, inputs: Tensor, labels: Tensor, case: Case, precision
     return case.epochs * len(inputs) / (time.perf_counter() - begun)
 
 
-def rates(case: Case, precision: str, rounds: int, root: Path) -> tuple[list[float], list[float]]:
-    """Samples per second of clbench and of the bare loop, in turns; the first round warms up."""
+def rates(case: Case, precision: str, rounds: int, root: Path) -> dict[str, list[float]]:
+    """Samples per second of the bare loop and of clbench, launched and replayed, in turns; the first round warms up."""
     (config,) = resolve(case.config(precision))
     learner, benchmark, _ = assembled(config, root, CUDA)
     plain = assembled(config, root, CUDA)[0].model
@@ -194,36 +233,38 @@ def rates(case: Case, precision: str, rounds: int, root: Path) -> tuple[list[flo
     data = first.data
     inputs, labels = data.inputs(data.samples), data.labels
     learner.fit(first)  # so that what remembers has something to remember
-    mine, theirs = [], []
+    found: dict[str, list[float]] = {"bare": [], "launched": [], "replayed": []}
     for _ in range(rounds + 1):
-        theirs.append(bare(plain, inputs, labels, case, precision))
-        assert len(second.data)
-        torch.cuda.synchronize()
-        begun = time.perf_counter()
-        learner.fit(second)
-        torch.cuda.synchronize()
-        mine.append(case.epochs * len(second.data) / (time.perf_counter() - begun))
-    return mine[1:], theirs[1:]
+        found["bare"].append(bare(plain, inputs, labels, case, precision))
+        for how in ("launched", "replayed"):
+            assert len(second.data)
+            torch.cuda.synchronize()
+            begun = time.perf_counter()
+            with steps_are(how):
+                learner.fit(second)
+            torch.cuda.synchronize()
+            found[how].append(case.epochs * len(second.data) / (time.perf_counter() - begun))
+    return {key: values[1:] for key, values in found.items()}
 
 
 def speed(rounds: int) -> None:
     """Print the table."""
     root = prepared()
     if root is None:
-        sys.exit("make bench needs the real images: set CLBENCH_TEST_DATA or provide ../shared/data.")
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, medians of {rounds} rounds\n")
-    print("| network | batch | strategy | precision | samples/s | bare loop's | ÷ bare loop | ÷ bare loop in fp32 |")
-    print("|---|---:|---|---|---:|---:|---:|---:|")
+        sys.exit("This benchmark needs the real images: set CLBENCH_TEST_DATA or provide ../shared/data.")
+    print(
+        f"{torch.cuda.get_device_name()}, torch {torch.__version__}, medians of {rounds} rounds, samples per second\n"
+    )
+    print("| network | batch | strategy | precision | bare loop | launched | ÷ bare loop | replayed | ÷ bare loop |")
+    print("|---|---:|---|---|---:|---:|---:|---:|---:|")
     for case in CASES:
-        plain = 0.0
         for precision in ("fp32", "bf16"):
-            mine, theirs = rates(case, precision, rounds, root)
-            plain = plain or statistics.median(theirs)
-            ratio = statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
-            rate = statistics.median(mine)
+            found = rates(case, precision, rounds, root)
+            rate = {key: statistics.median(values) for key, values in found.items()}
             print(
-                f"| {case.model} | {case.batch} | {case.strategy} | {precision} | {rate:,.0f} | "
-                f"{statistics.median(theirs):,.0f} | {ratio:.2f} | {rate / plain:.2f} |",
+                f"| {case.model} | {case.batch} | {case.strategy} | {precision} | {rate['bare']:,.0f} | "
+                f"{rate['launched']:,.0f} | {rate['launched'] / rate['bare']:.2f} | "
+                f"{rate['replayed']:,.0f} | {rate['replayed'] / rate['bare']:.2f} |",
                 flush=True,
             )
 

@@ -38,12 +38,12 @@ BASES = ("naive", "ewc", "ewc-fixed")
 Options = dict[str, Any]
 METHODS: dict[str, Options] = {
     "racecar": {"lam": 1.0},
-    "orthogonal": {},
+    "orthogonal": {"lam": 1e-4},
     "label-noise": {},
-    "jumpstart": {},
+    "jumpstart": {"lam": 0.1},
     "frozen-layers": {},
     "random-label-pretrain": {"epochs": 5},
-    "sparse-group-lasso": {},
+    "sparse-group-lasso": {"lam": 1e-5},
     "friendly-training": {},
     "adversarial-training": {"eps": 0.5},
     "co-finetuning": {},
@@ -53,7 +53,7 @@ UPSTREAM = {"split-cifar10": {"upstream": "cifar10", "classes": 4}}  # the class
 DIGITS = {"upstream": "digits"}
 # With naive alone: other strengths, and what tells a method's effect from that of something else that it brings.
 CONTROLS: dict[str, tuple[str, Options]] = {
-    "racecar, λ = 0.01": ("racecar", {}),
+    "racecar, λ = 0.01": ("racecar", {"lam": 0.01}),
     "orthogonal, λ = 0.01": ("orthogonal", {"lam": 0.01}),
     "sparse-group-lasso, λ = 1e-4": ("sparse-group-lasso", {"lam": 1e-4}),
     "friendly-training, β = 1": ("friendly-training", {"beta": 1.0}),

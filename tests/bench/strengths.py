@@ -108,13 +108,19 @@ def points(chosen: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def scores(runs: Sequence[Run], chosen: Sequence[str]) -> Scores:
-    """Mean difference to fine-tuning in each setting, paired by seed; a run that diverged or is spoilt counts as 0."""
+    """Mean difference to fine-tuning in each setting, paired by seed.
+
+    A run that diverged counts as 0, and one that learnt nothing where fine-tuning learnt something; where fine-tuning
+    itself learnt nothing, both count as they are: else whatever learns a little would be worth its whole accuracy.
+    """
     accuracy: dict[tuple[str, float, str, int], float] = {}
+    learnt = {(run.scenario, run.seed) for run in runs if run.strategy == "naive" and not run.spoilt}
     for run in runs:
         flat = flat_setup(run.setup)
         grid = (METHODS | REGULARISERS).get(run.strategy)
         strength = float(flat[f"strategy.{grid.option}"]) if grid else 0.0
-        value = None if run.spoilt else run.metrics.get("average_accuracy")
+        lost = run.spoilt and (run.scenario, run.seed) in learnt
+        value = None if lost else run.metrics.get("average_accuracy")
         accuracy[run.strategy, strength, run.scenario, run.seed] = value or 0.0
     found: dict[str, dict[float, dict[str, float]]] = {}
     for name in chosen:
@@ -130,10 +136,16 @@ def scores(runs: Sequence[Run], chosen: Sequence[str]) -> Scores:
 
 
 def chosen_strength(by_strength: Mapping[float, Mapping[str, float]], regulariser: bool) -> float:
-    """Of those that harm nowhere the one with the best mean; of regularisers the largest; else what harms least."""
+    """Of those that harm nowhere the one with the best mean; of regularisers the largest; else what harms least.
+
+    Of several that harm equally little, to a tenth of a point, the one with the best mean.
+    """
     harmless = [strength for strength, one in by_strength.items() if min(one.values()) >= -COST]
     if not harmless:
-        return max(by_strength, key=lambda strength: min(by_strength[strength].values()))
+        return max(
+            by_strength,
+            key=lambda s: (round(min(by_strength[s].values()), 3), statistics.fmean(by_strength[s].values())),
+        )
     if regulariser:
         return max(harmless)
     return max(harmless, key=lambda strength: statistics.fmean(by_strength[strength].values()))
