@@ -47,6 +47,7 @@ def guest(strategy: Any, *layers: dict[str, Any], checkpoints: Checkpoints | Non
 # Strategies.
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside Avalanche
 @pytest.mark.parametrize("path", table.known())
 def test_the_table_says_what_happens(path: str) -> None:
     found = tuple("yes" if table.outcome(path, kind) == table.RUNS else "no" for kind in table.KINDS)
