@@ -45,7 +45,7 @@ from clbench.store import Result
 from tests.bench.stages import assembled
 from tests.helpers import uneven
 from tests.real_data import prepared
-from tests.test_strategy_contract import NEEDS, QUICK, STRATEGIES, course
+from tests.test_strategy_contract import QUICK, STRATEGIES, course, needs_of
 from tests.test_strategy_families import HARD
 
 CUDA = torch.device("cuda")
@@ -107,9 +107,8 @@ def steps_are(how: Literal["launched", "replayed"]) -> Iterator[None]:
 
 
 def _once(name: str, root: Path, device: str, **settings: Any) -> Result:
-    needs = {key: value for key, value in NEEDS.get(name, {}).items() if key != "scenario"}
     strategy = {"strategy": {"name": name} | QUICK.get(name, {}), "seeds": [0]}
-    (config,) = resolve(HARD, strategy, needs, settings)
+    (config,) = resolve(HARD, strategy, needs_of(name), settings)
     return run(config, Machine(DataPlace.default(root), device=device, threads=1))
 
 
