@@ -134,11 +134,15 @@ def resolve(*layers: Mapping[str, Any], place: DataPlace | None = None) -> list[
     if setting is not None:
         given["scenario"]["name"] = scenario_name = setting.scenario
     family, source = scenario_parts(scenario_name)
+    if family == source and said:
+        raise UserError(f"data.{next(iter(said))}: '{family}' brings data of its own. Leave it out.")
     for part in store.parts(str(given["strategy"]["name"])):
         if "." not in part and part not in registry.strategy:
             registry.strategy.check(part)  # before anything slow is imported
     recipe = {"scenario": {"name": scenario_name}} | _recipe(
-        registry.scenario.load(family), source, sources.is_vectors(source, place or DataPlace.default(), said)
+        registry.scenario.load(family),
+        source,
+        family != source and sources.is_vectors(source, place or DataPlace.default(), said),
     )
     recipe["scenario"] = {"name": scenario_name} | recipe["scenario"]
     if setting is not None:
@@ -198,7 +202,8 @@ def _divide(given: Section, scenario: Section) -> None:
 def _recipe(scenario: Declared, source: str, vectors: bool) -> Section:
     """The standard recipe of a scenario: that of its dataset, or the one for any other vectors or images."""
     recipes: Mapping[str, Section] = scenario.attributes["recipes"]
-    fits, kind = registry.scenario.listed[scenario.name].data, "tables" if vectors else "images"
+    known = registry.scenario.listed.get(scenario.name)
+    fits, kind = known.data if known else "any", "tables" if vectors else "images"
     if fits not in ("any", "grouped", kind):
         raise UserError(
             f"scenario: '{scenario.name}' is for {fits}, and '{source}' is none of them. 'clbench list scenarios' "

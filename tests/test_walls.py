@@ -38,11 +38,11 @@ ALLOWED = {
     },
     "clbench.render": {
         "render", "analysis", "store", "metrics", "registry", "catalogue", "roles", "words", "errors", "progress",
-        "data", "reproduce", "standard", "",
+        "data", "reproduce", "guests", "standard", "",
     },
     "clbench.analysis": {"analysis", "store", "metrics", "roles", "errors", ""},
     "clbench.metrics": {"metrics"},
-    "clbench.data": {"data", "registry", "errors", "avalanche", "lock", "layers", "options"},
+    "clbench.data": {"data", "registry", "errors", "avalanche", "lock", "layers", "options", "foreign", "guests"},
     "clbench.models": {"models", "registry", "avalanche", "errors"},
     "strategies": {"strategy", "registry", "data", "errors", "models", "per_sample"},
     "scenarios": {"registry", "data", "errors"},

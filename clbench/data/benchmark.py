@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -64,6 +65,15 @@ class ResidentExperience(CLExperience):
         """The single task label, for plugins that expect one."""
         return int(self.task_labels[0])
 
+    @property
+    def benchmark(self) -> SimpleNamespace:
+        """What Avalanche's iCaRL asks of the whole benchmark: how many classes each experience has, and in which order.
+
+        As if each task had an experience of its own.
+        """
+        sizes, order = [len(known) for known in self._classes], [c for known in self._classes for c in known]
+        return SimpleNamespace(n_classes_per_exp=sizes, classes_order=order)
+
     @cached_property
     def data(self) -> TaskData:
         """The samples, on the device."""
@@ -82,9 +92,10 @@ class ResidentExperience(CLExperience):
     @cached_property
     def dataset(self) -> Any:
         """The samples as an AvalancheDataset of (input, label, task label)."""
-        return make_classification_dataset(
-            _Samples(self.data), targets=self.data.labels.tolist(), task_labels=self.data.heads.tolist()
-        )
+        data = self.data
+        # One number where it is the same for all, so that Avalanche can join it with datasets of its own.
+        heads = data.heads.tolist() if data.head is None else data.head
+        return make_classification_dataset(_Samples(data), targets=data.labels.tolist(), task_labels=heads)
 
 
 class _Samples(torch.utils.data.Dataset[tuple[Tensor, int]]):

@@ -129,7 +129,7 @@ class Stream:
     growing: stage t trains on the data of all tasks up to t; window: on the last so many up to t. common_test: all
     tasks have the same test images and labels, which are evaluated once. periods: tasks are periods in time, one after
     another. request: the last stage asks that training samples be forgotten; tasks that it does not name are scored
-    alone.
+    alone. content: what its samples are, where that is not the dataset's to say: a benchmark's differ by seed.
     """
 
     tasks: Sequence[Task]
@@ -141,6 +141,7 @@ class Stream:
     window: int = 1
     periods: bool = False
     request: Request | None = None
+    content: str = ""
 
     @property
     def stages(self) -> list[list[int]]:
@@ -185,6 +186,8 @@ class Stream:
             digest.update(b"periods")
         if self.request is not None:
             digest.update(f"{self.request}".encode())
+        if self.content:
+            digest.update(self.content.encode())
         for task in self.tasks:
             for array in (task.train, task.test, task.labels, task.validation):
                 digest.update(b"-" if array is None else array.astype("<i8").tobytes())

@@ -20,8 +20,20 @@ from clbench.data.tensors import ResidentStream
 from clbench.diagnostics.watch import Diagnostics
 from clbench.diagnostics.watch_features import FeatureWatch
 from clbench.engine import environment, pretrain, removal
-from clbench.engine.assemble import beside, learner_of, plugins_of, resident_of, scenario_of, stages_of, stream_of
+from clbench.engine.assemble import (
+    beside,
+    guest_learner_of,
+    guest_of,
+    learner_of,
+    plugins_of,
+    resident_of,
+    scenario_of,
+    stages_of,
+    stream_of,
+)
 from clbench.engine.checkpoint import Checkpoints, Keeper
+from clbench.engine.guest import Guest
+from clbench.engine.guest import check as check_guest
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.learnt import column_of, imbalance
 from clbench.engine.moments import discard
@@ -83,21 +95,32 @@ def finished(
     pretrain.check(config, stream)
     weights = pretrain.pretrained(config, machine.place, _pretraining(machine, device, reporter))
     seed_everything(config.seed)  # once more: what learns weights draws
-    plugins = plugins_of(config)
+    plugins, guest = plugins_of(config), guest_of(config)
+    if guest is not None:
+        check_guest(guest.name, config, machine.diagnostics)
     removal.check(config, plugins, stream)
-    stages = stages_of(plugins, stream)
-    resident = resident_of(config, stream, data, stages, device)
+    stages = stages_of(plugins, stream, guest)
+    # Avalanche's own loaders take samples one by one on the host, and move batches.
+    resident = resident_of(config, stream, data, stages, device if guest is None else torch.device("cpu"))
     benchmark = make_benchmark(resident, stages, config.evaluate)
     watches = _Watches(config, stream, reporter, machine.diagnostics)
     encode = resident.encode
-    learner, model_info = learner_of(
-        config, stream, encode.shape, device, watches.around(plugins), weights, machine.place.offline, encode.dtype
-    )
+    offline = machine.place.offline
+    learner: ResidentLearner | Guest
+    if guest is None:
+        learner, model_info = learner_of(
+            config, stream, encode.shape, device, watches.around(plugins), weights, offline, encode.dtype
+        )
+    else:
+        learner, model_info = guest_learner_of(
+            config, stream, encode, device, plugins, watches.of_guest, weights, offline
+        )
+        checkpoints = Checkpoints(stopping=(checkpoints or Checkpoints()).stopping)
     other = beside(config, plugins, machine.place, data.shape, device)
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
     torch.set_num_threads(threads)
     found_here = environment.describe(device, learner.arithmetic, threads)
-    if other is not None:
+    if other is not None and isinstance(learner, ResidentLearner):
         learner.upstream, found_here["upstream"] = other.data, other.fingerprint
     same = {key: found_here.get(key) for key in SAME} | {"diagnostics": machine.diagnostics}
     identity = same | {"data": data.fingerprint, "stream": stream.digest}
@@ -113,7 +136,7 @@ def finished(
     removed: metrics.Removal | None = None
     try:
         trained = stages_of_run.train(reporter, stream.common_test, unwritten, stream.periods)
-        if watches.removal is not None and trained.reason is None:
+        if watches.removal is not None and trained.reason is None and isinstance(learner, ResidentLearner):
 
             def retrained() -> ResidentLearner:
                 return _retrained(config, stream, resident, device, weights, machine.place.offline)
@@ -259,6 +282,11 @@ class _Watches:
         removed = [] if self.removal is None else [self.removal]
         own = [self.answers, *within, *removed, ReportSteps(self.reporter), *self._budget]
         return [self.losses, *self.diagnostics, *plugins, *own]
+
+    @property
+    def of_guest(self) -> list[SupervisedPlugin]:
+        """What can look on at a training loop of somebody else's, whose outputs need not be scores."""
+        return [self.losses, ReportSteps(self.reporter), *self._budget]
 
     @property
     def looked(self) -> dict[str, Any]:
