@@ -44,7 +44,7 @@ ALLOWED = {
     "clbench.metrics": {"metrics"},
     "clbench.data": {"data", "registry", "errors", "avalanche", "lock", "layers", "options", "foreign", "guests"},
     "clbench.models": {"models", "registry", "avalanche", "errors"},
-    "strategies": {"strategy", "registry", "data", "errors", "models", "per_sample"},
+    "strategies": {"strategy", "registry", "data", "errors", "models", "per_sample", "closed_forms"},
     "scenarios": {"registry", "data", "errors"},
 }  # fmt: skip
 TORCH_FREE = [
