@@ -75,19 +75,28 @@ with _optional_world_deferred(), warnings.catch_warnings():
     from avalanche.benchmarks.utils import _make_taskaware_classification_dataset
     from avalanche.core import SupervisedPlugin
     from avalanche.logging import TensorboardLogger
-    from avalanche.models import IncrementalClassifier, MultiTaskModule
+    from avalanche.models import BaseModel, IncrementalClassifier, MultiTaskModule, SCRModel
     from avalanche.models.dynamic_modules import DynamicModule
+    from avalanche.models.packnet import PackNetModel, PackNetModule
+    from avalanche.training.supervised import JointTraining
     from avalanche.training.templates import SupervisedTemplate
+    from avalanche.training.templates.base_sgd import BaseSGDTemplate
 
 make_classification_dataset = _make_taskaware_classification_dataset
 
 __all__ = [
+    "BaseModel",
+    "BaseSGDTemplate",
     "CLExperience",
     "CLScenario",
     "DynamicModule",
     "EagerCLStream",
     "IncrementalClassifier",
+    "JointTraining",
     "MultiTaskModule",
+    "PackNetModel",
+    "PackNetModule",
+    "SCRModel",
     "SupervisedPlugin",
     "SupervisedTemplate",
     "TensorboardLogger",

@@ -34,9 +34,11 @@ FAMILIES = {
     "interpolation": "explicit interpolation",
     "distillation": "distillation",
     "memory": "memory",
+    "network": "networks divided or grown",
     "frozen": "classifiers on frozen features",
     "plasticity": "warm starts and plasticity",
     "regulariser": "regularisers of training",
+    "removal": "forgetting on request",
     "bound": "bounds and controls",
     "other": "other",
 }

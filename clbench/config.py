@@ -21,6 +21,7 @@ from clbench.errors import UserError, did_you_mean
 from clbench.layers import Section, merge, read_seeds
 from clbench.options import user_error, validated
 from clbench.registry import Count, Declared, Positive, UnitInterval, scenario_parts
+from clbench.standard import standards
 
 # How long a stage lasts: exactly one of these is given.
 LENGTHS = ("epochs", "steps", "until_train_accuracy")
@@ -129,14 +130,23 @@ def resolve(*layers: Mapping[str, Any], place: DataPlace | None = None) -> list[
     if "path" in said and scenario_name in registry.scenario.listed:
         scenario_name += f"-{sources.name_of(said['path'])}"
         given["scenario"]["name"] = scenario_name
+    setting = standards().get(scenario_name)
+    if setting is not None:
+        given["scenario"]["name"] = scenario_name = setting.scenario
     family, source = scenario_parts(scenario_name)
+    if family == source and said:
+        raise UserError(f"data.{next(iter(said))}: '{family}' brings data of its own. Leave it out.")
     for part in store.parts(str(given["strategy"]["name"])):
         if "." not in part and part not in registry.strategy:
             registry.strategy.check(part)  # before anything slow is imported
     recipe = {"scenario": {"name": scenario_name}} | _recipe(
-        registry.scenario.load(family), source, sources.is_vectors(source, place or DataPlace.default(), said)
+        registry.scenario.load(family),
+        source,
+        family != source and sources.is_vectors(source, place or DataPlace.default(), said),
     )
     recipe["scenario"] = {"name": scenario_name} | recipe["scenario"]
+    if setting is not None:
+        recipe = setting.over(recipe)
     for key, value in given.items():
         if key not in known:
             from clbench import keys  # which need this module
@@ -192,7 +202,8 @@ def _divide(given: Section, scenario: Section) -> None:
 def _recipe(scenario: Declared, source: str, vectors: bool) -> Section:
     """The standard recipe of a scenario: that of its dataset, or the one for any other vectors or images."""
     recipes: Mapping[str, Section] = scenario.attributes["recipes"]
-    fits, kind = registry.scenario.listed[scenario.name].data, "tables" if vectors else "images"
+    known = registry.scenario.listed.get(scenario.name)
+    fits, kind = known.data if known else "any", "tables" if vectors else "images"
     if fits not in ("any", "grouped", kind):
         raise UserError(
             f"scenario: '{scenario.name}' is for {fits}, and '{source}' is none of them. 'clbench list scenarios' "

@@ -139,7 +139,7 @@ def made(found: Found, shape: tuple[int, ...], options: Mapping[str, Any], offli
     given = {"shape": shape} if takes_shape(found) else {}
     free = not offline and (bool(asked) or found.own)
     try:
-        with _unconnected(free):
+        with unconnected(free):
             return found.make(**given, **options)
     except UserError:
         raise
@@ -161,7 +161,7 @@ def takes_shape(found: Found) -> bool:
 
 
 @contextmanager
-def _unconnected(free: bool) -> Iterator[None]:
+def unconnected(free: bool) -> Iterator[None]:
     """Find no other machine meanwhile, unless ``free``: nothing else keeps every constructor from fetching."""
     usual = socket.getaddrinfo
     hub = sys.modules.get("huggingface_hub.constants")  # which asks again and again, unless it knows

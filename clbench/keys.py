@@ -13,6 +13,7 @@ from typing import Any
 from clbench import registry, store
 from clbench.catalogue import Listed, Option, common_options, functions_with, options_of_function
 from clbench.layers import SECTIONS, Section
+from clbench.standard import stream_name
 
 HERE = Path(__file__).parent
 # What other tools and papers call an option that has another name here.
@@ -66,7 +67,7 @@ def _options(chosen: Mapping[str, str | None]) -> dict[str, list[str]]:
 
 def _families(chosen: Mapping[str, str | None]) -> list[str]:
     """The family of the scenario: the longest that its name begins with."""
-    name = chosen.get("scenario") or ""
+    name = stream_name(chosen.get("scenario") or "")
     return sorted((one for one in registry.scenario.listed if name.startswith(f"{one}-")), key=len)[-1:]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,12 +20,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hin
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from clbench import guests
 from clbench.catalogue import Listed, scan, version_with
 from clbench.elsewhere import meant
 from clbench.errors import UserError
 from clbench.foreign import Found, find, is_foreign, is_option, written_type
 from clbench.origins import OWN, Origin, origin_of, run_file, told
 from clbench.roles import Role, checked, of_composition
+from clbench.standard import standards, stream_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -45,7 +46,10 @@ Shape = tuple[int, ...]  # of one sample: (channels, height, width) of an image,
 
 @dataclass(frozen=True)
 class Declared:
-    """A unit that is loaded: the callable that makes it and what its decorator said; or somebody else's network."""
+    """A unit that is loaded: the callable that makes it and what its decorator said; or somebody else's.
+
+    ``foreign``: of a network from elsewhere, ``terms``: of what was named by its import path.
+    """
 
     name: str
     make: Callable[..., Any]
@@ -55,6 +59,7 @@ class Declared:
     concerns: Sequence[str] | None = None
     role: Role = "method"
     foreign: Found | None = None
+    terms: guests.Terms | None = None
 
     def version_with(self, options: Mapping[str, Any]) -> int:
         """The version that a run with these options has."""
@@ -70,6 +75,8 @@ class Declared:
         """The unit's options as a pydantic model."""
         if self.foreign is not None:
             return options_model(self.name, self.foreign.signature, keyword_only=False, lenient=True)
+        if self.terms is not None and self.terms.supplied:
+            return options_model(self.name, self.make, keyword_only=False, lenient=True, terms=self.terms)
         return options_model(self.name, self.make, keyword_only=self.keyword_only)
 
 
@@ -226,33 +233,25 @@ def _import(unit: Listed) -> None:
 
 
 def _by_import_path(kind: str, path: str) -> Declared:
-    """A class of somebody else's package; every parameter of its constructor is an option."""
-    importlib.import_module("clbench.avalanche")  # first, so that Avalanche comes without its optional world
-    module, _, attribute = path.rpartition(".")
-    try:
-        make = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(
-            f"{kind} '{path}' cannot be imported ({error}). Give an installed class, for instance "
-            "avalanche.training.plugins.EWCPlugin."
-        ) from None
-    except Exception as error:
-        file = error.filename if isinstance(error, SyntaxError) else traceback.extract_tb(error.__traceback__)[-1][0]
-        raise told(Path(file or module), error) from None
-    try:
-        inspect.signature(make)
-    except (TypeError, ValueError):
-        raise UserError(f"{kind} '{path}' is no class whose options can be read. Give a plugin class.") from None
-    return Declared(path, make, keyword_only=False)
+    """A class or function of somebody else's; what a run does not give of its parameters is an option."""
+    make = guests.find(kind, path)
+    terms = guests.terms(kind, make)
+    return Declared(path, make, dict(terms.attributes), keyword_only=False, role=terms.role, terms=terms)
 
 
 def options_model(
-    name: str, make: Callable[..., Any], *, keyword_only: bool = True, lenient: bool = False
+    name: str,
+    make: Callable[..., Any],
+    *,
+    keyword_only: bool = True,
+    lenient: bool = False,
+    terms: guests.Terms | None = None,
 ) -> type[BaseModel]:
     """Turn a callable's parameters into a pydantic model that refuses unknown keys, NaN and infinity.
 
     By default only keyword-only parameters are options; the others are what the engine hands over. ``lenient``, for
     networks from elsewhere: types that YAML has no word for are not checked, and ``**kwargs`` takes keys of any name.
+    ``terms``, for what Avalanche makes: the parameters that are no options, and defaults of others.
     """
     from pydantic import ConfigDict, create_model
 
@@ -265,15 +264,18 @@ def options_model(
     extra: Literal["allow", "forbid"] = "forbid"
     for parameter in inspect.signature(make).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            if lenient and parameter.kind is parameter.VAR_KEYWORD:
+            if lenient and terms is None and parameter.kind is parameter.VAR_KEYWORD:
                 extra = "allow"
             continue
-        if lenient and not is_option(parameter):
+        if lenient and (not is_option(parameter) if terms is None else parameter.name in terms.supplied):
             continue
         if keyword_only and parameter.kind is not parameter.KEYWORD_ONLY:
             continue
-        default = ... if parameter.default is parameter.empty else parameter.default
+        own = {} if terms is None else terms.defaults
+        default = own.get(parameter.name, ...) if parameter.default is parameter.empty else parameter.default
         hint = hints.get(parameter.name, Any)
+        if terms is not None and hint is int and isinstance(default, float):
+            hint = float  # as it is used, whatever the annotation says
         fields[parameter.name] = (written_type(hint, default) if lenient else hint, default)
     config = ConfigDict(
         extra=extra,
@@ -297,17 +299,20 @@ def role_of(parts: Sequence[str]) -> Role:
 
 
 def scenario_parts(name: str) -> tuple[str, str]:
-    """Split ``permuted-mnist`` into the family ``permuted`` and the dataset ``mnist``.
+    """Split ``permuted-mnist`` into the family ``permuted`` and the dataset ``mnist``; a standard setting's stream too.
 
-    Raises UserError, with the nearest names, for an unknown family or a name without a dataset.
+    A benchmark by import path, ``avalanche.benchmarks.SplitMNIST``, is both. Raises UserError, with the nearest names,
+    for an unknown family or a name without a dataset.
     """
     from clbench.data.known import scenario_names
 
-    families = scenario.listed
+    families, name = scenario.listed, stream_name(name)
     for family in sorted(families, key=len, reverse=True):
         if name.startswith(f"{family}-") and len(name) > len(family) + 1:
             return family, name[len(family) + 1 :]
-    known = [f"{family}-{source}" for family, source in scenario_names(families)]
+    if "." in name:
+        return name, name
+    known = [*standards(), *(f"{family}-{source}" for family, source in scenario_names(families))]
     raise UserError(
         f"Unknown scenario '{name}'.{meant('scenario', name, known)} A scenario is <family>-<dataset>, with a "
         f"family of {', '.join(families)}; 'clbench list scenarios' shows all."

@@ -9,6 +9,8 @@ from typing import Any
 from clbench import registry
 from clbench.catalogue import WORDS, Listed, Option, common_options, options_of_function
 from clbench.config import RunConfig
+from clbench.registry import scenario_parts
+from clbench.standard import standards
 from clbench.store import SCHEMA_VERSION, Result
 
 Schema = dict[str, Any]
@@ -50,6 +52,7 @@ def config_schema() -> Schema:
     seeds = {"description": "how many, or which", "anyOf": [_COUNT, {"type": "array", "items": _SEED}]}
     units = registry.scenario.listed
     scenarios = {f"{family}-{source}": units[family] for family, source in scenario_names(units)}
+    scenarios |= {name: units[scenario_parts(name)[0]] for name in standards()}
     properties = {
         "strategy": _section(registry.strategy.listed, "a name, a composition such as ewc+er, or an import path"),
         "scenario": _section(scenarios, "<family>-<dataset>", common_options()),

@@ -45,6 +45,7 @@ class Learner(Protocol):
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
+    plugins: list[SupervisedPlugin]
     loss: Tensor
     mbatch: list[Tensor]
     mb_output: Tensor
@@ -59,6 +60,12 @@ class Learner(Protocol):
     @property
     def data(self) -> TaskData:
         """Training data of the current stage."""
+
+    @property
+    def removed(self) -> TaskData | None:
+        """Training samples of earlier stages that the current stage asks to be forgotten; ``data`` are then those that
+        stay. None where it asks for nothing.
+        """
 
     @property
     def heads(self) -> Tensor | int:
@@ -141,11 +148,13 @@ class Strategy(SupervisedPlugin):
     """Base class of strategies: fine-tuning, unless a hook says otherwise.
 
     ``exclusive`` says what the method does that no other part of a composition may do too. ``trains`` False: it
-    answers by a rule in the network's place, so that no other part could have a say.
+    answers by a rule in the network's place, so that no other part could have a say. ``forgets``: it answers requests
+    to forget training samples (``learner.removed``), and is for streams that make one.
     """
 
     exclusive: ClassVar[str | None] = None
     trains: ClassVar[bool] = True
+    forgets: ClassVar[bool] = False
 
     def stages(self, tasks: int) -> list[list[int]] | None:
         """Say which tasks' data each training stage uses; None leaves it to the scenario."""

@@ -8,16 +8,29 @@ import numpy as np
 
 from clbench.data.dataset import Array, Dataset
 from clbench.errors import UserError
+from clbench.registry import Count
 
-ClassOrder = Literal["fixed", "random", "coarse"]
+ClassOrder = Literal["fixed", "random", "coarse"] | Count | list[int]
 
 
 def class_order(data: Dataset, seed: int, kind: ClassOrder) -> Array:
     """Return the dataset's classes in the order in which tasks get them.
 
-    Raises UserError for superclasses that the dataset does not have.
+    A number is a seed of NumPy's old generator, whatever the run's: ``np.random.seed(1993)`` and
+    ``np.random.permutation`` in the code of Rebuffi et al. 2017 (arXiv:1611.07725), whose order of CIFAR-100 papers
+    share. Raises UserError for superclasses that the dataset does not have, and for a list that is no order of classes.
     """
     classes = len(data.classes)
+    if isinstance(kind, int):
+        return np.random.RandomState(kind).permutation(classes).astype(np.int64)
+    if isinstance(kind, list):
+        if sorted(kind) != list(range(classes)):
+            raise UserError(
+                f"scenario.class_order: a list must have each of the {classes} classes of '{data.name}' once, as "
+                f"numbers from 0 to {classes - 1}; got {len(kind)} numbers, {len({*kind})} of them different. Correct "
+                "it, or use fixed or random."
+            )
+        return np.array(kind, np.int64)
     if kind == "random":
         return np.random.default_rng([seed, 0]).permutation(classes)
     if kind == "coarse":
@@ -70,6 +83,13 @@ def division(classes: int, tasks: int | None, first: int | None, then: int | Non
             f"{told} make {len(sizes)} tasks of {classes} classes, and scenario.tasks says {tasks}. Leave one out."
         )
     return sizes
+
+
+def few_of_each(data: Dataset, seed: int, samples: Array, count: int) -> Array:
+    """Return at most ``count`` of each class's training samples out of ``samples``, drawn by seed, in order."""
+    random = np.random.default_rng([seed, 11])
+    own = [samples[data.train_labels[samples] == label] for label in range(len(data.classes))]
+    return np.sort(np.concatenate([random.permutation(one)[:count] for one in own]))
 
 
 def long_tailed(data: Dataset, seed: int, imbalance: float) -> Array:

@@ -55,7 +55,7 @@ def blurry(
     disjoint: the share N of classes; 1 is 'split-class', 0 blurs all. blur: the share M of samples.
     stochastic: Si-Blurry of Moon et al. 2023 (arXiv:2308.09303): the disjoint classes, and the samples that are taken
     out of tasks, are cut at random places, not evenly, and a task gets as many samples as it gave.
-    class_order: 'random' (by seed), 'fixed' (the dataset's), 'coarse' (superclass by superclass, CIFAR-100).
+    class_order: as for 'split'.
     """
     random = np.random.default_rng([seed, 10])
     own, sharp = _own_classes(ordered(data, seed, class_order), tasks, disjoint, random if stochastic else None)

@@ -49,8 +49,8 @@ def class_drip(
 
     Dohare et al. 2024 (arXiv:2306.13812), class-incremental CIFAR-100. Nothing has to be forgotten, so what falls
     behind a fresh network is plasticity. The optimiser's state is kept from stage to stage.
-    tasks: how many stages the classes are divided over. first, then, imbalance: as for 'split'. class_order: 'random'
-    (by seed), 'fixed' (the dataset's), 'coarse' (superclass by superclass, CIFAR-100).
+    tasks: how many stages the classes are divided over. first, then, class_order, imbalance: as for
+    'split'.
     """
     stream = split(
         data,

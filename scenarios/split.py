@@ -10,7 +10,7 @@ from clbench.data.dataset import Dataset
 from clbench.data.streams import Incremental, Stream, Task
 from clbench.registry import Count, Ratio, scenario
 
-from ._classes import ClassOrder, division, long_tailed
+from ._classes import ClassOrder, division, few_of_each, long_tailed
 from ._classes import class_order as ordered
 
 _SMALL_CNN = {
@@ -82,6 +82,7 @@ def split(
     incremental: Incremental = "task",
     class_order: ClassOrder = "random",
     imbalance: Ratio = 1.0,
+    shots: Count | None = None,
 ) -> Stream:
     """Divide the classes over tasks, each learnt in turn (split MNIST, split CIFAR).
 
@@ -92,22 +93,27 @@ def split(
     incremental: 'task' (each task has its own head and its identity is given), 'class' (all classes must be told
     apart), 'domain' (one head; a class's label is its place within its task).
     class_order: 'random' (by seed: which classes meet in a task decides much, so seeds must differ in it), 'fixed' (the
-    dataset's), 'coarse' (superclass by superclass, CIFAR-100).
+    dataset's), 'coarse' (superclass by superclass, CIFAR-100), a number (1993 is the order of CIFAR-100 that most
+    papers share, drawn with that seed of NumPy's whatever the run's) or a list of the dataset's classes as numbers.
     imbalance: how many times as many training samples the most frequent class keeps as the rarest, a long tail (Cui et
     al. 2019, arXiv:1901.05555) over classes in an order drawn by seed; test samples stay as they are.
+    shots: how many training samples of each class every task but the first keeps, drawn by seed: few-shot sessions
+    behind a large first task (Tao et al. 2020, arXiv:2004.10956). null: all.
     """
     classes = len(data.classes)
     sizes = division(classes, tasks, first, then)
     order = ordered(data, seed, class_order)
     kept = long_tailed(data, seed, imbalance)
+    few = kept if shots is None else few_of_each(data, seed, kept, shots)
     stream, start = [], 0
     for index, size in enumerate(sizes):
         labels = np.full(classes, -1)
         labels[order[start : start + size]] = np.arange(size) + (start if incremental == "class" else 0)
         start += size
+        chosen = few if index else kept
         stream.append(
             Task(
-                train=kept[labels[data.train_labels[kept]] >= 0],
+                train=chosen[labels[data.train_labels[chosen]] >= 0],
                 test=data.rows("test", labels >= 0),
                 labels=labels,
                 head=index if incremental == "task" else 0,

@@ -20,13 +20,13 @@ def split_class(
     then: Count | None = None,
     class_order: ClassOrder = "random",
     imbalance: Ratio = 1.0,
+    shots: Count | None = None,
 ) -> Stream:
     """Divide the classes over tasks; all classes so far must be told apart, with one head for all.
 
     Class-incremental learning after van de Ven and Tolias 2019 (arXiv:1904.07734). Fine-tuning keeps the last task
     alone; penalties on weights rarely do better, and memories do. As 'split' with incremental 'class'.
-    tasks, first, then, imbalance: as for 'split'. class_order: 'random' (by seed), 'fixed' (the dataset's), 'coarse'
-    (superclass by superclass, CIFAR-100).
+    tasks, first, then, class_order, imbalance, shots: as for 'split'.
     """
     return split(
         data,
@@ -37,4 +37,5 @@ def split_class(
         incremental="class",
         class_order=class_order,
         imbalance=imbalance,
+        shots=shots,
     )

@@ -25,8 +25,7 @@ def split_domain(
 
     Domain-incremental learning after van de Ven and Tolias 2019 (arXiv:1904.07734); odd against even on split MNIST,
     but with classes drawn by seed. As 'split' with incremental 'domain'.
-    tasks, first, then, imbalance: as for 'split'. class_order: 'random' (by seed), 'fixed' (the dataset's), 'coarse'
-    (superclass by superclass, CIFAR-100).
+    tasks, first, then, class_order, imbalance: as for 'split'.
     """
     return split(
         data,

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.errors import UserError
+from clbench.models.cosine import put_in
 from clbench.registry import Count, NonNegative, strategy
 from clbench.strategy import Learner
 
 from ._budget import Budget
-from ._cosine import put_in
 from ._exemplars import Choice
 from ._passes import KeepsFeatures, features_by
 from ._rehearsal import Classes, Rehearsal

@@ -101,6 +101,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     },
     "memory, augmented": {"strategy": "der++", "augment": "flip+crop"},
     "the stage's own in memory": {"strategy": {"name": "er", "current": True}},
+    "friendly, by a network": {"strategy": {"name": "friendly-training", "by": "network"}},
     "mixed": {"strategy": {"name": "gdumb", "epochs": 3, "cutmix": 0.5}, "augment": "crop"},
     "memory, sharpness-aware": {"strategy": "a-gem+der++", "optimizer": {"name": "sam"}},
     "parity": {"strategy": {"name": "si", "parity": True, "lam": 1e-6}, "optimizer": {"momentum": 0.9}},

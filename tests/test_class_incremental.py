@@ -16,8 +16,8 @@ from clbench.data.tensors import TaskData
 from clbench.engine.learner import ResidentLearner
 from clbench.errors import UserError
 from clbench.models.copies import bare_copy
+from clbench.models.cosine import CosineClassifier
 from clbench.store import Result
-from clbench.strategies._cosine import CosineClassifier
 from clbench.strategies._exemplars import Exemplars
 from clbench.strategies._herding import class_means, herded
 from clbench.strategies._rehearsal import Classes
@@ -32,7 +32,8 @@ from tests.test_checkpoint import check
 from tests.test_reference_memory import LR, Plain, Trained, train
 from tests.test_strategy_contract import CLASS, NEEDS, ONE_CLASSIFIER
 
-KIND = pytest.mark.parametrize("name", ONE_CLASSIFIER)
+# What grows is in test_reference_networks.py.
+KIND = pytest.mark.parametrize("name", [name for name in ONE_CLASSIFIER if name != "expandable"])
 
 
 def unit(rows: Tensor) -> Tensor:
@@ -502,12 +503,12 @@ def test_a_cosine_classifier() -> None:
 
 @KIND
 def test_holds_what_fine_tuning_forgets(name: str) -> None:
-    more: dict[str, Any] = {"scenario": {"samples_per_task": 150}, "epochs": 12, "batch_size": 16}
+    more: dict[str, Any] = {"scenario": {"samples_per_task": 150, "keep": 3}, "epochs": 12, "batch_size": 16}
     more |= {"model": {"name": "lenet", "width": 4, "units": 24}} if name == "podnet" else {"model": {"widths": [40]}}
     result = run_small({"name": name, "memory": 150}, CLASS, more)
     final = result.metrics["average_accuracy"].value
     assert final is not None
-    assert final > 0.6, "fine-tuning ends at .2"
+    assert final > 0.6, "fine-tuning ends at .33"
 
 
 @KIND

@@ -27,7 +27,9 @@ LINES = [
     ("check --metric learn", {"learning_accuracy"}),
     ("results list --strategy ewc-o", {"ewc-online"}),
     ("describe strategy reset", {"reset-head", "reset-layers"}),
-    ("describe scenario split-c", {f"split-c{end}" for end in ("ifar10", "ifar100", "overtype")} | {
+    ("describe scenario split-c", {"split-cifar100-b50", "split-cifar100-b0-10"} | {
+        f"split-c{end}" for end in ("ifar10", "ifar100", "overtype")
+    } | {
         f"split-class-{data}"
         for data in ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "covertype")
     }),

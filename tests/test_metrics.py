@@ -22,6 +22,8 @@ R = [
 BY_HAND = {
     "average_accuracy": (0.7 + 0.5 + 1.0) / 3,
     "average_incremental_accuracy": (0.9 + (0.6 + 0.8) / 2 + (0.7 + 0.5 + 1.0) / 3) / 3,
+    "last_accuracy_over_samples": (40 * 0.7 + 20 * 0.5 + 10 * 1.0) / 70,
+    "average_incremental_accuracy_over_samples": (0.9 + (40 * 0.6 + 20 * 0.8) / 60 + (28 + 10 + 10) / 70) / 3,
     "learning_accuracy": (0.9 + 0.8 + 1.0) / 3,
     "forgetting": ((0.9 - 0.7) + (0.8 - 0.5)) / 2,
     "forgetting_first_last": ((0.9 - 0.7) + (0.8 - 0.5)) / 2,
@@ -39,6 +41,12 @@ BY_HAND = {
     "worst_case_accuracy": 1.0 / 3 + 2 / 3 * (0.1 + 0.5) / 2,
     "balanced_accuracy": ((6 / 8 + 1 / 2) / 2 + 5 / 10 + (1 / 1 + 9 / 9) / 2) / 3,
     "macro_f1": ((12 / 15 + 2 / 5) / 2 + (10 / 15 + 0) / 2 + 1.0) / 3,  # in task 2 class 1 is answered, and not there
+    "kept_accuracy": 0.7,
+    "removed_accuracy": 0.5,
+    "known_accuracy": 1.0,
+    "membership_attack": 4.5 / 6,  # of 6 pairs the removed sample's loss is smaller in 4, and equal in one
+    "relearning_steps": 12,
+    "distance_to_retrain": 0.4,
     "next_period_accuracy": (0.3 + 0.4) / 2,
     "next_period_drop": ((0.9 - 0.3) + (0.8 - 0.4)) / 2,
     "next_period_balanced_accuracy": ((2 / 4 + 1 / 6) / 2 + 4 / 10) / 2,
@@ -65,9 +73,11 @@ def test_every_metric_is_worked_by_hand() -> None:
         tasks=[[0], [1], [2]],
         within=within,
         seen=[[0.5], [0.8, None], [0.6]],
+        tested=[40, 20, 10],
         confusion=CONFUSION,
         ahead=AHEAD,
         periods=True,
+        removal=metrics.Removal(0, 1, 2, [0.1, 0.1, 0.9], [0.5, 0.9], relearning=12, distance=0.4),
     )
     assert metrics.compute(course) == pytest.approx(BY_HAND)
 

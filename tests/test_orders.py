@@ -20,7 +20,11 @@ from tests.helpers import make_result, run_small
 from tests.helpers import make_stream as make
 from tests.test_tune import SHIPPED
 
-FAMILIES = sorted(name for name, one in registry.scenario.listed.items() if one.data not in ("tables", "grouped"))
+FAMILIES = sorted(
+    name
+    for name, one in registry.scenario.listed.items()
+    if one.data not in ("tables", "grouped") and "tasks" in {option.name for option in one.options}
+)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

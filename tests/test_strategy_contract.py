@@ -22,8 +22,13 @@ from tests.helpers import config, known, run_small
 
 ALL = sorted(registry.strategy.listed)
 # Those that no stream of images has the data for, and where they are tested instead.
-ELSEWHERE = {"persistence": "test_rules.py, on rows in order of time"}
+ELSEWHERE = {"persistence": "test_rules.py, on rows in order of time"} | {
+    name: "test_removal.py, on streams that make requests"
+    for name, one in registry.strategy.listed.items()
+    if one.family == "removal"
+}
 STRATEGIES = [name for name in ALL if name not in ELSEWHERE]
+OWN_HEADS = ("packnet", "hat")  # must be told the task
 RULES = ("majority",)  # answer without a network
 FROZEN = ("acil", "fecam", "ncm", "ranpac", "simple-cil", "slda")  # train in the first stage alone
 STEP_HOOKS = {
@@ -41,9 +46,10 @@ QUICK: dict[str, dict[str, Any]] = {
     "ranpac": {"units": 40},
     "random-label-pretrain": {"epochs": 2},
     "co-finetuning": {"upstream": "digits", "classes": 4},
+    "hat": {"c": 0.1},  # of a dozen units each costs much
 }
 CLASS: dict[str, Any] = {"scenario": {"incremental": "class"}}
-ONE_CLASSIFIER = ("bic", "icarl", "lucir", "podnet", "ss-il", "wa")  # refuse a head for each task
+ONE_CLASSIFIER = ("bic", "expandable", "icarl", "lucir", "podnet", "ss-il", "wa")  # refuse a head for each task
 NEEDS: dict[str, dict[str, Any]] = {
     "l2-attention": VIT,
     "generative-replay": CLASS,  # with heads of their own, old ones do not move
@@ -209,6 +215,8 @@ def test_memory_does_not_grow_with_tasks(name: str, monkeypatch: pytest.MonkeyPa
     memory = {"memory": 20} if "memory" in declared.schema.model_fields else {}
     for tasks in (3, 5):
         stream = {"name": "permuted-digits", "tasks": tasks}
+        if name in OWN_HEADS:
+            stream |= {"incremental": "task"}
         if name in ONE_CLASSIFIER:  # whose classes come stage by stage
             stream = {"name": "split-digits", "tasks": 5, "keep": tasks}
         setting = {"scenario": stream | {"samples_per_task": 32}, "epochs": 1}

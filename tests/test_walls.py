@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {
     "clbench.cli": {
         "cli", "api", "config", "layers", "options", "keys", "registry", "errors", "data", "engine", "store",
-        "analysis", "render", "schema", "progress", "sweep", "reproduce", "",
+        "analysis", "render", "schema", "progress", "sweep", "reproduce", "standard", "",
     },
     "clbench.api": {
         "api", "config", "layers", "keys", "registry", "origins", "errors", "avalanche", "data", "engine", "store",
@@ -38,13 +38,13 @@ ALLOWED = {
     },
     "clbench.render": {
         "render", "analysis", "store", "metrics", "registry", "catalogue", "roles", "words", "errors", "progress",
-        "data", "reproduce", "",
+        "data", "reproduce", "guests", "standard", "",
     },
     "clbench.analysis": {"analysis", "store", "metrics", "roles", "errors", ""},
     "clbench.metrics": {"metrics"},
-    "clbench.data": {"data", "registry", "errors", "avalanche", "lock", "layers", "options"},
+    "clbench.data": {"data", "registry", "errors", "avalanche", "lock", "layers", "options", "foreign", "guests"},
     "clbench.models": {"models", "registry", "avalanche", "errors"},
-    "strategies": {"strategy", "registry", "data", "errors", "models", "per_sample"},
+    "strategies": {"strategy", "registry", "data", "errors", "models", "per_sample", "closed_forms"},
     "scenarios": {"registry", "data", "errors"},
 }  # fmt: skip
 TORCH_FREE = [

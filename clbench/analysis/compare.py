@@ -44,6 +44,16 @@ LONG_STREAM_METRICS = (
 )
 # Where tasks are periods in time, what counts is the one that comes.
 PERIOD_METRICS = ("next_period_accuracy", "next_period_drop", "average_accuracy", "learning_accuracy", "seconds")
+# Where samples must be forgotten on request, an average over R's columns says nothing.
+REMOVAL_METRICS = (
+    "kept_accuracy",
+    "removed_accuracy",
+    "known_accuracy",
+    "membership_attack",
+    "relearning_steps",
+    "distance_to_retrain",
+    "seconds",
+)
 # What stands behind an accuracy where the largest class of some task's test has more than UNEQUAL times its even share.
 UNEQUAL = 1.5
 BALANCED = {
@@ -106,6 +116,8 @@ def _suitable(runs: Sequence[Run]) -> Sequence[str]:
         columns = WARM_START_METRICS
     elif known("next_period_accuracy"):
         columns = PERIOD_METRICS
+    elif known("removed_accuracy"):
+        columns = REMOVAL_METRICS
     else:
         columns = LONG_STREAM_METRICS if known("forgetting_first_last") and not known("forgetting") else DEFAULT_METRICS
     if not any((run.imbalance or 1.0) > UNEQUAL for run in runs):

@@ -73,8 +73,12 @@ def _names(kind: str) -> list[str]:
             return columns("")
         case "scenario":
             from clbench.data.known import scenario_names
+            from clbench.standard import standards
 
-            return [f"{family}-{source}" for family, source in scenario_names(registry.scenario.listed)]
+            return [
+                *standards(),
+                *(f"{family}-{source}" for family, source in scenario_names(registry.scenario.listed)),
+            ]
         case "strategy" | "model":
             return list(registry.REGISTRIES[kind].listed)
     return []

@@ -22,6 +22,8 @@ clbench describe strategy ewc-fixed
 
 clbench describe scenario permuted-mnist
 
+clbench describe strategy avalanche.training.supervised.ICaRL
+
 clbench describe metric forgetting"""
 
 

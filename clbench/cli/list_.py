@@ -11,12 +11,15 @@ from typing import Annotated
 import typer
 
 from clbench.cli.output import for_tables
+from clbench.errors import UserError
 
 EXAMPLES = """[bold]Examples[/bold]
 
 clbench list strategies
 
 clbench list scenarios --format markdown
+
+clbench list strategies --avalanche     (what of Avalanche's own runs by its import path)
 
 clbench list datasets --json"""
 
@@ -43,6 +46,9 @@ def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     plugin: Annotated[list[Path] | None, typer.Option(help="Python file with more units.")] = None,
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.terminal,
+    avalanche: Annotated[
+        bool, typer.Option("--avalanche", help="Strategies and plugins, or benchmarks, of Avalanche's instead.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """List strategies, scenarios, models, metrics or datasets."""
@@ -51,7 +57,9 @@ def list_(
 
     for path in plugin or []:
         registry.add_plugin(path)
-    table = catalogue.table(kind.value)
+    if avalanche and kind not in (Kind.strategies, Kind.scenarios):
+        raise UserError(f"--avalanche: there are strategies and scenarios of Avalanche's, and no {kind.value}.")
+    table = catalogue.of_avalanche(kind.value) if avalanche else catalogue.table(kind.value)
     if as_json or form is Format.json:
         rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
         sys.stdout.write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
@@ -59,4 +67,5 @@ def list_(
         sys.stdout.write(tables.markdown(table))
     else:
         console = for_tables()
-        tables.print_table(catalogue.on_terminal(kind.value, console.width >= catalogue.WIDE), console)
+        shown = table if avalanche else catalogue.on_terminal(kind.value, console.width >= catalogue.WIDE)
+        tables.print_table(shown, console)

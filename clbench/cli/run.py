@@ -26,6 +26,8 @@ clbench run --strategy ewc+er --scenario split-cifar10 --set scenario.incrementa
 
 clbench run --strategy avalanche.training.plugins.EWCPlugin --set strategy.ewc_lambda=1
 
+clbench run --strategy avalanche.training.supervised.ICaRL --set scenario.incremental=class
+
 clbench run --strategy er --set evaluate_steps=10     (old tasks inside stages too: stability_gap)
 
 clbench run --strategy er --scenario time --data sales.csv --set data.label=bought --set scenario.every=month

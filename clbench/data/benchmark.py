@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -19,7 +20,8 @@ class ResidentExperience(CLExperience):
     ``data`` is what the engine and our strategies use; ``dataset`` is the same as an AvalancheDataset, made only if
     somebody else's plugin asks for it. ``fresh``: how many of its tasks no earlier experience has had, and at least 1;
     a budget of steps is for each of them. ``again``: how many of its samples the stream itself showed in an earlier
-    stage alone, so that whoever trains on them has kept them.
+    stage alone, so that whoever trains on them has kept them. ``removed``: samples of earlier stages that the
+    experience asks to be forgotten, None if it asks for nothing.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class ResidentExperience(CLExperience):
         heads: Sequence[int],
         fresh: int = 1,
         again: int = 0,
+        make_removed: Callable[[], TaskData] | None = None,
     ) -> None:
         super().__init__(current_experience=index, origin_stream=None)
         self.tasks = list(tasks)
@@ -40,6 +43,7 @@ class ResidentExperience(CLExperience):
         self.classes_in_this_experience = sorted({c for task in tasks for c in classes[task]})
         self._classes = classes
         self._make_data = make_data
+        self._make_removed = make_removed
 
     @cached_property
     def previous_classes(self) -> list[int]:
@@ -61,22 +65,37 @@ class ResidentExperience(CLExperience):
         """The single task label, for plugins that expect one."""
         return int(self.task_labels[0])
 
+    @property
+    def benchmark(self) -> SimpleNamespace:
+        """What Avalanche's iCaRL asks of the whole benchmark: how many classes each experience has, and in which order.
+
+        As if each task had an experience of its own.
+        """
+        sizes, order = [len(known) for known in self._classes], [c for known in self._classes for c in known]
+        return SimpleNamespace(n_classes_per_exp=sizes, classes_order=order)
+
     @cached_property
     def data(self) -> TaskData:
         """The samples, on the device."""
         return self._make_data()
 
+    @cached_property
+    def removed(self) -> TaskData | None:
+        """The samples to be forgotten, on the device."""
+        return None if self._make_removed is None else self._make_removed()
+
     def release(self) -> None:
         """Forget the tensors; they are made again when asked for."""
-        self.__dict__.pop("data", None)
-        self.__dict__.pop("dataset", None)
+        for made in ("data", "removed", "dataset"):
+            self.__dict__.pop(made, None)
 
     @cached_property
     def dataset(self) -> Any:
         """The samples as an AvalancheDataset of (input, label, task label)."""
-        return make_classification_dataset(
-            _Samples(self.data), targets=self.data.labels.tolist(), task_labels=self.data.heads.tolist()
-        )
+        data = self.data
+        # One number where it is the same for all, so that Avalanche can join it with datasets of its own.
+        heads = data.heads.tolist() if data.head is None else data.head
+        return make_classification_dataset(_Samples(data), targets=data.labels.tolist(), task_labels=heads)
 
 
 class _Samples(torch.utils.data.Dataset[tuple[Tensor, int]]):
@@ -96,7 +115,8 @@ def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], pa
     """Return an Avalanche benchmark.
 
     Its train stream has one experience per stage, with the data of that stage's tasks; its test stream has one per
-    task that is tested, over the test data or (``part="validation"``) the held-out training data.
+    task that is tested, over the test data or (``part="validation"``) the held-out training data. Where the stream asks
+    for something to be forgotten, each of its stages has one budget of steps.
     """
     known = [(task.classes, task.head) for task in resident.stream.tasks]
     classes, heads = [one[0] for one in known], [one[1] for one in known]
@@ -108,11 +128,12 @@ def make_benchmark(resident: ResidentStream, stages: Sequence[Sequence[int]], pa
         return lambda: resident.evaluation(task, part)
 
     train, seen = [], set[int]()
-    before = kept_for(stages, resident.stream.stages)
+    before, request = kept_for(stages, resident.stream.stages), resident.stream.request
     for index, stage in enumerate(stages):
-        own, fresh = [heads[task] for task in stage], len({*stage} - seen)
+        own, fresh = [heads[task] for task in stage], 1 if request else len({*stage} - seen)
         again = sum(len(resident.stream.tasks[task].train) for task in before[index])
-        train.append(ResidentExperience(index, stage, training(stage), classes, own, fresh, again))
+        removed = training([request.removed]) if request and index else None
+        train.append(ResidentExperience(index, stage, training(stage), classes, own, fresh, again, removed))
         seen |= {*stage}
     test = [
         ResidentExperience(task, [task], evaluation(task), classes, [heads[task]]) for task in resident.stream.tested
@@ -147,6 +168,7 @@ def forget(benchmark: CLScenario) -> None:
         for experience in stream:
             experience.release()
             experience._make_data = _forgotten
+            experience._make_removed = None
 
 
 def _forgotten() -> TaskData:

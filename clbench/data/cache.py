@@ -63,7 +63,7 @@ def _fingerprinted(name: str, place: DataPlace, image_size: int | None, said: Sa
             f"data.{other[0]}: the data are arrays in memory already. Leave it out; clbench.stream says it."
         )
     if lent is not None:
-        return lent.at(image_size, _scaled)
+        return lent.at(image_size, scaled)
     asked = {key: value for key, value in said.items() if key != memory.FINGERPRINT}
     there = load(name, place, None, asked).fingerprint
     if there != said[memory.FINGERPRINT]:
@@ -74,7 +74,7 @@ def _fingerprinted(name: str, place: DataPlace, image_size: int | None, said: Sa
     return load(name, place, image_size, asked)
 
 
-def _scaled(name: str, raw: Raw, image_size: int) -> Dataset:
+def scaled(name: str, raw: Raw, image_size: int) -> Dataset:
     """A dataset in memory with its images scaled."""
     from clbench.data.arrays import dataset_of
 

@@ -107,12 +107,29 @@ class Tasks(Sequence[Task]):
 
 
 @dataclass(frozen=True)
+class Request:
+    """What a stream of two stages asks to be forgotten, as numbers of its tasks.
+
+    The first stage trains on the tasks ``kept`` and ``removed``; the second has the training samples of ``kept`` and
+    asks that those of ``removed`` be forgotten. ``removed`` is scored on its training samples, and so is the task
+    ``known``, which are those of ``kept``. ``unseen``: the task that is scored on test samples like the removed ones,
+    which no network was trained on.
+    """
+
+    kept: int
+    removed: int
+    known: int
+    unseen: int
+
+
+@dataclass(frozen=True)
 class Stream:
     """Tasks in order. ``outputs`` is how many labels one head must tell apart, the largest where they differ.
 
     growing: stage t trains on the data of all tasks up to t; window: on the last so many up to t. common_test: all
     tasks have the same test images and labels, which are evaluated once. periods: tasks are periods in time, one after
-    another.
+    another. request: the last stage asks that training samples be forgotten; tasks that it does not name are scored
+    alone. content: what its samples are, where that is not the dataset's to say: a benchmark's differ by seed.
     """
 
     tasks: Sequence[Task]
@@ -123,10 +140,14 @@ class Stream:
     common_test: bool = False
     window: int = 1
     periods: bool = False
+    request: Request | None = None
+    content: str = ""
 
     @property
     def stages(self) -> list[list[int]]:
         """Which tasks' data each stage trains on, unless the strategy has a say in it."""
+        if self.request is not None:
+            return [[self.request.kept, self.request.removed], [self.request.kept]]
         first = len(self.tasks) if self.growing else self.window
         return [list(range(max(task + 1 - first, 0), task + 1)) for task in range(len(self.tasks))]
 
@@ -163,6 +184,10 @@ class Stream:
             digest.update(f"window {self.window}".encode())
         if self.periods:
             digest.update(b"periods")
+        if self.request is not None:
+            digest.update(f"{self.request}".encode())
+        if self.content:
+            digest.update(self.content.encode())
         for task in self.tasks:
             for array in (task.train, task.test, task.labels, task.validation):
                 digest.update(b"-" if array is None else array.astype("<i8").tobytes())
@@ -251,6 +276,7 @@ def stretch(stream: Stream, skip: int, keep: int | None) -> Stream:
     """
     if skip == 0 and keep is None:
         return stream
+    _whole_requests(stream, "scenario.skip and scenario.keep")
     chosen = range(len(stream.tasks))[skip:][:keep]
     if not chosen:
         raise UserError(f"scenario.skip: {skip} leaves none of {len(stream.tasks)} tasks. Choose a smaller number.")
@@ -271,6 +297,15 @@ def stretch(stream: Stream, skip: int, keep: int | None) -> Stream:
 
     count = len(heads) if stream.heads > 1 else 1
     return replace(stream, tasks=Tasks(len(chosen), make), outputs=outputs, heads=count)
+
+
+def _whole_requests(stream: Stream, keys: str) -> None:
+    """Refuse to cut a stream whose last stage asks that some of its samples be forgotten."""
+    if stream.request is not None:
+        raise UserError(
+            f"{keys}: a stream that asks for forgetting is scored on the very samples that it removes and keeps, so it "
+            "has no tasks to leave out and no images to hold out. Leave them out; scenario.images takes fewer images."
+        )
 
 
 def with_common_options(stream: Stream, seed: int, samples_per_task: int | None, validation: float) -> Stream:
@@ -297,6 +332,7 @@ def with_common_options(stream: Stream, seed: int, samples_per_task: int | None,
 
     if samples_per_task is None and validation == 0:
         return stream
+    _whole_requests(stream, "scenario.samples_per_task and scenario.validation")
     for index in range(len(stream.tasks)) if validation > 0 else ():
         chosen(index)  # so that a wrong share is found before training
     return replace(stream, tasks=Tasks(len(stream.tasks), chosen))

@@ -139,6 +139,12 @@ class ResidentLearner(SupervisedTemplate):
         return self.experience.data
 
     @property
+    def removed(self) -> TaskData | None:
+        """Samples that the current experience asks to be forgotten; None if it asks for nothing."""
+        assert isinstance(self.experience, ResidentExperience)
+        return self.experience.removed
+
+    @property
     def stage(self) -> int:
         """Number of stages that are finished."""
         count: int = self.clock.train_exp_counter
@@ -287,7 +293,10 @@ class ResidentLearner(SupervisedTemplate):
         return torch.zeros((), device=self.device)
 
     def make_train_dataloader(self, **kwargs: Any) -> None:
-        """Shuffled batches of the stage's tensors; as many epochs as a strategy, or the budget of steps, asks for."""
+        """Shuffled batches of the stage's tensors; as many epochs as a strategy, or the budget of steps, asks for.
+
+        A request to forget trains nothing unless a strategy answers it.
+        """
         data = self.data
         for part in self._parts:
             data = part.training_data(self, data)
@@ -295,6 +304,8 @@ class ResidentLearner(SupervisedTemplate):
         loader.between = self.between
         self.dataloader = loader
         own = [epochs for part in self._parts if (epochs := part.stage_epochs(self)) is not None]
+        if self.removed is not None and not any(part.forgets for part in self._parts):
+            own = [0]
         steps = None if own else self._step_budget()
         if steps is not None:
             self.train_epochs = math.ceil(steps / len(loader))

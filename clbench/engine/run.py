@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,11 +16,24 @@ from clbench.data.benchmark import forget, make_benchmark
 from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream
+from clbench.data.tensors import ResidentStream
 from clbench.diagnostics.watch import Diagnostics
 from clbench.diagnostics.watch_features import FeatureWatch
-from clbench.engine import environment, pretrain
-from clbench.engine.assemble import beside, learner_of, plugins_of, resident_of, scenario_of, stages_of, stream_of
+from clbench.engine import environment, pretrain, removal
+from clbench.engine.assemble import (
+    beside,
+    guest_learner_of,
+    guest_of,
+    learner_of,
+    plugins_of,
+    resident_of,
+    scenario_of,
+    stages_of,
+    stream_of,
+)
 from clbench.engine.checkpoint import Checkpoints, Keeper
+from clbench.engine.guest import Guest
+from clbench.engine.guest import check as check_guest
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.learnt import column_of, imbalance
 from clbench.engine.moments import discard
@@ -41,7 +54,8 @@ from clbench.store.folders import Folder
 class Machine:
     """What a run may use of the machine; none of it is part of the config. ``threads`` None: chosen by the work.
 
-    diagnostics: also measure the network between stages; R is the same with and without.
+    diagnostics: also measure the network between stages, and train what a removal is compared with; R is the same with
+    and without.
     """
 
     place: DataPlace
@@ -81,20 +95,32 @@ def finished(
     pretrain.check(config, stream)
     weights = pretrain.pretrained(config, machine.place, _pretraining(machine, device, reporter))
     seed_everything(config.seed)  # once more: what learns weights draws
-    plugins = plugins_of(config)
-    stages = stages_of(plugins, stream)
-    resident = resident_of(config, stream, data, stages, device)
+    plugins, guest = plugins_of(config), guest_of(config)
+    if guest is not None:
+        check_guest(guest.name, config, machine.diagnostics)
+    removal.check(config, plugins, stream)
+    stages = stages_of(plugins, stream, guest)
+    # Avalanche's own loaders take samples one by one on the host, and move batches.
+    resident = resident_of(config, stream, data, stages, device if guest is None else torch.device("cpu"))
     benchmark = make_benchmark(resident, stages, config.evaluate)
     watches = _Watches(config, stream, reporter, machine.diagnostics)
     encode = resident.encode
-    learner, model_info = learner_of(
-        config, stream, encode.shape, device, watches.around(plugins), weights, machine.place.offline, encode.dtype
-    )
+    offline = machine.place.offline
+    learner: ResidentLearner | Guest
+    if guest is None:
+        learner, model_info = learner_of(
+            config, stream, encode.shape, device, watches.around(plugins), weights, offline, encode.dtype
+        )
+    else:
+        learner, model_info = guest_learner_of(
+            config, stream, encode, device, plugins, watches.of_guest, weights, offline
+        )
+        checkpoints = Checkpoints(stopping=(checkpoints or Checkpoints()).stopping)
     other = beside(config, plugins, machine.place, data.shape, device)
     threads = choose_threads(machine.threads, learner.model, config.batch_size)
     torch.set_num_threads(threads)
     found_here = environment.describe(device, learner.arithmetic, threads)
-    if other is not None:
+    if other is not None and isinstance(learner, ResidentLearner):
         learner.upstream, found_here["upstream"] = other.data, other.fingerprint
     same = {key: found_here.get(key) for key in SAME} | {"diagnostics": machine.diagnostics}
     identity = same | {"data": data.fingerprint, "stream": stream.digest}
@@ -107,14 +133,26 @@ def finished(
         dict(learner.model.named_modules()),
     )
     stages_of_run = Stages(config, learner, benchmark, watches.answers, keeper, resident.see, watches.within, plugins)
+    removed: metrics.Removal | None = None
     try:
         trained = stages_of_run.train(reporter, stream.common_test, unwritten, stream.periods)
+        if watches.removal is not None and trained.reason is None and isinstance(learner, ResidentLearner):
+
+            def retrained() -> ResidentLearner:
+                return _retrained(config, stream, resident, device, weights, machine.place.offline)
+
+            asked = benchmark.streams["train"][-1].removed
+            removed = removal.measured(
+                config, learner, watches.removal, asked, retrained if machine.diagnostics else None
+            )
     finally:
         forget(benchmark)
         stages_of_run.forget()
-    found = {} if trained.reason else metric_values(trained.course(watches.answers, watches.within))
-    watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     known = [(task.source_classes, len(task.train), len(task.scored(config.evaluate)[1])) for task in stream.tasks]
+    tested = [known[task][2] for task in stream.tested]
+    course = replace(trained.course(watches.answers, watches.within, tested), removal=removed)
+    found = {} if trained.reason else metric_values(course)
+    watches.reporter.run_finished({name: metric.value for name, metric in found.items()})
     last = range(1) if stream.common_test else stages[-1]
     columns = [
         column_of(task, data, config.evaluate, place in last, stream.head_outputs[task.head])
@@ -139,7 +177,7 @@ def finished(
             fingerprint=data.fingerprint,
             official=data.official,
             train_samples=[one[1] for one in known],
-            test_samples=[known[task][2] for task in stream.tested],
+            test_samples=tested,
             imbalance=imbalance(columns),
             columns=asdict(data.columns) if data.columns else None,
         ),
@@ -202,6 +240,27 @@ def _pretraining(machine: Machine, device: torch.device, reporter: Reporter) -> 
     return make
 
 
+def _retrained(
+    config: RunConfig,
+    stream: Stream,
+    resident: ResidentStream,
+    device: torch.device,
+    weights: pretrain.Pretrained | None,
+    offline: bool,
+) -> ResidentLearner:
+    """Train a network that begins as the run's did on what stays alone, as the run trains, and return its learner."""
+    assert stream.request is not None
+    seed_everything(config.seed)
+    own: list[SupervisedPlugin] = [AnswerWatch(config.until_train_accuracy)]
+    own += [] if config.steps is None else [StepBudget()]
+    encode = resident.encode
+    learner, _ = learner_of(config, stream, encode.shape, device, own, weights, offline, encode.dtype)
+    benchmark = make_benchmark(resident, [[stream.request.kept]], config.evaluate)
+    learner.fit(benchmark.streams["train"][0])
+    forget(benchmark)
+    return learner
+
+
 class _Watches:
     """The engine's own plugins."""
 
@@ -212,6 +271,7 @@ class _Watches:
         self.diagnostics: list[Diagnostics | FeatureWatch] = [Diagnostics(), FeatureWatch()] if diagnostics else []
         classes = stream.outputs if stream.incremental == "class" else None
         self.within = None if config.evaluate_steps is None else WithinWatch(config.evaluate_steps, classes)
+        self.removal = None if stream.request is None else removal.RemovalWatch(stream.request)
         self._budget = [] if config.steps is None else [StepBudget()]
 
     def around(self, plugins: list[SupervisedPlugin]) -> list[SupervisedPlugin]:
@@ -219,8 +279,14 @@ class _Watches:
         plugins are about to meet; the others behind those.
         """
         within = [] if self.within is None else [self.within]
-        own = [self.answers, *within, ReportSteps(self.reporter), *self._budget]
+        removed = [] if self.removal is None else [self.removal]
+        own = [self.answers, *within, *removed, ReportSteps(self.reporter), *self._budget]
         return [self.losses, *self.diagnostics, *plugins, *own]
+
+    @property
+    def of_guest(self) -> list[SupervisedPlugin]:
+        """What can look on at a training loop of somebody else's, whose outputs need not be scores."""
+        return [self.losses, ReportSteps(self.reporter), *self._budget]
 
     @property
     def looked(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from clbench.data.benchmark import ResidentExperience
 from clbench.data.tensors import BatchLoader, TaskData
 from clbench.engine import environment
 from clbench.engine.checkpoint import Keeper, StoppedError
+from clbench.engine.guest import Guest
 from clbench.engine.kept import Kept, kept, tensors_of
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.moments import CannotContinueError, Moment
@@ -46,8 +47,8 @@ class Trained:
     before: float = 0.0
     continued: int = 0
 
-    def course(self, answers: AnswerWatch, within: WithinWatch | None) -> metrics.Course:
-        """What the metrics are computed from."""
+    def course(self, answers: AnswerWatch, within: WithinWatch | None, tested: Sequence[int]) -> metrics.Course:
+        """What the metrics are computed from; ``tested``: scored samples of each task."""
         steps = [cost.steps for cost in self.costs if cost.steps is not None]
         tasks = [cost.tasks for cost in self.costs]
         curves, seen = (None, None) if within is None else (within.curves, within.seen)
@@ -59,6 +60,7 @@ class Trained:
             tasks=tasks,
             within=curves,
             seen=seen,
+            tested=tested,
             confusion=self.whole_confusion,
             ahead=self.ahead if self.periods else None,
             periods=self.periods,
@@ -70,8 +72,9 @@ class Trained:
         return all(cost.steps == 0 for cost in self.costs)
 
     def online(self, answers: AnswerWatch) -> list[float] | None:
-        """Each stage's accuracy on batches before they were trained on; None where a stage had no batch."""
-        return answers.online if all(cost.steps != 0 for cost in self.costs) else None
+        """Each stage's accuracy on batches before they were trained on; None where there were none, or nobody knows."""
+        told = len(answers.online) == len(self.costs) or self.reason is not None  # a guest's outputs need not be scores
+        return answers.online if told and all(cost.steps != 0 for cost in self.costs) else None
 
     @property
     def whole_confusion(self) -> list[metrics.Confusion] | None:
@@ -86,7 +89,7 @@ class Stages:
     def __init__(
         self,
         config: RunConfig,
-        learner: ResidentLearner,
+        learner: ResidentLearner | Guest,
         benchmark: CLScenario,
         answers: AnswerWatch,
         keeper: Keeper,
@@ -179,15 +182,18 @@ class Stages:
             epochs=learner.clock.train_exp_epochs,
             reached=self.answers.reached[-1] if self.answers.reached and steps else None,
             samples=learner.rows.count,
-            memory_bytes=keeps.memory,
-            state_bytes=keeps.state,
+            memory_bytes=keeps and keeps.memory,
+            state_bytes=keeps and keeps.state,
         )
 
-    def _kept(self, experience: ResidentExperience) -> Kept:
+    def _kept(self, experience: ResidentExperience) -> Kept | None:
         """What the strategy keeps now that the stage is trained: what its plugins hold, and data that it comes back to.
 
-        Those are earlier tasks' samples that it trained on again, and another dataset beside the stream.
+        Those are earlier tasks' samples that it trained on again, and another dataset beside the stream. Of a whole
+        strategy of Avalanche's nobody knows: its memories are views of datasets of its own.
         """
+        if isinstance(self.learner, Guest):
+            return None
         own, beside = experience.data, self.learner.upstream
         others = [tensor for data in (own, beside) if data is not None for tensor in parts_of(data).values()]
         network = tensors_of(self.learner.model, self.learner.optimizer)

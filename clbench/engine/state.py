@@ -63,9 +63,13 @@ class Known:
     modules: Mapping[str, nn.Module] = field(default_factory=dict)
 
     def like(self, value: nn.Module, path: str) -> str | None:
-        """The name of the network's own module that one is a copy of, going by its place in a network."""
-        place = ".".join(re.findall(r"'([^']*)'", INSIDE.findall(path)[0]))
-        names = (place, f"backbone.{place}" if place else "backbone")
+        """The name of the network's own module that one is a copy of, going by its place in a network.
+
+        A network that grows has such copies inside: what they are part of does not count there.
+        """
+        inside = re.findall(r"'([^']*)'", INSIDE.findall(path)[0])
+        places = [".".join(inside[start:]) for start in range(len(inside) + 1)]
+        names = [places[0], *(f"backbone.{place}" if place else "backbone" for place in places)]
         return next((name for name in names if type(self.modules.get(name)) is type(value)), None)
 
     def allows(self, module: str) -> bool:

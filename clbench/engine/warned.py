@@ -55,6 +55,8 @@ def _missed(config: RunConfig, trained: Trained) -> Iterator[str]:
 def _said(name: str, plugins: Sequence[SupervisedPlugin]) -> Iterator[str]:
     """What strategies say; in a composition with the part's name behind the kind. Avalanche's own say nothing."""
     parts = store.parts(name)
+    if len(plugins) < len(parts):  # a whole strategy of Avalanche's is among them
+        return
     for part, plugin in zip(parts, plugins, strict=True):
         for warning in plugin.warnings() if isinstance(plugin, Strategy) else ():
             kind, _, sentence = warning.partition(": ")

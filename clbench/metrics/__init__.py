@@ -4,8 +4,8 @@
 returns None where it is not defined, for instance where one stage trains all tasks at once.
 """
 
-from clbench.metrics.registry import METRICS, Cell, Confusion, Course, Matrix, Metric, Unit, compute, discover
+from clbench.metrics.registry import METRICS, Cell, Confusion, Course, Matrix, Metric, Removal, Unit, compute, discover
 
-__all__ = ["METRICS", "Cell", "Confusion", "Course", "Matrix", "Metric", "Unit", "compute"]
+__all__ = ["METRICS", "Cell", "Confusion", "Course", "Matrix", "Metric", "Removal", "Unit", "compute"]
 
 discover()

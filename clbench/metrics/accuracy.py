@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clbench.metrics.registry import Matrix, metric
+from clbench.metrics.registry import Course, Matrix, course_metric, metric, whole_mean
 
 
 @metric(stage_per_task=False)
@@ -30,3 +30,41 @@ def learning_accuracy(R: Matrix) -> float:
     Riemer et al. 2019 (arXiv:1810.11910), section 5.
     """
     return sum(R[j + 1][j] for j in range(len(R[0]))) / len(R[0])
+
+
+@course_metric()
+def last_accuracy_over_samples(course: Course) -> float | None:
+    """Accuracy after the last stage on the test samples of all tasks together: Σ_j n_j R[N][j] / Σ_j n_j.
+
+    n_j is how many scored samples task j has. The "last accuracy" of class-incremental papers (Rebuffi et al. 2017,
+    arXiv:1611.07725; Hou et al. 2019, doi:10.1109/CVPR.2019.00092), where a first task may have half of the classes;
+    average_accuracy counts each task the same.
+    """
+    rows = _over_samples(course)
+    return rows[-1] if rows else None
+
+
+@course_metric()
+def average_incremental_accuracy_over_samples(course: Course) -> float | None:
+    """Mean over stages t of the accuracy on the test samples of all tasks seen so far, as one test set.
+
+    mean_t Σ_{j≤t} n_j R[t][j] / Σ_{j≤t} n_j. The "average incremental accuracy" of class-incremental papers (Rebuffi et
+    al. 2017, arXiv:1611.07725, section 4), where tasks may be of unequal size. None where stages train several tasks.
+    """
+    if len(course.accuracy) != len(course.accuracy[-1] if course.accuracy else ()) + 1:
+        return None
+    return whole_mean(_over_samples(course))
+
+
+def _over_samples(course: Course) -> list[float | None]:
+    """After each stage the share of right answers on the samples of all tasks trained so far."""
+    if course.tested is None or course.tasks is None or len(course.tasks) != len(course.accuracy) - 1:
+        return []
+    seen: set[int] = set()
+    found: list[float | None] = []
+    for row, tasks in zip(course.accuracy[1:], course.tasks, strict=True):
+        seen |= {task for task in tasks if task < len(course.tested)}
+        own = [(course.tested[task], row[task]) for task in sorted(seen)]
+        right = [count * value for count, value in own if value is not None]
+        found.append(sum(right) / sum(count for count, _ in own) if own and len(right) == len(own) else None)
+    return found

@@ -18,6 +18,24 @@ Confusion = Sequence[Cell]
 
 
 @dataclass(frozen=True)
+class Removal:
+    """What a stream whose last stage asks for samples to be forgotten leaves to be measured.
+
+    kept, removed, known: R's columns of test samples of what stays, of the removed training samples and of the kept
+    ones. After the last stage: losses of the removed samples and of test samples like them; how many steps it took to
+    relearn, None if it did not; the distance of answers to those of a network trained without them, if there was one.
+    """
+
+    kept: int
+    removed: int
+    known: int
+    removed_losses: Sequence[float]
+    unseen_losses: Sequence[float]
+    relearning: int | None = None
+    distance: float | None = None
+
+
+@dataclass(frozen=True)
 class Course:
     """What a run leaves to be measured.
 
@@ -27,9 +45,10 @@ class Course:
     the stage, None for tasks that no earlier stage has trained (none: nothing was evaluated inside); at the same steps
     the share of right answers on all classes seen so far (none: labels are no classes of the whole stream).
 
-    confusion: of each task after the last stage, if all were counted. ``periods``: tasks are periods in time, one after
-    another; then ``ahead`` has for each stage but the last the confusion of the period after its own, None where it was
-    not counted.
+    tested: how many scored samples each task has, if known. confusion: of each task after the last stage, if all were
+    counted. ``periods``: tasks are periods in time, one after another; then ``ahead`` has for each stage but the last
+    the confusion of the period after its own, None where it was not counted. removal: of a stream that asks for samples
+    to be forgotten.
     """
 
     accuracy: Sequence[Sequence[float | None]]
@@ -39,9 +58,11 @@ class Course:
     tasks: Sequence[Sequence[int]] | None = None
     within: Sequence[Sequence[Sequence[float | None]]] | None = None
     seen: Sequence[Sequence[float | None]] | None = None
+    tested: Sequence[int] | None = None
     confusion: Sequence[Confusion] | None = None
     ahead: Sequence[Confusion | None] | None = None
     periods: bool = False
+    removal: Removal | None = None
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 
-from clbench import metrics, registry
+from clbench import guests, metrics, registry
 from clbench.analysis.columns import resolve
 from clbench.analysis.relative import RELATIVE, Relative
 from clbench.catalogue import FAMILIES, Listed, Option, common_options
@@ -20,7 +21,11 @@ from clbench.data.sources import DataPlace
 from clbench.registry import scenario_parts
 from clbench.render.tables import Table
 from clbench.roles import Role
+from clbench.standard import standards, stream_name
 from clbench.words import AS_FOR, Words, taken_apart, words
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,10 @@ ROLES: Mapping[Role, str] = {
     "bound": "A bound: it sees more data than a continual learner may, and never counts as the best.",
     "control": "A control: what a method must do better than.",
 }
+WHOLE = (
+    "It trains by a loop of its own, fed as Avalanche feeds it: no checkpoints, no online accuracy, no count of its "
+    "memory, and no row of R before training."
+)
 WIDE = 120  # columns of a terminal
 # Columns that a narrow terminal has no room for.
 WIDE_ONLY = frozenset({"optimiser", "epochs", "batch", "version"})
@@ -65,7 +74,9 @@ def table(kind: str) -> Table:
             return _summaries("model", registry.model)
         case "scenarios":
             names = scenario_names(registry.scenario.listed)
-            rows = [[f"{family}-{source}", *_recipe(family, source)] for family, source in names]
+            rows = [
+                [name, *_recipe(name)] for name in (*(f"{family}-{source}" for family, source in names), *standards())
+            ]
             header = ["scenario", "tasks", "kind", "model", "optimiser", "epochs", "batch"]
             return Table("", header, rows, right=frozenset({1, 5, 6}))
         case "metrics":
@@ -83,6 +94,58 @@ def table(kind: str) -> Table:
             ]
             return Table("", ["dataset", "shape", "classes", "what it is"], rows)
     raise ValueError(kind)
+
+
+def of_avalanche(kind: str) -> Table:
+    """Return the table of what Avalanche has: 'strategies', which are whole ones and plugins, or 'scenarios'."""
+    word = {"strategies": "strategy", "scenarios": "scenario"}[kind]
+    rows = []
+    for path, make in guests.listed(word).items():
+        why = guests.CANNOT.get(make.__name__)
+        rows.append([path, f"cannot be run: {why}" if why else _first(guests.prose(make))])
+    return Table("", [word, "what it is"], rows)
+
+
+def _first(text: str) -> str:
+    """The first sentence of a documentation, on one line."""
+    return re.split(r"(?<=\.)\s|\n\s*\n", text)[0].replace("\n", " ").strip()
+
+
+def _foreign(kind: str, path: str) -> Description:
+    """Somebody else's class or function: its own words, what a run gives it, and the rest of its parameters."""
+    unit = {"strategy": registry.strategy, "scenario": registry.scenario}[kind].load(path)
+    assert unit.terms is not None
+    known = inspect.signature(unit.make).parameters
+    given = [name for name in known if name in unit.terms.supplied]
+    origin = unit.origin
+    said = [guests.prose(unit.make)]
+    said += [f"Of {origin.source}."] if origin else []
+    said += [f"The run gives it {', '.join(given)}."] if given else []
+    said += [WHOLE] if unit.terms.whole else []
+    said += [ROLES[unit.role]]
+    fields = unit.schema.model_fields.items()
+    options = [Option(name, _type_words(one.annotation), _default_words(one)) for name, one in fields]
+    told = guests.words(unit.make)
+    if kind == "scenario":
+        shared, theirs = _shared()
+        options, told = [*options, *shared], {**told, **theirs}
+    return Description(f"{kind} {path}", "\n\n".join(filter(None, said)), _described(options, kind, told))
+
+
+def _type_words(hint: Any) -> str:
+    """A type as it reads in a table."""
+    named: dict[Any, str] = {Any: "anything", int: "whole number", float: "number", str: "text"}
+    named |= {bool: "true or false", type(None): "null"}
+    parts = get_args(hint) or (hint,)
+    found = [named.get(one) for one in parts]
+    return " or ".join(filter(None, found)) if all(found) else str(hint).replace("typing.", "")
+
+
+def _default_words(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    plain = field.default is None or isinstance(field.default, int | float | str | list | tuple)
+    return yaml.safe_dump(field.default).split("\n")[0] if plain else "its own"
 
 
 def on_terminal(kind: str, wide: bool) -> Table:
@@ -129,6 +192,8 @@ def description(kind: str, name: str) -> Description:
         name = resolve(name, [*sorted(metrics.METRICS), *RELATIVE])
         doc = RELATIVE[name].summary if name in RELATIVE else metrics.METRICS[name].compute.__doc__ or ""
         return Description(f"metric {name}", _read(taken_apart(inspect.cleandoc(doc), ()).prose))
+    if "." in name and kind != "model" and not (kind == "scenario" and scenario_parts(name)[0] != name):
+        return _foreign(kind, name)
     if kind == "scenario":
         return _scenario(name)
     units = {"strategy": registry.strategy, "model": registry.model}[kind]
@@ -141,18 +206,30 @@ def description(kind: str, name: str) -> Description:
 
 def _scenario(name: str) -> Description:
     """A scenario: its own options, with the recipe's defaults, those of every scenario, and the recipe."""
+    family, _ = scenario_parts(name)
+    unit = registry.scenario.check(family)
+    recipe = _recipe_of(name)
+    chosen = recipe.get("scenario", {})
+    own = [Option(o.name, o.type, _plain(chosen.get(o.name, o.default))) for o in unit.options]
+    said = words(unit, registry.scenario.listed)
+    shared, theirs = _shared()
+    options = _described([*own, *shared], "scenario", {**said.options, **theirs})
+    about = f"{standards()[name].about}\n\n" if name in standards() else ""
+    doc = about + _read(_versioned(unit, said.prose))
+    return Description(f"scenario {name}", doc, options, recipe=_as_yaml(stream_name(name), recipe))
+
+
+def _shared() -> tuple[list[Option], Mapping[str, str]]:
+    """The options of every scenario, and what is said of them."""
     from clbench.data import streams
 
-    family, source = scenario_parts(name)
-    unit = registry.scenario.check(family)
-    recipe = _recipe_of(family, source)
-    chosen = recipe.get("scenario", {})
-    own = [Option(o.name, o.type, str(chosen.get(o.name, o.default))) for o in unit.options]
-    said = words(unit, registry.scenario.listed)
     shared = common_options()
     theirs = taken_apart(inspect.cleandoc(streams.common_options.__doc__ or ""), [option.name for option in shared])
-    options = _described([*own, *shared], "scenario", {**said.options, **theirs.options})
-    return Description(f"scenario {name}", _read(_versioned(unit, said.prose)), options, recipe=_as_yaml(name, recipe))
+    return shared, theirs.options
+
+
+def _plain(value: Any) -> str:
+    return "null" if value is None else str(value)
 
 
 def _as_yaml(name: str, recipe: Mapping[str, Any]) -> str:
@@ -192,15 +269,19 @@ def _summaries(word: str, units: registry.Registry) -> Table:
     return Table("", [word, "what it is"], [[unit.name, unit.summary] for unit in units.listed.values()])
 
 
-def _recipe_of(family: str, source: str) -> Mapping[str, Any]:
+def _recipe_of(name: str) -> Mapping[str, Any]:
+    """A scenario's standard recipe; of a standard setting the stream's, with what the setting says."""
+    family, source = scenario_parts(name)
     recipes: Mapping[str, Mapping[str, Any]] = registry.scenario.load(family).attributes["recipes"]
     vectors = source in SOURCES and SOURCES[source].is_vectors
-    return recipes.get(source, recipes["vectors" if vectors else "*"])
+    recipe = recipes.get(source, recipes["vectors" if vectors else "*"])
+    return standards()[name].over(recipe) if name in standards() else recipe
 
 
-def _recipe(family: str, source: str) -> list[str]:
+def _recipe(name: str) -> list[str]:
     """Tasks, kind, model, optimiser, epochs and batch of a standard recipe, as text."""
-    recipe = _recipe_of(family, source)
+    family, _ = scenario_parts(name)
+    recipe = _recipe_of(name)
     defaults = {option.name: option.default for option in registry.scenario.listed[family].options}
     chosen = defaults | {key: str(value) for key, value in recipe.get("scenario", {}).items()}
     return [
@@ -217,6 +298,8 @@ def _tasks(chosen: Mapping[str, str]) -> str:
     """How many tasks a recipe has, where that is not for the data to say."""
     if chosen.get("every", "rows") != "rows":
         return f"by {chosen['every']}"
+    if chosen.get("first", "null") != "null":
+        return f"{chosen['first']}, then {chosen['then']}"
     return chosen.get("tasks", chosen.get("periods", "–"))
 
 

@@ -29,8 +29,8 @@ def name_of(result: Result) -> str:
 
 def name(scenario: str, strategy: str, seed: int, run_id: str) -> str:
     """Return ``<scenario>/<strategy>/s<seed>-<run id>.json``."""
-    safe = "".join(c if c.isalnum() or c in "+-_." else "_" for c in strategy)[:80]
-    return f"{scenario}/{safe}/s{seed}-{run_id[:12]}.json"
+    where, safe = ("".join(c if c.isalnum() or c in "+-_." else "_" for c in one) for one in (scenario, strategy))
+    return f"{where}/{safe[:80]}/s{seed}-{run_id[:12]}.json"
 
 
 def weights_name(result: str) -> str:

@@ -33,7 +33,8 @@ LATER: Mapping[str, Mapping[str, Later]] = {
     | {name: {"attention": "none"} for name in ("resnet18", "slim-resnet18")},
     "optimizer": {name: {"agc": None} for name in ("sgd", "adam", "adamw", "sam")},
     "scenario": {"*": {"skip": 0, "keep": None}}
-    | dict.fromkeys(("split", "split-class", "split-domain", "class-drip"), _DIVISION),
+    | dict.fromkeys(("split", "split-class"), _DIVISION | {"shots": None})
+    | dict.fromkeys(("split-domain", "class-drip"), _DIVISION),
     "strategy": {
         "ewc": _PENALTY | {"form": "batch", "rate": 0.8},
         "ewc-online": {"clamp": False, "balanced": False, "include_norm": True},
@@ -54,6 +55,7 @@ LATER: Mapping[str, Mapping[str, Later]] = {
         "fire": {"include_head": False},
         "hare-tortoise": {"epochs": 10},
         "er": {"selection": "reservoir", "per_class": None},
+        "friendly-training": {"by": "gradient", "eta": 0.01, "width": 32, "rate": 0.001},
     },
 }
 

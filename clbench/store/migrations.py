@@ -13,10 +13,10 @@ Content = dict[str, Any]
 
 
 def migrate(content: Content) -> Content:
-    """Return a Result's content in the newest schema version."""
+    """Return a Result's content in the newest schema version, its config with keys that came since that version did."""
     while content["schema_version"] in STEPS:
         content = STEPS[content["schema_version"]](content)
-    return content
+    return content | {"config": completed(content["config"], SINCE_7)}
 
 
 def _to_2(content: Content) -> Content:
@@ -60,6 +60,7 @@ def _to_7(content: Content) -> Content:
 
 
 SINCE_6 = ("data", "first", "then", "imbalance")
+SINCE_7 = ("by", "eta", "width", "rate")
 # What clbench's own strategies were when the role came; all others were methods.
 ROLES: dict[str, Role] = {
     **dict.fromkeys(("joint", "cumulative", "cold"), "bound"),

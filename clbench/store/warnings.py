@@ -43,6 +43,11 @@ KINDS = {
         "'clbench describe strategy NAME' says which option decides when it acts",
         spoils=False,
     ),
+    "not converged": Kind(
+        "a solver ended short of its tolerance",
+        "Raise the strategy's iterations, or its tolerance",
+        spoils=False,
+    ),
     "threshold missed": Kind(
         "a stage ended short of the training accuracy asked for",
         "Raise max_epochs, or lower until_train_accuracy",

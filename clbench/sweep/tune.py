@@ -39,7 +39,7 @@ def in_one_order(layers: Sequence[Section], tune: Tune) -> list[Section]:
     on.
     """
     (config, *_) = resolve(*layers, {"seeds": 1})
-    if tune.tasks is None or "class_order" not in config.scenario:
+    if tune.tasks is None or config.scenario.get("class_order") != "random":
         return list(layers)
     return [{"scenario": {"class_order": "fixed"}}, *layers]
 
