@@ -2,7 +2,8 @@
 
     python -m tests.bench.baselines [--leaderboard-only | STRATEGY…]
 
-Without names all strategies run, but for those that refuse the stream; each one's old files go first. The leaderboard is 'clbench compare' in markdown.
+Without names all strategies run, but for those that refuse the stream; each one's old files go first. The leaderboard
+is 'clbench compare' in markdown.
 """
 
 from __future__ import annotations
