@@ -28,14 +28,17 @@ BATCH = 1024
 ROUNDING = 1 + 1e-4  # sums of other batches round otherwise
 
 
-def check(config: RunConfig, plugins: Sequence[SupervisedPlugin], stream: Stream) -> None:
+def check(config: RunConfig, plugins: Sequence[SupervisedPlugin], stream: Stream, guest: str | None = None) -> None:
     """Refuse strategies that answer requests where nothing asks, and others where a stream does.
 
-    What another method keeps of the removed samples – a memory, an anchor, a teacher – would stay. Raises UserError.
+    ``guest``: the part that is a whole strategy of Avalanche's, and no plugin. What another method keeps of the removed
+    samples – a memory, an anchor, a teacher – would stay. Raises UserError.
     """
-    parts = dict(zip(store.parts(config.strategy["name"]), plugins, strict=True))
+    names = [name for name in store.parts(config.strategy["name"]) if name != guest]
+    parts = dict(zip(names, plugins, strict=True))
     answering = [name for name, part in parts.items() if isinstance(part, Strategy) and part.forgets]
     others = [name for name, part in parts.items() if name not in answering and not is_fine_tuning(part)]
+    others += [] if guest is None else [guest]
     scenario = config.scenario["name"]
     if stream.request is None and answering:
         raise UserError(

@@ -98,7 +98,7 @@ def finished(
     plugins, guest = plugins_of(config), guest_of(config)
     if guest is not None:
         check_guest(guest.name, config, machine.diagnostics)
-    removal.check(config, plugins, stream)
+    removal.check(config, plugins, stream, None if guest is None else guest.name)
     stages = stages_of(plugins, stream, guest)
     # Avalanche's own loaders take samples one by one on the host, and move batches.
     resident = resident_of(config, stream, data, stages, device if guest is None else torch.device("cpu"))
