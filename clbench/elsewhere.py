@@ -41,7 +41,6 @@ SAME = {
     "offline": "joint",
     "upper-bound": "joint",
     "from-scratch": "cold",
-    "retrain": "cold",
     "scratch": "cold",
     "l2-sp": "l2",
     "learning-without-forgetting": "lwf",

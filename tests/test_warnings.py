@@ -401,5 +401,6 @@ class TestThroughTheCommandLine:
 
 
 def test_every_kind_says_what_it_means_and_what_to_do() -> None:
-    assert set(KINDS) == {"collapsed", "single class", "unstable", "overshoot", "never fired", "threshold missed"}
+    known = {"collapsed", "single class", "unstable", "overshoot", "never fired", "threshold missed", "not converged"}
+    assert set(KINDS) == known
     assert all(kind.meaning and kind.advice for kind in KINDS.values())

@@ -38,7 +38,7 @@ WORDS = [
     (["run", "--strategy", "EWC"], ["Did you mean 'ewc'?"]),
     (["run", "--strategy", "ewc_online"], ["Did you mean 'ewc-online'?"]),
     (["run", "--strategy", "ewc+Replay"], ["It is called 'er' here"]),
-    (["run", "--strategy", "iCaRL"], ["not in clbench; nearest of its kind here: 'lwf+er', 'gdumb'", "import path"]),
+    (["run", "--strategy", "iCaRL"], ["Did you mean 'icarl'?"]),
     (["describe", "strategy", "agem"], ["It is called 'a-gem' here"]),
     ([*EWC, "--scenario", "split-digit"], ["Did you mean 'digits', as in 'split-digits'?"]),
     ([*EWC, "--scenario", "split_mnist"], ["Did you mean 'split-mnist'?"]),
