@@ -93,7 +93,7 @@ def _resnet(memory: int, published: dict[str, float]) -> Entry:
             "epochs": 50,
             "augment": "flip+crop",
         },
-        {name: {"strategy": {"name": name, "memory": memory, "batch": 32} | more} for name, more in rows.items()},
+        {name: {"strategy": {"name": name, "memory": memory} | more} for name, more in rows.items()},
         published=[Published(name, LAST, value, WIDE) for name, value in published.items()],
         seeds=3,
         minutes=6000,

@@ -16,7 +16,8 @@ def migrate(content: Content) -> Content:
     """Return a Result's content in the newest schema version, its config with keys that came since that version did."""
     while content["schema_version"] in STEPS:
         content = STEPS[content["schema_version"]](content)
-    return content | {"config": completed(content["config"], SINCE_7)}
+    own = [key for unit in parts(content["config"]["strategy"]["name"]) for key in OF_UNIT.get(unit, ())]
+    return content | {"config": completed(content["config"], [*SINCE_7, *own])}
 
 
 def _to_2(content: Content) -> Content:
@@ -60,7 +61,8 @@ def _to_7(content: Content) -> Content:
 
 
 SINCE_6 = ("data", "first", "then", "imbalance")
-SINCE_7 = ("by", "eta", "width", "rate")
+SINCE_7 = ("shots",)
+OF_UNIT = {"friendly-training": ("by", "eta", "width", "rate")}  # names that other strategies have for something else
 # What clbench's own strategies were when the role came; all others were methods.
 ROLES: dict[str, Role] = {
     **dict.fromkeys(("joint", "cumulative", "cold"), "bound"),
