@@ -77,7 +77,7 @@ def make_result(
     """A Result that no run made."""
     configuration: dict[str, Any] = {
         "strategy": {"name": strategy} | (options or {}),
-        "scenario": {"name": scenario, "tasks": 2} | ({"shots": None} if scenario.startswith("split") else {}),
+        "scenario": ({"shots": None} if scenario.startswith("split") else {}) | {"name": scenario, "tasks": 2},
         "model": {"name": "mlp"},
         "optimizer": {"name": "sgd", "lr": 0.05},
         "evaluate": "test",
