@@ -69,8 +69,8 @@ def embedder(data: Dataset, wanted: Wanted, device: torch.device) -> Embedder:
     """
     options = dict(wanted.model)
     name = str(options.pop("name"))
-    torch.manual_seed(0)
     declared = registry.model.load(name)
+    torch.manual_seed(0)  # behind the import, which may draw
     network = _made(declared, data.shape, options, wanted)
     published = _published(name, network) if wanted.weights or wanted.pretrained else None
     shape = _shape(network, data.shape, wanted.image_size or (published or {}).get("size"))
