@@ -304,19 +304,23 @@ def scenario_parts(name: str) -> tuple[str, str]:
     A benchmark by import path, ``avalanche.benchmarks.SplitMNIST``, is both. Raises UserError, with the nearest names,
     for an unknown family or a name without a dataset.
     """
-    from clbench.data.known import scenario_names
-
     families, name = scenario.listed, stream_name(name)
     for family in sorted(families, key=len, reverse=True):
         if name.startswith(f"{family}-") and len(name) > len(family) + 1:
             return family, name[len(family) + 1 :]
     if "." in name:
         return name, name
-    known = [*standards(), *(f"{family}-{source}" for family, source in scenario_names(families))]
     raise UserError(
-        f"Unknown scenario '{name}'.{meant('scenario', name, known)} A scenario is <family>-<dataset>, with a "
-        f"family of {', '.join(families)}; 'clbench list scenarios' shows all."
+        f"Unknown scenario '{name}'.{meant('scenario', name, every_scenario())} A scenario is <family>-<dataset>, with "
+        f"a family of {', '.join(families)}; 'clbench list scenarios' shows all."
     )
+
+
+def every_scenario() -> list[str]:
+    """Every name that a scenario can have, without files of a user's: standard settings, and families over datasets."""
+    from clbench.data.known import scenario_names
+
+    return [*standards(), *(f"{family}-{source}" for family, source in scenario_names(scenario.listed))]
 
 
 def add_plugin(path: Path) -> None:

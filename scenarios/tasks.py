@@ -11,13 +11,10 @@ from clbench.data.streams import Incremental, Stream, Task
 from clbench.errors import UserError
 from clbench.registry import scenario
 
+from .split import VECTORS
+
 RECIPES: dict[str, dict[str, Any]] = {
-    "vectors": {
-        "model": {"name": "mlp", "widths": [128, 128], "norm": "layer"},
-        "optimizer": {"name": "adam", "lr": 0.001},
-        "epochs": 3,
-        "batch_size": 256,
-    },
+    "vectors": VECTORS,
     "*": {
         "model": {"name": "lenet"},
         "optimizer": {"name": "sgd", "lr": 0.05},

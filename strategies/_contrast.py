@@ -11,6 +11,8 @@ from torch.nn import functional
 from clbench.errors import UserError
 from clbench.strategy import Learner
 
+from ._passes import features_seen
+
 HEADS = 100_000  # a class is label + HEADS · head: with heads of their own, equal labels are different classes
 
 
@@ -41,14 +43,9 @@ def normalised(features: Tensor) -> Tensor:
 
 def features_of(learner: Learner, x: Tensor, heads: Tensor | int) -> Tensor:
     """Features [n, d] of inputs, in the number format that the run computes logits in."""
-    found: list[Tensor] = []
-    backbone: Any = learner.model.backbone
-    hook = backbone.register_forward_hook(lambda module, inputs, output: found.append(output))
-    try:
+    with features_seen(learner.model) as found:
         learner.logits(x, heads)
-    finally:
-        hook.remove()
-    return found[0].float()
+    return found[0]
 
 
 def refuse_without_features(name: str, model: nn.Module) -> None:

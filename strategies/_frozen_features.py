@@ -15,7 +15,7 @@ from clbench.errors import UserError
 from clbench.strategy import Learner, Strategy, evaluating, has_heads
 
 from ._between import BetweenStages
-from ._passes import LooksAtPasses
+from ._passes import KeepsFeatures, features_seen
 
 First = Literal["train", "frozen"]
 BATCH = 1024
@@ -23,7 +23,7 @@ BLOCK = 4096  # samples whose float64 features are in memory at a time
 UNSEEN = -torch.inf
 
 
-class FrozenFeatures(LooksAtPasses):
+class FrozenFeatures(KeepsFeatures):
     """Base of methods that freeze the network, after its first stage or at once, and answer in its classifier's place.
 
     Each stage's samples then pass once through the network in evaluation mode, and ``learn`` takes their features in.
@@ -39,7 +39,6 @@ class FrozenFeatures(LooksAtPasses):
         self.first = first
         self.counts = torch.zeros(0, dtype=torch.int64)  # samples of each row so far
         self.fingerprint: Tensor | None = None  # of the backbone since it is frozen
-        self.features = torch.empty(0)
 
     @abstractmethod
     def learn(self, learner: Learner, features: Tensor, rows: Tensor) -> None:
@@ -92,17 +91,11 @@ class FrozenFeatures(LooksAtPasses):
 
     def before_eval(self, learner: Learner, **kwargs: Any) -> None:
         """Watch the features that the network computes anyway."""
-        backbone: Any = learner.model.backbone
-        self.hook = backbone.register_forward_hook(self._keep)
-
-    def _keep(self, module: nn.Module, inputs: Any, features: Tensor) -> None:
-        if self.looking:
-            self.features = features
+        self.watch(learner.model)
 
     def after_eval(self, learner: Learner, **kwargs: Any) -> None:
         """No more."""
-        self.hook.remove()
-        self.features = torch.empty(0)
+        self.unwatch()
 
     def after_eval_forward(self, learner: Learner, **kwargs: Any) -> None:
         """Put the scores in the place of the network's logits."""
@@ -112,6 +105,7 @@ class FrozenFeatures(LooksAtPasses):
         rows = slice(head * outputs, (head + 1) * outputs) if outputs else slice(len(self.counts))
         seen = self.counts[rows] > 0
         if len(seen):
+            assert self.features is not None
             scores = self.scores(self.features.float(), rows).masked_fill(~seen, UNSEEN)
             scores = functional.pad(scores, (0, logits.shape[1] - len(seen)), value=UNSEEN)
             learner.mb_output = torch.where(seen.any(), scores, logits)
@@ -140,15 +134,9 @@ def fingerprint(module: nn.Module) -> Tensor:
 @torch.no_grad()
 def features_of(learner: Learner, data: TaskData) -> Tensor:
     """Pass samples once through the network as it is evaluated: their features [n, d], float32."""
-    found: list[Tensor] = []
-    backbone: Any = learner.model.backbone
-    hook = backbone.register_forward_hook(lambda module, inputs, output: found.append(output.float()))
-    try:
-        with evaluating(learner.model):
-            for x, _, heads in data.batches(BATCH):
-                learner.logits(x, data.shared(heads))
-    finally:
-        hook.remove()
+    with evaluating(learner.model), features_seen(learner.model) as found:
+        for x, _, heads in data.batches(BATCH):
+            learner.logits(x, data.shared(heads))
     return torch.cat(found)
 
 

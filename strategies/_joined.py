@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from clbench.models.copies import bare_copy
 
+from ._layers import head_layers
+
 
 class Joined(nn.Module):
     """Features of several backbones, one behind the other; all but the last are frozen, their statistics too."""
@@ -31,9 +33,8 @@ class Joined(nn.Module):
 
 def linear_of(model: nn.Module) -> nn.Linear:
     """The linear layer of a network's one classifier, which a growing one has inside."""
-    classifier: Any = model.classifier
-    found: nn.Linear = classifier if isinstance(classifier, nn.Linear) else classifier.classifier
-    return found
+    (layer,) = head_layers(model)
+    return layer
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,12 @@ def used_layers(learner: Learner, include_head: bool = True) -> list[nn.Linear |
     used = set(learner.data.heads.unique().tolist())
     others = {id(part) for head, one in enumerate(classifier) if head not in used for part in one.modules()}
     return [layer for layer in layers if id(layer) not in others]
+
+
+def head_layers(model: nn.Module) -> list[nn.Linear]:
+    """The linear layers of the classifier: one for each head."""
+    classifier: Any = model.classifier
+    return [module for module in classifier.modules() if isinstance(module, nn.Linear)]
 
 
 def unknown_layers(model: nn.Module) -> str:

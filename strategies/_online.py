@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from clbench.data.tensors import TaskData, sent
 from clbench.errors import UserError
@@ -142,9 +142,3 @@ class OnlineRehearsal(Strategy):
     def warnings(self) -> list[str]:
         """Whether anything was replayed."""
         return [] if self.replays else ["never fired: samples are replayed from the second step on, and there was none"]
-
-
-def head_layers(model: nn.Module) -> list[nn.Linear]:
-    """The linear layers of the classifier: one for each head."""
-    classifier: Any = model.classifier
-    return [module for module in classifier.modules() if isinstance(module, nn.Linear)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -44,11 +46,20 @@ class KeepsFeatures(LooksAtPasses):
         self.features = None
 
 
+@contextmanager
+def features_seen(model: Any) -> Iterator[list[Tensor]]:
+    """Collect the features [n, features], float32, of each pass through a network."""
+    found: list[Tensor] = []
+    hook = model.backbone.register_forward_hook(lambda module, inputs, output: found.append(output.float()))
+    try:
+        yield found
+    finally:
+        hook.remove()
+
+
 @torch.no_grad()
 def features_by(learner: Learner, model: Any) -> Tensor:
     """Features [n, features] of the batch by another network like the run's own, in the run's number format."""
-    found: list[Tensor] = []
-    hook = model.backbone.register_forward_hook(lambda module, inputs, features: found.append(features))
-    learner.logits(learner.mbatch[0], 0, of=model)
-    hook.remove()
-    return found[0].float()
+    with features_seen(model) as found:
+        learner.logits(learner.mbatch[0], 0, of=model)
+    return found[0]

@@ -13,7 +13,7 @@ from clbench.models.copies import bare_copy
 from clbench.registry import NonNegative
 from clbench.strategy import Learner
 
-from ._passes import LooksAtPasses
+from ._passes import KeepsFeatures
 
 Strength = NonNegative | list[NonNegative]
 
@@ -36,7 +36,7 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     return temperature**2 * functional.kl_div(log_p, log_q, reduction="batchmean", log_target=True)
 
 
-class Distillation(LooksAtPasses):
+class Distillation(KeepsFeatures):
     """Adds μ·distance(teacher, student) to the loss of every stage but the first, on the stage's own batches.
 
     ``mu``: one strength for all stages, or one for each, the last of which holds on. ``known`` has the labels that each
@@ -65,17 +65,13 @@ class Distillation(LooksAtPasses):
         """Watch the features that the network computes anyway."""
         self.taught |= self.teacher is not None
         self.mu = self.strengths[min(learner.stage, len(self.strengths) - 1)] if self.teacher is not None else 0.0
-        backbone: Any = learner.model.backbone
-        self.hook = backbone.register_forward_hook(self._keep)
-
-    def _keep(self, module: nn.Module, inputs: Any, features: Tensor) -> None:
-        if self.looking:
-            self.features = features
+        self.watch(learner.model)
 
     def before_backward(self, learner: Learner, **kwargs: Any) -> None:
         """Add the distance to the loss."""
         if self.mu == 0:
             return
+        assert self.features is not None
         with torch.no_grad():
             taught = self.teacher.backbone(learner.mbatch[0])
         learner.loss = learner.loss + self.mu * self.distance(learner.model, self.features.float(), taught)
@@ -88,8 +84,7 @@ class Distillation(LooksAtPasses):
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Keep the network as the next stage's teacher, and what it has learnt."""
-        self.hook.remove()
-        self.features = torch.empty(0)
+        self.unwatch()
         self.teacher = frozen_copy(learner.model)
         data = learner.data
         for head in data.heads.unique().tolist():

@@ -13,6 +13,7 @@ from clbench.errors import UserError
 from clbench.registry import Count, NonNegative, strategy
 from clbench.strategy import Learner, Strategy, Upstream
 
+from ._layers import head_layers
 from ._memory import Draws, memory_batch
 
 
@@ -60,7 +61,7 @@ class CoFinetuning(Strategy):
         assert learner.upstream is not None
         self.draws = Draws(learner.random(f"upstream of stage {learner.stage}"))
         if self.head is None:
-            features = next(m.in_features for m in learner.model.classifier.modules() if isinstance(m, nn.Linear))  # type: ignore[union-attr]
+            features = head_layers(learner.model)[0].in_features
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(learner.random("upstream classifier").initial_seed())
                 self.head = nn.Linear(features, int(learner.upstream.labels.max()) + 1).to(learner.device)

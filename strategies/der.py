@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clbench.models.network import MASKED
 from clbench.registry import Count, NonNegative, strategy
 from clbench.strategy import Ahead, Learner, Strategy
 
@@ -16,7 +17,6 @@ from ._memory import Draws, batch_of
 from ._reservoir import Reservoir
 
 LOGIT = 4  # bytes
-ABSENT = -1e9  # as the learner masks logits of classes that a run leaves out
 
 
 @strategy("der++", family="memory", version=2)
@@ -87,8 +87,8 @@ class DarkExperienceReplay(Strategy):
             return
         (x, _, heads, then), (other, labels, others, _) = self.replayed
         now = learner.logits(x, heads)
-        then = functional.pad(then, (0, now.shape[1] - then.shape[1]), value=ABSENT)
-        both = ((now > ABSENT / 2) & (then > ABSENT / 2)).float()
+        then = functional.pad(then, (0, now.shape[1] - then.shape[1]), value=MASKED)
+        both = ((now > MASKED / 2) & (then > MASKED / 2)).float()
         matched = (both * (now - then)).square().sum() / both.sum().clamp_min(1.0)
         labelled = functional.cross_entropy(learner.logits(other, others), labels)
         learner.loss = learner.loss + self.alpha * matched + self.beta * labelled
@@ -100,10 +100,10 @@ class DarkExperienceReplay(Strategy):
         logits = learner.mb_output.detach()
         known = self.memory.logits
         if known is None:
-            known = logits.new_full((self.memory.size, logits.shape[1]), ABSENT)
+            known = logits.new_full((self.memory.size, logits.shape[1]), MASKED)
         elif known.shape[1] < logits.shape[1]:  # a growing classifier
-            known = functional.pad(known, (0, logits.shape[1] - known.shape[1]), value=ABSENT)
-        known.index_fill_(0, places, ABSENT)
+            known = functional.pad(known, (0, logits.shape[1] - known.shape[1]), value=MASKED)
+        known.index_fill_(0, places, MASKED)
         known[places, : logits.shape[1]] = logits[entering]
         self.memory.logits = known
 

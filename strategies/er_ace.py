@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clbench.models.network import MASKED
 from clbench.registry import Count, strategy
 from clbench.strategy import Learner
 
 from ._budget import Budget
-from ._online import OnlineRehearsal, head_layers
-
-ABSENT = -1e9  # as the learner masks logits of classes that a run leaves out
+from ._layers import head_layers
+from ._online import OnlineRehearsal
 
 
 @strategy("er-ace", family="memory")
@@ -73,4 +73,4 @@ class AsymmetricReplay(OnlineRehearsal):
 
 def over(classes: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy of logits [n, outputs] over the classes that are True [n, outputs] for a sample."""
-    return functional.cross_entropy(logits.masked_fill(~classes, ABSENT), labels)
+    return functional.cross_entropy(logits.masked_fill(~classes, MASKED), labels)

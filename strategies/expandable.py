@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from clbench.data.tensors import TaskData
@@ -16,7 +16,7 @@ from clbench.strategy import Learner, Strategy, evaluating, has_heads, named_wei
 from ._budget import Budget, places
 from ._joined import Joined, grow, linear_of
 from ._memory import BESIDE, Memory
-from ._passes import LooksAtPasses
+from ._passes import KeepsFeatures
 from ._units import drawn_anew
 
 AUXILIARY = "classifier_auxiliary"  # with a classifier's name, so that nobody takes it for the backbone's
@@ -25,7 +25,7 @@ EVALUATED = 1024  # samples of which features are computed at once
 
 
 @strategy("expandable", family="network")
-class Expandable(LooksAtPasses):
+class Expandable(KeepsFeatures):
     """Expandable representation: each stage adds a backbone to the frozen ones, and one classifier reads all features.
 
     DER of Yan et al. 2021 (arXiv:2103.16788), under another name, since 'der++' is of another. The new backbone begins
@@ -52,7 +52,6 @@ class Expandable(LooksAtPasses):
         self.temperature = temperature
         self.memory: Memory | None = None
         self.own = torch.empty(0, dtype=torch.int64)  # [labels], the auxiliary classifier's label of each
-        self.features = torch.empty(0)
         self.width = 0
         self.grew = False
 
@@ -97,16 +96,12 @@ class Expandable(LooksAtPasses):
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Watch the features that the network computes anyway."""
-        backbone: Any = learner.model.backbone
-        self.hook = backbone.register_forward_hook(self._keep)
-
-    def _keep(self, module: nn.Module, inputs: Any, features: Tensor) -> None:
-        if self.looking:
-            self.features = features
+        self.watch(learner.model)
 
     def before_backward(self, learner: Learner, **kwargs: Any) -> None:
         """+ λ·cross-entropy of the auxiliary classifier on the new features."""
         if learner.stage > 0 and self.auxiliary:
+            assert self.features is not None
             auxiliary: Any = getattr(learner.model, AUXILIARY)
             told = auxiliary(self.features[:, -self.width :].float())
             learner.loss = learner.loss + self.auxiliary * functional.cross_entropy(told, self.own[learner.mbatch[1]])
@@ -114,8 +109,8 @@ class Expandable(LooksAtPasses):
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Take the stage's samples in; from the second stage on, train the classifier on equal classes."""
         assert self.memory is not None
-        self.hook.remove()
-        self.features, self.own = torch.empty(0), torch.empty(0, dtype=torch.int64)
+        self.unwatch()
+        self.own = torch.empty(0, dtype=torch.int64)
         self.memory.take(learner.data, learner.random(f"memory of stage {learner.stage}"), learner.classes_return)
         if isinstance(learner.model.backbone, Joined):
             delattr(learner.model, AUXILIARY)

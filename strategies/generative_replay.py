@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.data.tensors import sent
+from clbench.models.network import MASKED
 from clbench.registry import Count, NonNegative, Positive, strategy
 from clbench.strategy import Learner, Strategy, evaluating
 
@@ -19,7 +20,6 @@ BATCH = 256
 LEARNING_RATE = 3e-3
 POOL_STEPS = 64
 NOISE = 0.2  # in standard deviations: rectified features have atoms at 0, which have no density
-ABSENT = -1e9
 HEADS = 100_000  # a class is label + HEADS · head
 
 
@@ -76,7 +76,7 @@ class GenerativeReplay(Strategy):
         tau = self.temperature
         logits = head_logits(learner.model, features, head)
         still_to_come = logits.shape[1] - target.shape[1]  # where the classifier grows
-        target = functional.pad(target, (0, still_to_come), value=ABSENT)
+        target = functional.pad(target, (0, still_to_come), value=MASKED)
         loss = functional.kl_div((logits / tau).log_softmax(1), target, reduction="batchmean", log_target=True)
         learner.loss = learner.loss + self.mu * tau**2 * loss
 
@@ -89,7 +89,7 @@ class GenerativeReplay(Strategy):
             drawn = torch.randint(len(labels), (learner.train_mb_size,), generator=self.random)
             features = self.flow.sample(vectors[sent(drawn, learner.device)], self.random)
             logits = head_logits(self.old, features, head) / self.temperature
-            known = torch.full_like(logits, ABSENT).index_copy(1, labels, logits.index_select(1, labels))
+            known = torch.full_like(logits, MASKED).index_copy(1, labels, logits.index_select(1, labels))
             self.pool.append((head, features, known.log_softmax(1)))
 
     def warnings(self) -> list[str]:

@@ -9,18 +9,19 @@ from torch import Tensor, nn
 
 from clbench.data.tensors import TaskData
 from clbench.errors import UserError
+from clbench.models.network import MASKED
 from clbench.registry import Count, Positive, strategy
 from clbench.strategy import Ahead, Learner, evaluating
 
 from ._budget import Budget
 from ._contrast import features_of, kinds, normalised, refuse_without_features, supervised_contrast
+from ._layers import head_layers
 from ._memory import batch_of
-from ._online import OnlineRehearsal, head_layers
+from ._online import OnlineRehearsal
 from ._passes import KeepsFeatures
 
 PROJECTED = 128  # outputs of the projection
 BATCH = 1024
-ABSENT = -1e9
 
 
 @strategy("scr", family="memory")
@@ -136,7 +137,7 @@ class ContrastiveReplay(OnlineRehearsal, KeepsFeatures):
             head = learner.heads if isinstance(learner.heads, int) else 0
             means = self.means[head]
             near = normalised(features_of(learner, learner.mbatch[0], learner.heads)) @ means.T
-            learner.mb_output = near.masked_fill(means.isnan().any(1), ABSENT)
+            learner.mb_output = near.masked_fill(means.isnan().any(1), MASKED)
 
     def after_eval(self, learner: Learner, **kwargs: Any) -> None:
         """Let go of the means."""

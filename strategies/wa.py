@@ -13,6 +13,7 @@ from clbench.strategy import Learner
 
 from ._budget import Budget
 from ._exemplars import Choice
+from ._layers import head_layers
 from ._rehearsal import Classes, Rehearsal, never_distilled
 from ._teacher import divergence
 
@@ -61,7 +62,8 @@ class WeightAligning(Rehearsal):
     def correct(self, learner: Learner, classes: Classes) -> None:
         """Align the weights."""
         if self.align and len(classes.old):
-            weight = classifier_weight(learner.model)
+            (layer,) = head_layers(learner.model)
+            weight = layer.weight
             lengths = weight.norm(dim=1)
             gain = lengths[classes.old].mean() / lengths[classes.new].mean().clamp_min(1e-12)
             weight[classes.new] *= gain
@@ -78,9 +80,3 @@ def distilled_loss(logits: Tensor, targets: Tensor, taught: Tensor | None, class
         return loss
     mine, old = logits.index_select(1, classes.old_columns), taught.index_select(1, classes.old)
     return (1 - classes.share) * loss + classes.share * divergence(mine, old, TEMPERATURE)
-
-
-def classifier_weight(model: Any) -> Tensor:
-    """The weight [outputs, features] of a single or a growing classifier, sharing memory."""
-    weight: Tensor = getattr(model.classifier, "classifier", model.classifier).weight
-    return weight

@@ -72,13 +72,7 @@ def _names(kind: str) -> list[str]:
         case "metric":
             return columns("")
         case "scenario":
-            from clbench.data.known import scenario_names
-            from clbench.standard import standards
-
-            return [
-                *standards(),
-                *(f"{family}-{source}" for family, source in scenario_names(registry.scenario.listed)),
-            ]
+            return registry.every_scenario()
         case "strategy" | "model":
             return list(registry.REGISTRIES[kind].listed)
     return []
