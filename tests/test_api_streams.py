@@ -17,7 +17,7 @@ import clbench as cl
 from clbench.data import cache, memory
 from clbench.data.arrays import dataset_of, raw_of_arrays
 from clbench.data.sources import DataPlace
-from scenarios.tasks import tasks
+from clbench.scenarios.tasks import tasks
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 3)).astype(np.float32)

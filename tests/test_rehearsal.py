@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from clbench.data.tensors import TaskData
 from clbench.errors import UserError
+from clbench.models.network import MASKED
 from clbench.strategies._cutmix import CutMix
 from clbench.strategies._flow import Flow, class_vectors
 from clbench.strategies._memory import Memory, without_repeats
 from clbench.strategies._teacher import frozen_copy
 from clbench.strategies.a_gem import AveragedGem, project
-from clbench.strategies.der import ABSENT, DarkExperienceReplay
+from clbench.strategies.der import DarkExperienceReplay
 from clbench.strategies.er import ExperienceReplay
 from clbench.strategies.feature_distill import FeatureDistillation
 from clbench.strategies.gdumb import GDumb, restarted
@@ -316,7 +317,7 @@ def test_der_keeps_logits_of_the_moment_and_pads_what_was_not_there() -> None:
     der.before_training_epoch(learner)
     der_step(der, learner, torch.randn(4, 3), torch.tensor([0, 1, 1, 0]))  # the classifier has grown
     assert der.memory.logits.shape == (4, 3)
-    kept = der.memory.logits[:, 2] == ABSENT
+    kept = der.memory.logits[:, 2] == MASKED
     assert torch.equal(der.memory.logits[kept][:, :2], first[kept]), "what stays is as it was, its new logit absent"
 
 
@@ -326,8 +327,8 @@ def test_der_matches_known_logits_only() -> None:
     der = DarkExperienceReplay(alpha=2.0, beta=0.0, memory=2)
     der.before_training_exp(learner)
     der.memory.seen, der.memory.data = 2, stage([0, 0])
-    der.memory.logits = torch.tensor([[1.0, ABSENT], [1.0, ABSENT]])
-    learner.logits = lambda x, heads: torch.tensor([[4.0, 7.0, ABSENT]]).expand(len(x), 3)
+    der.memory.logits = torch.tensor([[1.0, MASKED], [1.0, MASKED]])
+    learner.logits = lambda x, heads: torch.tensor([[4.0, 7.0, MASKED]]).expand(len(x), 3)
     learner.loss = torch.tensor(10.0)
     der.before_forward(learner)
     der.before_backward(learner)
