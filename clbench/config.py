@@ -47,6 +47,7 @@ class RunConfig(BaseModel):
     until_train_accuracy: UnitInterval | None = None
     max_epochs: Count | None = None
     batch_size: Count = 32
+    updates: Count = 1
     logits: Literal["all", "seen", "current"] = "all"
     augment: Literal["none", "flip", "crop", "flip+crop"] = "none"
     evaluate: Literal["test", "validation"] = "test"

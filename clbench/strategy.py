@@ -83,7 +83,15 @@ class Learner(Protocol):
 
     @property
     def batch_sizes(self) -> list[int]:
-        """How many samples each batch of an epoch of the stage has; UserError as for ``raw``."""
+        """How many samples each step of an epoch of the stage has; UserError as for ``raw``."""
+
+    @property
+    def updates(self) -> int:
+        """How many steps each batch is trained for, one after another: so many of ``batch_sizes`` are of one batch."""
+
+    @property
+    def update(self) -> int:
+        """Which of its batch's ``updates`` this step is, counted from 0."""
 
     @abstractmethod
     def augmented(self, images: Tensor) -> Tensor:

@@ -41,13 +41,14 @@ class Filling(Protocol):
 class DrawsAhead:
     """Rows of a memory for each step of an epoch, none twice in a step: one copy to the device for all of them.
 
-    How full the memory is at each step is known ahead, so that one that is filling costs no more than a full one.
+    ``entering``: how many samples arrive at the memory with each step. So it is known ahead how full it is, and one
+    that is filling costs no more than a full one.
     """
 
     def __init__(
-        self, memory: Filling, sizes: Sequence[int], batch: int, random: torch.Generator, device: torch.device
+        self, memory: Filling, entering: Sequence[int], batch: int, random: torch.Generator, device: torch.device
     ) -> None:
-        arrived = torch.tensor([0, *sizes]).cumsum(0)[:-1]
+        arrived = torch.tensor([0, *entering]).cumsum(0)[:-1]
         filled = (memory.filled + arrived).clamp_max(memory.size)
         self.counts: list[int] = filled.clamp_max(batch).tolist()
         self.drawn = sent(subsets(filled, batch, random), device)
@@ -116,7 +117,9 @@ class OnlineRehearsal(Strategy):
         assert self.memory is not None
         self.memory.plan(learner, self.entering)
         drawn = self.drawn or learner.train_mb_size
-        self.ahead = DrawsAhead(self.memory, learner.batch_sizes, drawn, self.random, learner.device)
+        steps, of_each = learner.batch_sizes, learner.updates
+        entering = [size if step % of_each == of_each - 1 else 0 for step, size in enumerate(steps)]
+        self.ahead = DrawsAhead(self.memory, entering, drawn, self.random, learner.device)
 
     def before_forward(self, learner: Learner, **kwargs: Any) -> None:
         """Take this step's batch from memory: once, however often the step's loss is computed."""
@@ -128,9 +131,10 @@ class OnlineRehearsal(Strategy):
             self.replays = True
 
     def after_update(self, learner: Learner, **kwargs: Any) -> None:
-        """Let this batch's samples in."""
+        """Let this batch's samples in, when it has had its updates."""
         assert self.memory is not None
-        self.memory.write(learner)
+        if learner.update == learner.updates - 1:
+            self.memory.write(learner)
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Let go of what the stage alone needed."""

@@ -41,7 +41,7 @@ class Reservoir:
     def plan(self, learner: Learner, random: torch.Generator) -> None:
         """Decide for every sample of the coming epoch, in the order that they will come in, where it goes."""
         self.size = self.size or places(self.budget, learner.data, HEAD + self.beside)
-        sizes = learner.batch_sizes
+        sizes = learner.batch_sizes[:: learner.updates]
         slots = reservoir_slots(self.seen, sum(sizes), self.size, random)
         found = [_last_of_each(part) for part in np.split(slots, np.cumsum(sizes)[:-1])]
         lengths = [pair.shape[1] for pair in found]
@@ -50,7 +50,10 @@ class Reservoir:
         self._plan.reverse()
 
     def write(self, learner: Learner) -> tuple[Tensor, Tensor]:
-        """Put the samples of this batch that enter in their places; say which they are, and the places."""
+        """Put the samples of this batch that enter in their places; say which they are, and the places.
+
+        Once for each batch: after the last of its updates.
+        """
         size, entering, places = self._plan.pop()
         self.seen += size
         if len(places):

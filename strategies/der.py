@@ -95,7 +95,9 @@ class DarkExperienceReplay(Strategy):
 
     @torch.no_grad()
     def after_update(self, learner: Learner, **kwargs: Any) -> None:
-        """Put this batch's samples in their places, with the logits that they had."""
+        """Put this batch's samples in their places, with the logits that they had, after the last of its updates."""
+        if learner.update < learner.updates - 1:
+            return
         entering, places = self.memory.write(learner)
         logits = learner.mb_output.detach()
         known = self.memory.logits

@@ -69,8 +69,8 @@ class ExperienceReplay(Strategy):
             learner.mbatch = [torch.cat(pair) for pair in zip(learner.mbatch, replayed, strict=True)]
 
     def after_update(self, learner: Learner, **kwargs: Any) -> None:
-        """Take the batch's samples in, if that is when they enter."""
-        if isinstance(self.memory, Reservoir):
+        """Take the batch's samples in, if that is when they enter, and the batch has had its updates."""
+        if isinstance(self.memory, Reservoir) and learner.update == learner.updates - 1:
             self.memory.write(learner)
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:

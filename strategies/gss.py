@@ -33,7 +33,7 @@ class DiverseMemory:
 
     def plan(self, learner: Learner, random: torch.Generator) -> None:
         """Draw for all of the epoch what each step compares with, and a number for each sample."""
-        sizes = learner.batch_sizes
+        sizes = learner.batch_sizes[:: learner.updates]
         self._ahead = DrawsAhead(self, sizes, self.compare, random, learner.device)
         self._chances = list(sent(torch.rand(sum(sizes), generator=random), learner.device).split(sizes))[::-1]
         self._random = random

@@ -70,6 +70,39 @@ def over(logits: Tensor, label: int, classes: set[int]) -> Tensor:
     return -logits[chosen].log_softmax(0)[chosen.index(label)]
 
 
+# Several updates with each batch.
+
+
+@pytest.mark.parametrize("name", [*ONLINE, "er", "der++"])
+def test_a_batch_enters_the_memory_once_however_often_it_is_trained_on(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each sample is seen once by the memory, which draws the same whatever the updates; gss also looks at weights."""
+    kept: list[list[int]] = []
+    fit = ResidentLearner.fit
+
+    def watched(self: ResidentLearner, experience: Any) -> None:
+        fit(self, experience)
+        (plugin,) = [one for one in self.plugins if hasattr(one, "memory")]
+        kept.append(plugin.memory.data.samples.flatten(1).sum(1).tolist())
+
+    monkeypatch.setattr(ResidentLearner, "fit", watched)
+    options: dict[str, Any] = {"name": name, "memory": 25} | ({"current": True} if name == "er" else {})
+    once, thrice = (run_small(options, CLASS, {"epochs": 1, "updates": updates}) for updates in (1, 3))
+    assert [3 * (cost.steps or 0) for cost in once.cost] == [cost.steps for cost in thrice.cost]
+    half = len(kept) // 2
+    if name == "gss":
+        assert [len(one) for one in kept[:half]] == [len(one) for one in kept[half:]]
+    else:
+        assert kept[:half] == kept[half:]
+
+
+def test_a_batch_is_asked_before_the_first_of_its_updates() -> None:
+    one_batch: dict[str, Any] = {"scenario": {"samples_per_task": 16, "keep": 1}, "batch_size": 16, "epochs": 1}
+    once, often = (run_small("naive", one_batch, {"updates": updates}) for updates in (1, 20))
+    assert once.online_accuracy == often.online_accuracy != often.accuracy[-1]
+
+
 # ER-ACE.
 
 

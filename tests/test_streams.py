@@ -237,6 +237,19 @@ def test_a_last_batch_of_one_joins_the_one_before(n: int, sizes: list[int], shuf
     assert len(loader) == len(sizes)
 
 
+def test_batches_come_as_often_as_they_are_trained_on() -> None:
+    once, thrice = (BatchLoader(some(), 4, torch.Generator().manual_seed(0), None, n) for n in (1, 3))
+    batches, updates = [labels.tolist() for _, labels, _ in once], []
+    repeated = []
+    for _, labels, _ in thrice:
+        repeated.append(labels.tolist())
+        updates.append(thrice.update)
+    assert repeated == [batch for batch in batches for _ in range(3)]
+    assert updates == [0, 1, 2] * 3
+    assert len(thrice) == 9
+    assert thrice.sizes() == [4, 4, 4, 4, 4, 4, 2, 2, 2]
+
+
 def test_batches_of_one_stay() -> None:
     assert [len(labels) for _, labels, _ in BatchLoader(some(3), 1)] == [1, 1, 1]
 

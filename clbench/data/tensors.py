@@ -95,8 +95,8 @@ def sent(values: Tensor, device: torch.device) -> Tensor:
 class BatchLoader:
     """Batches ``[inputs, labels, heads]`` of a TaskData; shuffled anew each epoch if a generator is given.
 
-    ``order`` and ``position`` say where a shuffled epoch is; ``between`` is called before each of its batches, and may
-    set them.
+    Shuffled batches come ``updates`` times each, one after another, augmented anew. ``order`` and ``position`` say
+    where a shuffled epoch is; ``between`` is called before each of its batches, and may set them.
     """
 
     def __init__(
@@ -105,22 +105,29 @@ class BatchLoader:
         batch_size: int,
         shuffle: torch.Generator | None = None,
         augment: Augment | None = None,
+        updates: int = 1,
     ) -> None:
         self.data = data
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.augment = augment
+        self.updates = updates
         self.order: Tensor | None = None  # samples of this epoch
         self.position = 0  # its next batch
         self.rows: Tensor | None = None  # samples of the batch that was yielded last
         self.between: Callable[[], None] | None = None
 
     def __len__(self) -> int:
-        return len(self._starts())
+        return len(self._starts()) * self.updates
 
     def sizes(self) -> list[int]:
         """How many samples each batch of an epoch has."""
-        return [end - start for start, end in self._bounds()]
+        return [end - start for start, end in self._bounds() for _ in range(self.updates)]
+
+    @property
+    def update(self) -> int:
+        """Which of the times that its batch comes the last one was, counted from 0."""
+        return (self.position - 1) % self.updates
 
     def _bounds(self) -> list[tuple[int, int]]:
         """Where each batch begins and ends."""
@@ -141,10 +148,10 @@ class BatchLoader:
             return
         self.order = sent(torch.randperm(len(data), generator=self.shuffle), data.labels.device)
         self.position = 0
-        while self.position < len(bounds):
+        while self.position < len(bounds) * self.updates:
             if self.between is not None:
                 self.between()
-            index = self.order[slice(*bounds[self.position])]
+            index = self.order[slice(*bounds[self.position // self.updates])]
             self.position += 1
             self.rows = index
             images = data.samples.index_select(0, index)

@@ -316,6 +316,7 @@ def _network_of(
 def _training_of(config: RunConfig, stream: Stream) -> Training:
     return Training(
         config.batch_size,
+        config.updates,
         config.epochs or config.max_epochs,
         config.steps,
         config.optimizer["reset"] == "each-task",

@@ -31,6 +31,7 @@ from clbench.models.rows import Rows
 ONLY: dict[str, Any] = {
     "until_train_accuracy": None,
     "evaluate_steps": None,
+    "updates": 1,
     "logits": "all",
     "augment": "none",
     "optimizer.schedule": "constant",
@@ -76,6 +77,7 @@ class Guest:
         self.rows = rows
         self.stage_steps = 0
         self.epochs_behind = 0  # a stage is never continued
+        self.update = 0  # its only one with a batch
         self.between: Callable[[], None] | None = None
         self.answers: list[int | None] = []
         self.confusions: list[Confusion | None] = []

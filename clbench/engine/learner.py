@@ -54,6 +54,7 @@ class Training:
     """How each stage is trained: by epochs or by steps, and what the batches are."""
 
     batch_size: int
+    updates: int
     epochs: int | None
     steps: int | None
     reset_optimizer: bool
@@ -168,8 +169,18 @@ class ResidentLearner(SupervisedTemplate):
 
     @property
     def batch_sizes(self) -> list[int]:
-        """How many samples each batch of an epoch of the stage has."""
+        """How many samples each step of an epoch of the stage has, several steps with the same where there are more."""
         return self._own_loader().sizes()
+
+    @property
+    def updates(self) -> int:
+        """How many steps each batch is trained for, one after another."""
+        return self.training.updates
+
+    @property
+    def update(self) -> int:
+        """Which of them this step is, counted from 0."""
+        return self._own_loader().update
 
     def augmented(self, images: Tensor) -> Tensor:
         """Augment uint8 images beside the batch; the batches' own augmentation goes on as without them."""
@@ -300,7 +311,7 @@ class ResidentLearner(SupervisedTemplate):
         data = self.data
         for part in self._parts:
             data = part.training_data(self, data)
-        loader = BatchLoader(data, self.train_mb_size, self._shuffle, self._augment)
+        loader = BatchLoader(data, self.train_mb_size, self._shuffle, self._augment, self.training.updates)
         loader.between = self.between
         self.dataloader = loader
         own = [epochs for part in self._parts if (epochs := part.stage_epochs(self)) is not None]

@@ -101,7 +101,9 @@ class AnswerWatch(SupervisedPlugin):
         self._enough = False
 
     def after_forward(self, learner: Any, **kwargs: Any) -> None:
-        """Keep logits and labels; they are compared for many steps at once."""
+        """Keep logits and labels of a batch that comes for the first time; they are compared for many steps at once."""
+        if learner.update:
+            return
         count = learner.arrived
         self._window.append((learner.mb_output.detach()[:count], learner.mbatch[1][:count]))
         self._epoch_answers += count

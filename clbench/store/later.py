@@ -25,6 +25,7 @@ LATER: Mapping[str, Mapping[str, Later]] = {
             "max_epochs": None,
             "evaluate_all_every": 1,
             "evaluate_steps": None,
+            "updates": 1,
             "pretrain": None,
             "data": None,
         }

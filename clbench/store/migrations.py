@@ -61,7 +61,7 @@ def _to_7(content: Content) -> Content:
 
 
 SINCE_6 = ("data", "first", "then", "imbalance")
-SINCE_7 = ("shots",)
+SINCE_7 = ("shots", "updates")
 OF_UNIT = {"friendly-training": ("by", "eta", "width", "rate")}  # names that other strategies have for something else
 # What clbench's own strategies were when the role came; all others were methods.
 ROLES: dict[str, Role] = {

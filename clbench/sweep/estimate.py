@@ -57,7 +57,7 @@ def _probe(config: RunConfig, run: Run) -> Callable[[RunConfig], float]:
     def seconds(one: RunConfig) -> float:
         epochs = one.epochs or one.max_epochs or 1
         steps = sum(
-            one.steps * share if one.steps else epochs * math.ceil(count / one.batch_size)
+            one.steps * share if one.steps else epochs * one.updates * math.ceil(count / one.batch_size)
             for count, share in zip(samples, shares, strict=True)
         )
         return few.seconds + step * (steps - sum(taken))
