@@ -16,9 +16,12 @@ from tests.real_data import prepared
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """Test workers share the cores; two threads each would spin against each other."""
+def _one_thread() -> Iterator[None]:
+    """Test workers share the cores; two threads each, as convolutions get them, would spin against each other."""
     torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("clbench.engine.run.choose_threads", lambda threads, *_: threads or 1)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
