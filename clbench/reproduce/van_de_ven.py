@@ -14,6 +14,7 @@ from clbench.reproduce.entry import Entry, Published
 
 SOURCE = "van de Ven et al. 2022, doi:10.1038/s42256-022-00568-3"
 TOLERANCE = 0.02
+TOLERANCES = {"a-gem": 0.07}  # twice the published standard error
 ARMS: dict[str, Any] = {
     "none": {"strategy": "naive"},
     "ewc": {"strategy": {"name": "ewc", "include_head": True}},
@@ -21,6 +22,7 @@ ARMS: dict[str, Any] = {
     # (1/t)·CE + (1 − 1/t)·KL, but for a factor that Adam does not see
     "lwf": {"strategy": {"name": "lwf", "temperature": 2.0, "mu": [0.0, 1.0, 2.0, 3.0, 4.0]}},
     "er": {"strategy": {"name": "er", "selection": "balanced", "per_class": 100}},
+    "a-gem": {"strategy": {"name": "a-gem", "memory": 1000}},  # a hundred of each class, as er
     "joint": {"strategy": "joint"},
 }
 PUBLISHED = {
@@ -32,6 +34,8 @@ PUBLISHED = {
         "si": 0.22,
         "lwf": 0.2189,
         "er": 0.89,
+        "a-gem": 0.6510,
+        "joint": 0.9817,
     },
 }
 # Chosen on held-out images of the domain-incremental stream, and used in all three.
@@ -61,11 +65,15 @@ def _entry(kind: str) -> Entry:
             "logits": "seen",
         },
         arms,
-        published=[Published(arm, "average_accuracy", value, TOLERANCE) for arm, value in PUBLISHED[kind].items()],
+        published=[
+            Published(arm, "average_accuracy", value, TOLERANCES.get(arm, TOLERANCE))
+            for arm, value in PUBLISHED[kind].items()
+        ],
         seeds=3,
         minutes=4.0 * len(arms),
         control="none",
-        differs="Replay weighs old and new samples alike; theirs weighs old ones by the number of earlier tasks.",
+        differs="Replay weighs old and new samples alike, theirs old ones by the number of earlier tasks; A-GEM's memory is "
+        "one reservoir.",
     )
 
 
