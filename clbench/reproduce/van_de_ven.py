@@ -72,8 +72,8 @@ def _entry(kind: str) -> Entry:
         seeds=3,
         minutes=4.0 * len(arms),
         control="none",
-        differs="Replay weighs old and new samples alike, theirs old ones by the number of earlier tasks; A-GEM's memory "
-        "is one reservoir.",
+        differs="Replay weighs old and new samples alike, theirs old ones by the number of earlier tasks; A-GEM's "
+        "memory is one reservoir.",
     )
 
 
