@@ -2,9 +2,10 @@
 
     python -m tests.bench.drift [--workers 2]
 
-The standard recipes of three tables in order of time and of one in four areas, or class after class, three seeds,
-every strategy that makes sense there at its defaults. It is one 'clbench sweep', which goes on where it was; then the
-tables are written beside the Results. Needs the real tables (CLBENCH_TEST_DATA or ../shared/data).
+The standard recipes of three tables in order of time and of one in four areas or class after class, three seeds,
+methods at their defaults: all of them on the two small tables, some of each family on the others. It is one 'clbench
+sweep', which goes on where it was; then the tables are written beside the Results. Needs the real tables
+(CLBENCH_TEST_DATA or ../shared/data).
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ SEEDS = 3
 IN_TIME = ["time-flights-2013", "time-elec2", "time-noaa-weather"]
 IN_DOMAINS = ["domain-covertype"]
 IN_CLASSES = ["split-covertype", "split-class-covertype"]
-# On the flights, which no network learns and which take the longest, these alone.
-LARGE = ["time-flights-2013"]
+# On the flights, which no network learns, and on covertype, whose runs take longer, these alone: of each family some.
 METHODS = ["naive", "ewc", "ewc-online", "si", "lwf", "er", "der++", "a-gem", "l2-init", "shrink-perturb"]
 METHODS += ["continual-backprop", "hare-tortoise", "weight-clipping", "window"]
 METHODS += ["cumulative", "cumulative+cold", "majority", "persistence"]
+NEWER = ["ewc-fixed", "mas", "dash", "fire", "er-ace", "mir", "cls-er", "ncm", "slda", "ranpac", "acil"]
+FOR_CLASSES = ["icarl", "wa", "bic", "lucir", "expandable"]
 # On the two small tables these run at the strengths that were their defaults when the study began.
 SMALL = ["time-elec2", "time-noaa-weather"]
 AS_THEN = {
@@ -40,28 +42,21 @@ AS_THEN = {
     "sparse-group-lasso": {"strategy.lam": 1e-5},
     "adversarial-training": {"strategy.eps": 0.1},
 }
-# They ask for attention, convolutions, another dataset, or units that no layer norm mixes.
-NOT_ON_TABLES = {"l2-attention", "podnet", "co-finetuning", "hat"}
-OWN_HEADS = {"packnet"}
-NEW_CLASSES = {"bic", "icarl", "lucir", "ss-il", "wa"}
+# They ask for attention, another dataset, tasks that are told, or stages that bring new classes.
+LEFT_OUT = {"l2-attention", "co-finetuning", "hat", "packnet", "bic", "icarl", "lucir", "podnet", "ss-il", "wa"}
 
 
 def strategies(scenario: str) -> list[str]:
-    """Every strategy that makes sense there."""
-    if scenario in LARGE:
-        return METHODS
-    left_out = {name for name, one in registry.strategy.listed.items() if one.family == "removal"} | NOT_ON_TABLES
-    if scenario not in IN_TIME:
-        left_out |= {"persistence"}
+    """Which strategies run there; on the small tables every one that makes sense."""
+    if scenario in SMALL:
+        removal = {name for name, one in registry.strategy.listed.items() if one.family == "removal"}
+        every = [*registry.strategy.listed, "cumulative+cold"]
+        left_out = LEFT_OUT | removal | {"joint"}  # which trains on what comes later
+        return [name for name in every if name not in left_out]
     if scenario in IN_TIME:
-        left_out |= {"joint"}  # trains on what comes later
-    if scenario not in IN_CLASSES:
-        left_out |= NEW_CLASSES | OWN_HEADS
-    elif scenario == "split-covertype":
-        left_out |= NEW_CLASSES | {"expandable"}
-    else:
-        left_out |= OWN_HEADS | {"ss-il"}  # whose stages have two classes or more
-    return [name for name in (*registry.strategy.listed, "cumulative+cold") if name not in left_out]
+        return METHODS
+    chosen = [name for name in METHODS if name != "persistence"] + NEWER
+    return chosen + FOR_CLASSES if scenario == "split-class-covertype" else chosen
 
 
 def points() -> list[dict[str, Any]]:
