@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test check gate bench faults reproduction study drift baselines leaderboard readme clean
+.PHONY: install run test quick check gate bench faults reproduction study drift baselines leaderboard readme clean
 
 install: $(VENV)/.installed
 
@@ -17,6 +17,11 @@ run: install                 ## the main job on the bundled digits
 
 test: install check gate     ## lint, types, the whole test suite, and clbench's own regression gate
 	$(BIN)/python -m pytest -n auto
+
+quick: install               ## lint, types and the tests that take no time, for the inner loop (about a minute)
+	$(BIN)/ruff check .
+	$(BIN)/mypy clbench strategies scenarios tests
+	$(BIN)/python -m pytest -q -n auto --quick
 
 check: install
 	$(BIN)/ruff check .

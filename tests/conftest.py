@@ -14,6 +14,25 @@ from clbench.origins import PLUGIN
 from clbench.registry import REGISTRIES
 from tests.real_data import prepared
 
+# Files of tests that train whole runs, start processes or open a browser: 'make quick' leaves them out.
+SLOW = """
+    api api_streams bests boards_on_bad_input checkpoint class_incremental cli cli_telling code completion costs
+    diagnostics engine faults first_session guests holding long_streams online plasticity plots quadratic readme
+    reference_networks reference_quadratic regularisers rehearsal removal report report_browser reproduce schema
+    strategy_contract strategy_families sweep time trackers walls warnings within wrong_words
+""".split()  # noqa: SIM905
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The inner loop's tests alone."""
+    parser.addoption("--quick", action="store_true", help="leave out the files that take longest")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With --quick, skip the slow files without importing them."""
+    slow = config.getoption("--quick") and collection_path.stem.removeprefix("test_") in SLOW
+    return True if slow else None
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
