@@ -157,12 +157,16 @@ class Strategy(SupervisedPlugin):
 
     ``exclusive`` says what the method does that no other part of a composition may do too. ``trains`` False: it
     answers by a rule in the network's place, so that no other part could have a say. ``forgets``: it answers requests
-    to forget training samples (``learner.removed``), and is for streams that make one.
+    to forget training samples (``learner.removed``), and is for streams that make one. ``holds``: weights of earlier
+    tasks stay as they are, so that no other part may be one that ``rewrites``: sets weights otherwise than by the
+    optimiser's step, or takes them out of training.
     """
 
     exclusive: ClassVar[str | None] = None
     trains: ClassVar[bool] = True
     forgets: ClassVar[bool] = False
+    holds: ClassVar[bool] = False
+    rewrites: ClassVar[bool] = False
 
     def stages(self, tasks: int) -> list[list[int]] | None:
         """Say which tasks' data each training stage uses; None leaves it to the scenario."""

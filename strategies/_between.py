@@ -11,6 +11,7 @@ from clbench.strategy import Learner, Strategy
 class BetweenStages(Strategy):
     """Base of methods that act before each stage but the first, and say so, by name, when a run had no other."""
 
+    rewrites = True
     method = ""
     acted = 0
 

@@ -33,6 +33,7 @@ class FrozenFeatures(KeepsFeatures):
     """
 
     exclusive = "answers from statistics of frozen features"
+    rewrites = True
 
     def __init__(self, first: First) -> None:
         super().__init__()

@@ -19,6 +19,7 @@ class HoldsWeights(Strategy):
     """
 
     exclusive = "holds weights for the tasks that use them"
+    holds = True
     method = ""
 
     def __init__(self) -> None:

@@ -78,6 +78,8 @@ class ContinualBackprop(WatchesUnits):
     Cost: a look at every unit's activity each step, without another pass; a few numbers for each unit.
     """
 
+    rewrites = True
+
     method = "continual-backprop"
 
     def __init__(self, *, rate: UnitInterval = 1e-4, maturity: Count = 100, decay: Share = 0.99) -> None:

@@ -20,6 +20,8 @@ class FrozenBackbone(Strategy):
     Cost: less than fine-tuning: later stages need no gradient of the features.
     """
 
+    rewrites = True
+
     held = False
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:

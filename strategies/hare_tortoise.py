@@ -26,6 +26,8 @@ class HareTortoise(Strategy):
     Cost: a running mean of every weight each step; a copy of the network.
     """
 
+    rewrites = True
+
     def __init__(self, *, momentum: UnitInterval = 0.999, epochs: Count = 10, every: Count | None = None) -> None:
         super().__init__()
         self.momentum = momentum

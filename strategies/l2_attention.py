@@ -34,6 +34,7 @@ class L2Attention(QuadraticPenalty):
     Cost: less than fine-tuning, since most weights need no gradient; an anchor and A for those that learn.
     """
 
+    rewrites = True
     advice: ClassVar[str] = "Lower strategy.lam or the learning rate"
 
     def __init__(self, *, lam: NonNegative = 1.0) -> None:

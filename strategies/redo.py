@@ -28,6 +28,8 @@ class ReDo(Strategy):
     Cost: a forward pass over ``samples`` images at each look; nothing else each step.
     """
 
+    rewrites = True
+
     def __init__(
         self,
         *,

@@ -55,6 +55,8 @@ class SelfNormalizedResets(WatchesUnits):
     Cost: a look at every unit's activity each step, without another pass; three numbers for each unit.
     """
 
+    rewrites = True
+
     method = "snr"
 
     def __init__(self, *, rate: UnitInterval = 0.01, every: Count = 100, least: Count = 100) -> None:

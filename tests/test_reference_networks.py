@@ -19,9 +19,15 @@ from clbench.strategies._memory import Memory
 from tests.helpers import SMALL, config, run_small
 from tests.test_checkpoint import SHORT, check
 from tests.test_reference_memory import LR, Plain, Trained, assert_same, train
+from tests.test_strategy_contract import ONE_CLASSIFIER, OWN_HEADS, QUICK, RULES, STRATEGIES, needs_of
 
 SGD = {"optimizer": {"momentum": 0.0, "weight_decay": 0.0, "schedule": "constant"}}
 MAX, PRICE = 5.0, 0.3
+# Beside packnet they train old heads, have noise in every pass or other stages, or are refused for other reasons.
+MOVES_OR_REFUSES = {
+    *("er", "der++", "gdumb", "er-ace", "er-aml", "mir", "gss", "scr", "cls-er", "a-gem", "lwf", "generative-replay"),
+    *("physics-aware", "joint", "cumulative", *ONE_CLASSIFIER, *RULES),
+}
 
 
 def same(found: Tensor, wanted: Tensor) -> None:
@@ -182,6 +188,20 @@ def test_expandable_grows_a_backbone_a_stage(monkeypatch: pytest.MonkeyPatch) ->
 def test_packnet_forgets_nothing(model: dict[str, Any], optimizer: str) -> None:
     layer = {"model": model, "optimizer": {"name": optimizer, "weight_decay": 0.01}, "scenario": {"image_size": 16}}
     assert run_small("packnet", layer).metrics["forgetting"].value == 0
+
+
+@pytest.mark.parametrize("name", [one for one in STRATEGIES if one not in (*OWN_HEADS, *MOVES_OR_REFUSES)])
+def test_what_packnet_holds_stays_whatever_is_beside_it(name: str) -> None:
+    options = {"name": f"packnet+{name}", name: QUICK.get(name, {})}
+    found: list[list[float | None]] = []
+    refused = ""
+    try:
+        found = run_small(options, needs_of(name)).accuracy
+    except UserError as error:
+        refused = str(error)
+    assert not refused or f"'packnet' holds weights for earlier tasks, and '{name}' sets" in refused
+    for task in range(len(found) - 1):
+        assert len({row[task] for row in found[task + 1 :]}) == 1, f"task {task + 1} has moved"
 
 
 @pytest.mark.parametrize("model", [{"name": "mlp", "widths": [12, 9]}, {"name": "lenet", "norm": "batch"}])

@@ -103,6 +103,17 @@ def _check_exclusive(name: str, plugins: list[SupervisedPlugin]) -> None:
             )
         if does is not None:
             parts[does] = part
+    both = [_first(name, plugins, what) for what in ("holds", "rewrites")]
+    if None not in both:
+        raise UserError(
+            f"strategy: '{name}' makes no sense: '{both[0]}' holds weights for earlier tasks, and '{both[1]}' sets "
+            "weights anew or freezes them. Keep one of them."
+        )
+
+
+def _first(name: str, plugins: list[SupervisedPlugin], what: str) -> str | None:
+    """The first part of a composition that is something."""
+    return next((part for part, one in zip(store.parts(name), plugins, strict=True) if getattr(one, what, False)), None)
 
 
 def _check_rules(name: str, plugins: list[SupervisedPlugin]) -> None:
