@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from clbench.data.tensors import TaskData
 from clbench.strategy import Learner
@@ -30,18 +31,22 @@ class Exemplars:
         self.memory = memory
         self.per_class = per_class
         self.choice = choice
+        self.with_each = 0  # bytes that are kept with each sample, its label and its head
         self.data: TaskData | None = None
 
     def size(self, data: TaskData) -> int:
         """How many samples like these it holds."""
-        return places(self.memory, data, HEAD)
+        return places(self.memory, data, HEAD + self.with_each)
 
     def beside(self, data: TaskData) -> TaskData:
         """A stage's samples and the exemplars of all earlier ones."""
         return data if self.data is None else TaskData.concat([data, self.data])
 
-    def take(self, learner: Learner) -> None:
-        """Take the samples of the stage that has ended in, and make room for them."""
+    def take(self, learner: Learner) -> Tensor:
+        """Take the samples of the stage that has ended in, and make room for them.
+
+        Return where each one that is kept was: in the memory so far, or behind it in the stage's samples.
+        """
         random = learner.random(f"exemplars of stage {learner.stage}")
         pool = learner.data if self.data is None else TaskData.concat([self.data, learner.data])
         classes, counts = pool.labels.unique(return_counts=True)
@@ -62,4 +67,6 @@ class Exemplars:
                 rows.append(coming[own[torch.randperm(len(own), generator=random)[:count].to(own.device)]])
             else:
                 rows.append(coming[own[herded(features[own], count)]])
-        self.data = pool.subset(torch.cat(rows))
+        kept_rows = torch.cat(rows)
+        self.data = pool.subset(kept_rows)
+        return kept_rows

@@ -43,7 +43,19 @@ AS_THEN = {
     "adversarial-training": {"strategy.eps": 0.1},
 }
 # They ask for attention, another dataset, tasks that are told, or stages that bring new classes.
-LEFT_OUT = {"l2-attention", "co-finetuning", "hat", "packnet", "bic", "icarl", "lucir", "podnet", "ss-il", "wa"}
+LEFT_OUT = {
+    "l2-attention",
+    "co-finetuning",
+    "hat",
+    "packnet",
+    "bic",
+    "icarl",
+    "lucir",
+    "podnet",
+    "ss-il",
+    "wa",
+    "x-der",
+}
 
 
 def strategies(scenario: str) -> list[str]:
