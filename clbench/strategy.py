@@ -200,6 +200,11 @@ class Strategy(SupervisedPlugin):
         """
         return None
 
+    @property
+    def own_loss(self) -> bool:
+        """Whether ``task_loss`` may say something; of one part of a composition alone."""
+        return type(self).task_loss is not Strategy.task_loss
+
     def task_loss(self, learner: Learner) -> Tensor | None:
         """Say what the loss of the mini-batch is; None leaves it at cross-entropy."""
         return None

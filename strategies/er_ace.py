@@ -32,8 +32,6 @@ class AsymmetricReplay(OnlineRehearsal):
     Cost: from the second step on a forward and a backward pass over a batch from memory. The images in memory.
     """
 
-    exclusive = "changes the loss of the task"
-
     def __init__(self, *, memory: Budget = 500, batch: Count | None = None) -> None:
         super().__init__(memory, batch)
         self.seen: Tensor | None = None  # [heads, outputs], True where a class has been trained on

@@ -35,8 +35,6 @@ class MetricReplay(OnlineRehearsal, KeepsFeatures):
     each of the batch. The images in memory.
     """
 
-    exclusive = "changes the loss of the task"
-
     def __init__(self, *, temperature: Positive = 0.1, memory: Budget = 500, batch: Count | None = None) -> None:
         super().__init__(memory, batch)
         self.temperature = temperature

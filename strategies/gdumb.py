@@ -81,6 +81,11 @@ class GDumb(Strategy):
         if self.mix is not None:
             self.mix.apply(learner)
 
+    @property
+    def own_loss(self) -> bool:
+        """Where batches are mixed."""
+        return self.mix is not None
+
     def task_loss(self, learner: Learner) -> Tensor | None:
         """The mixed batch's loss."""
         return None if self.mix is None else self.mix.loss(learner)

@@ -30,8 +30,6 @@ class LabelNoise(Strategy):
     Cost: the drawing of the noise each step; nothing is kept.
     """
 
-    exclusive = "changes the loss of the task"
-
     def __init__(self, *, loss: Loss = "mse", sigma: NonNegative = 0.1, flip: UnitInterval = 0.1) -> None:
         super().__init__()
         self.loss = loss

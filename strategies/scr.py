@@ -43,8 +43,6 @@ class ContrastiveReplay(OnlineRehearsal, KeepsFeatures):
     projection.
     """
 
-    exclusive = "changes the loss of the task"
-
     def __init__(self, *, temperature: Positive = 0.1, memory: Budget = 500, batch: Count | None = 100) -> None:
         super().__init__(memory, batch)
         self.temperature = temperature

@@ -139,6 +139,7 @@ def test_a_finished_run_lets_go_of_its_data(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ("ewc-fixed+si-fixed", "each of 'ewc-fixed' and 'si-fixed' goes back to an anchor"),
         ("upgd+ewc+a-gem", "each of 'upgd' and 'a-gem' changes the optimiser's step"),
+        ("label-noise+icarl", "each of 'label-noise' and 'icarl' has a loss of its own for the batch"),
     ],
 )
 def test_methods_that_undo_each_other_are_not_composed(name: str, message: str) -> None:

@@ -103,6 +103,12 @@ def _check_exclusive(name: str, plugins: list[SupervisedPlugin]) -> None:
             )
         if does is not None:
             parts[does] = part
+    losses = [part for part, one in zip(store.parts(name), plugins, strict=True) if getattr(one, "own_loss", False)]
+    if len(losses) > 1:
+        raise UserError(
+            f"strategy: '{name}' makes no sense: each of '{losses[0]}' and '{losses[1]}' has a loss of its own for the "
+            "batch. Keep one of them."
+        )
     both = [_first(name, plugins, what) for what in ("holds", "rewrites")]
     if None not in both:
         raise UserError(

@@ -114,7 +114,7 @@ class ResidentLearner(SupervisedTemplate):
         self._watching: list[Callable[..., None]] = []  # callbacks that may look at a step after it
         self._replay: Replay | None = None
         self._parts = parts = [plugin for plugin in plugins if isinstance(plugin, Strategy)]
-        self._losses = [part for part in parts if type(part).task_loss is not Strategy.task_loss]
+        self._losses = [part for part in parts if part.own_loss]
         self._around = [part for part in parts if type(part).pass_begins is not Strategy.pass_begins]
         self._shuffle = generator(seed, "batches")
         self._augment = self._augmentation("augmentation")
