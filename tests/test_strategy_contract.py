@@ -223,7 +223,7 @@ def test_memory_does_not_grow_with_tasks(name: str, monkeypatch: pytest.MonkeyPa
     object.__setattr__(registry.strategy._declared[name], "schema", declared.schema)
     memory = {"memory": 20} if "memory" in declared.schema.model_fields else {}
     for tasks in (3, 5):
-        stream = {"name": "permuted-digits", "tasks": tasks}
+        stream: dict[str, Any] = {"name": "permuted-digits", "tasks": tasks}
         if name in OWN_HEADS:
             stream |= {"incremental": "task"}
         if name in ONE_CLASSIFIER:  # whose classes come stage by stage, ten in all
