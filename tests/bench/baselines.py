@@ -23,7 +23,7 @@ from clbench.render.formats import as_text
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "baseline"
 # The recipes' networks have no attention, and digits neither an upstream dataset nor an order of time.
 LEFT_OUT = {"l2-attention", "co-finetuning", "persistence"}
-SCENARIOS = ("split-digits", "permuted-digits", "split-class-digits")
+SCENARIOS = ("split-digits", "permuted-digits")
 
 
 def main() -> None:
