@@ -76,6 +76,7 @@ def make_result(
 ) -> store.Result:
     """A Result that no run made."""
     configuration: dict[str, Any] = {
+        "updates": 1,
         "strategy": {"name": strategy} | (options or {}),
         "scenario": ({"shots": None} if scenario.startswith("split") else {}) | {"name": scenario, "tasks": 2},
         "model": {"name": "mlp"},

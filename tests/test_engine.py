@@ -147,6 +147,11 @@ def test_methods_that_undo_each_other_are_not_composed(name: str, message: str) 
         run_small(name)
 
 
+def test_updates_are_refused_where_a_plugin_makes_the_batches() -> None:
+    with pytest.raises(UserError, match="each of them comes once. Leave updates at 1"):
+        run_small("avalanche.training.plugins.ReplayPlugin", {"updates": 2})
+
+
 def test_adaptive_clipping_limits_each_unit() -> None:
     """‖g‖ ≤ τ‖w‖ per row, biases together; small gradients and the classifier are left alone."""
     model = nn.ModuleDict({"backbone": nn.Linear(2, 2), "classifier": nn.Linear(2, 1)})

@@ -26,6 +26,7 @@ class Learner(SimpleNamespace):
 
     device = torch.device("cpu")
     stopped = False
+    update = 0
 
     def stop_training(self) -> None:
         self.stopped = True

@@ -89,13 +89,13 @@ def test_numbers_stand_for_rows(baseline: Scene) -> None:
     numbers = {text.get_text() for text in made.axes[0].texts}
     told = {text.get_text().split("  ")[0] for text in made.legends[0].get_texts() if "  " in text.get_text()}
     assert numbers == told
-    assert len(numbers) == 49
+    assert len(numbers) == 64
     assert "Not shown: joint" in made.axes[0].get_title(loc="left").replace("\n", " ")
 
 
 def test_what_is_dropped_is_said_and_bounds_stay(baseline: Scene) -> None:
     made = drawn("matrix", baseline, "full")
-    assert "the last 26 of 43 methods" in made.get_suptitle()
+    assert "the last 41 of 57 methods" in made.get_suptitle()
     assert {"joint", "naive"} <= {axes.get_title(loc="left") for axes in made.axes}
 
 

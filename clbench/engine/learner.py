@@ -179,8 +179,16 @@ class ResidentLearner(SupervisedTemplate):
 
     @property
     def update(self) -> int:
-        """Which of them this step is, counted from 0."""
-        return self._own_loader().update
+        """Which of them this step is, counted from 0; UserError if there are several, of batches of a plugin's own."""
+        loader: Any = self.dataloader
+        if isinstance(loader, BatchLoader):
+            return loader.update
+        if self.updates > 1:
+            raise UserError(
+                "updates: a part of the composition makes batches of its own, and each of them comes once. Leave "
+                "updates at 1, or take that part out."
+            )
+        return 0
 
     def augmented(self, images: Tensor) -> Tensor:
         """Augment uint8 images beside the batch; the batches' own augmentation goes on as without them."""
