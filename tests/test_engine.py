@@ -148,7 +148,7 @@ def test_methods_that_undo_each_other_are_not_composed(name: str, message: str) 
 
 
 def test_updates_are_refused_where_a_plugin_makes_the_batches() -> None:
-    with pytest.raises(UserError, match="each of them comes once. Leave updates at 1"):
+    with pytest.raises(UserError, match=r"each of them comes once\. Leave updates at 1"):
         run_small("avalanche.training.plugins.ReplayPlugin", {"updates": 2})
 
 
