@@ -18,9 +18,7 @@ run: install                 ## the main job on the bundled digits
 test: install check gate     ## lint, types, the whole test suite, and clbench's own regression gate
 	$(BIN)/python -m pytest -n auto
 
-quick: install               ## lint, types and the tests that take no time, for the inner loop (about two minutes)
-	$(BIN)/ruff check .
-	$(BIN)/mypy clbench strategies scenarios tests
+quick: check                 ## lint, types and the tests that take no time, for the inner loop (about two minutes)
 	$(BIN)/python -m pytest -q -n auto --quick
 
 check: install

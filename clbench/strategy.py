@@ -90,8 +90,8 @@ class Learner(Protocol):
         """How many steps each batch is trained for, one after another: so many of ``batch_sizes`` are of one batch."""
 
     @property
-    def update(self) -> int:
-        """Which of its batch's ``updates`` this step is, counted from 0."""
+    def last_update(self) -> bool:
+        """Whether this step is the last of its batch's ``updates``."""
 
     @abstractmethod
     def augmented(self, images: Tensor) -> Tensor:

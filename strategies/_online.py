@@ -133,7 +133,7 @@ class OnlineRehearsal(Strategy):
     def after_update(self, learner: Learner, **kwargs: Any) -> None:
         """Let this batch's samples in, when it has had its updates."""
         assert self.memory is not None
-        if learner.update == learner.updates - 1:
+        if learner.last_update:
             self.memory.write(learner)
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:

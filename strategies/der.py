@@ -19,6 +19,12 @@ from ._reservoir import Reservoir
 LOGIT = 4  # bytes
 
 
+def matched(now: Tensor, then: Tensor) -> Tensor:
+    """The mean square difference of logits [n, classes] over what neither side lacks."""
+    both = ((now > MASKED / 2) & (then > MASKED / 2)).float()
+    return (both * (now - then)).square().sum() / both.sum().clamp_min(1.0)
+
+
 @strategy("der++", family="memory", version=2)
 class DarkExperienceReplay(Strategy):
     """DER++: beside each batch, a batch from memory that must keep its logits, and one that must keep its labels.
@@ -88,15 +94,13 @@ class DarkExperienceReplay(Strategy):
         (x, _, heads, then), (other, labels, others, _) = self.replayed
         now = learner.logits(x, heads)
         then = functional.pad(then, (0, now.shape[1] - then.shape[1]), value=MASKED)
-        both = ((now > MASKED / 2) & (then > MASKED / 2)).float()
-        matched = (both * (now - then)).square().sum() / both.sum().clamp_min(1.0)
         labelled = functional.cross_entropy(learner.logits(other, others), labels)
-        learner.loss = learner.loss + self.alpha * matched + self.beta * labelled
+        learner.loss = learner.loss + self.alpha * matched(now, then) + self.beta * labelled
 
     @torch.no_grad()
     def after_update(self, learner: Learner, **kwargs: Any) -> None:
         """Put this batch's samples in their places, with the logits that they had, after the last of its updates."""
-        if learner.update < learner.updates - 1:
+        if not learner.last_update:
             return
         entering, places = self.memory.write(learner)
         logits = learner.mb_output.detach()

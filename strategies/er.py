@@ -70,7 +70,7 @@ class ExperienceReplay(Strategy):
 
     def after_update(self, learner: Learner, **kwargs: Any) -> None:
         """Take the batch's samples in, if that is when they enter, and the batch has had its updates."""
-        if isinstance(self.memory, Reservoir) and learner.update == learner.updates - 1:
+        if isinstance(self.memory, Reservoir) and learner.last_update:
             self.memory.write(learner)
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:

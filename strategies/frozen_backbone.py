@@ -21,7 +21,6 @@ class FrozenBackbone(Strategy):
     """
 
     rewrites = True
-
     held = False
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:

@@ -56,7 +56,6 @@ class SelfNormalizedResets(WatchesUnits):
     """
 
     rewrites = True
-
     method = "snr"
 
     def __init__(self, *, rate: UnitInterval = 0.01, every: Count = 100, least: Count = 100) -> None:

@@ -17,8 +17,8 @@ from ._budget import Budget
 from ._memory import Draws, batch_of
 from ._rehearsal import Classes, Rehearsal, never_distilled
 from ._sides import Sides, implanted
+from .der import LOGIT, matched
 
-LOGIT = 4  # bytes
 AT_ONCE = 256  # images of a pass without gradient
 
 
@@ -119,15 +119,10 @@ class ExtendedDarkReplay(Rehearsal):
         self.outputs = [learner.logits(x, 0) for _, x, _ in self.replayed]
         if self.replayed:
             (rows, _, _), (_, _, labels) = self.replayed
-            loss = loss + self.alpha * self._matched(self.outputs[0], self.logits[rows])
+            loss = loss + self.alpha * matched(self.outputs[0], self.logits[rows])
             others = torch.where(self.sides.new[labels][:, None], ~self.sides.new, ~self.sides.old)
             loss = loss + self.beta * functional.cross_entropy(self.outputs[1].masked_fill(others, MASKED), labels)
         return loss + self.eta * self._later(learner)
-
-    def _matched(self, now: Tensor, then: Tensor) -> Tensor:
-        """The mean square over what both have."""
-        both = ((now > MASKED / 2) & (then > MASKED / 2)).float()
-        return (both * (now - then)).square().sum() / both.sum().clamp_min(1.0)
 
     def _later(self, learner: Learner) -> Tensor:
         """How far classes to come top those of the sample's own stage, where they do: the batch's and both draws'."""

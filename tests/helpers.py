@@ -136,7 +136,7 @@ class FakeLearner:
         self.plugins: list[Any] = []
         self.train_mb_size = batch_size
         self.classes_return = False
-        self.update, self.updates = 0, 1
+        self.updates, self.last_update = 1, True
         self.device = torch.device("cpu")
         self.mb_output: Tensor | None = None
         self.optimizer = torch.optim.SGD(model.parameters(), 0.1)

@@ -49,16 +49,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "hat": {"c": 0.1},  # of a dozen units each costs much
 }
 CLASS: dict[str, Any] = {"scenario": {"incremental": "class"}}
-ONE_CLASSIFIER = (
-    "bic",
-    "expandable",
-    "icarl",
-    "lucir",
-    "podnet",
-    "ss-il",
-    "wa",
-    "x-der",
-)  # refuse a head for each task
+# They refuse a head for each task.
+ONE_CLASSIFIER = ("bic", "expandable", "icarl", "lucir", "podnet", "ss-il", "wa", "x-der")
 NEEDS: dict[str, dict[str, Any]] = {
     "l2-attention": VIT,
     "generative-replay": CLASS,  # with heads of their own, old ones do not move

@@ -103,23 +103,19 @@ def _check_exclusive(name: str, plugins: list[SupervisedPlugin]) -> None:
             )
         if does is not None:
             parts[does] = part
-    losses = [part for part, one in zip(store.parts(name), plugins, strict=True) if getattr(one, "own_loss", False)]
+    own = {part: one for part, one in zip(store.parts(name), plugins, strict=True) if isinstance(one, Strategy)}
+    losses = [part for part, one in own.items() if one.own_loss]
     if len(losses) > 1:
         raise UserError(
             f"strategy: '{name}' makes no sense: each of '{losses[0]}' and '{losses[1]}' has a loss of its own for the "
             "batch. Keep one of them."
         )
-    both = [_first(name, plugins, what) for what in ("holds", "rewrites")]
-    if None not in both:
+    holds, rewrites = ([part for part, one in own.items() if getattr(one, what)] for what in ("holds", "rewrites"))
+    if holds and rewrites:
         raise UserError(
-            f"strategy: '{name}' makes no sense: '{both[0]}' holds weights for earlier tasks, and '{both[1]}' sets "
-            "weights anew or freezes them. Keep one of them."
+            f"strategy: '{name}' makes no sense: '{holds[0]}' holds weights for earlier tasks, and '{rewrites[0]}' "
+            "sets weights anew or freezes them. Keep one of them."
         )
-
-
-def _first(name: str, plugins: list[SupervisedPlugin], what: str) -> str | None:
-    """The first part of a composition that is something."""
-    return next((part for part, one in zip(store.parts(name), plugins, strict=True) if getattr(one, what, False)), None)
 
 
 def _check_rules(name: str, plugins: list[SupervisedPlugin]) -> None:

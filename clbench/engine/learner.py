@@ -190,6 +190,11 @@ class ResidentLearner(SupervisedTemplate):
             )
         return 0
 
+    @property
+    def last_update(self) -> bool:
+        """Whether no further step with the batch follows."""
+        return self.update == self.updates - 1
+
     def augmented(self, images: Tensor) -> Tensor:
         """Augment uint8 images beside the batch; the batches' own augmentation goes on as without them."""
         return images if self._augment_beside is None else self._augment_beside(images)

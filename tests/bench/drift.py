@@ -21,12 +21,12 @@ import yaml
 
 from clbench import registry, store
 from tests.real_data import prepared
+from tests.test_strategy_contract import ONE_CLASSIFIER, OWN_HEADS
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "studies" / "drift"
 SEEDS = 3
-IN_TIME = ["time-flights-2013", "time-elec2", "time-noaa-weather"]
-IN_DOMAINS = ["domain-covertype"]
-IN_CLASSES = ["split-covertype", "split-class-covertype"]
+SCENARIOS = ["time-flights-2013", "time-elec2", "time-noaa-weather"]
+SCENARIOS += ["domain-covertype", "split-covertype", "split-class-covertype"]
 # On the flights, which no network learns, and on covertype, whose runs take longer, these alone: of each family some.
 METHODS = ["naive", "ewc", "ewc-online", "si", "lwf", "er", "der++", "a-gem", "l2-init", "shrink-perturb"]
 METHODS += ["continual-backprop", "hare-tortoise", "weight-clipping", "window"]
@@ -43,19 +43,7 @@ AS_THEN = {
     "adversarial-training": {"strategy.eps": 0.1},
 }
 # They ask for attention, another dataset, tasks that are told, or stages that bring new classes.
-LEFT_OUT = {
-    "l2-attention",
-    "co-finetuning",
-    "hat",
-    "packnet",
-    "bic",
-    "icarl",
-    "lucir",
-    "podnet",
-    "ss-il",
-    "wa",
-    "x-der",
-}
+LEFT_OUT = {"l2-attention", "co-finetuning", *OWN_HEADS, *ONE_CLASSIFIER} - {"expandable"}
 
 
 def strategies(scenario: str) -> list[str]:
@@ -65,7 +53,7 @@ def strategies(scenario: str) -> list[str]:
         every = [*registry.strategy.listed, "cumulative+cold"]
         left_out = LEFT_OUT | removal | {"joint"}  # which trains on what comes later
         return [name for name in every if name not in left_out]
-    if scenario in IN_TIME:
+    if scenario.startswith("time-"):
         return METHODS
     chosen = [name for name in METHODS if name != "persistence"] + NEWER
     return chosen + FOR_CLASSES if scenario == "split-class-covertype" else chosen
@@ -73,12 +61,11 @@ def strategies(scenario: str) -> list[str]:
 
 def points() -> list[dict[str, Any]]:
     """What is run."""
-    every = [*IN_TIME, *IN_DOMAINS, *IN_CLASSES]
     found: list[dict[str, Any]] = []
-    for scenario in every:
+    for scenario in SCENARIOS:
         then = AS_THEN if scenario in SMALL else {}
         found += [{"scenario": scenario, "strategy": one} | then.get(one, {}) for one in strategies(scenario)]
-    return found + [{"scenario": name, "strategy": "window", "strategy.start": "warm"} for name in every]
+    return found + [{"scenario": name, "strategy": "window", "strategy.start": "warm"} for name in SCENARIOS]
 
 
 def main() -> None:
