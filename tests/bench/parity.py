@@ -25,11 +25,11 @@ from clbench.engine.run import Machine, run
 MARGIN = 2.0  # points
 WHOLE, PLUGIN = "avalanche.training.supervised.", "avalanche.training.plugins."
 BATCHED = {"fisher": "batched", "fisher_samples": None, "include_head": True}
-# What is the same on both sides: λ of Avalanche's EWC lacks a ½.
+# What is the same on both sides: λ of Avalanche's EWC lacks a ½, and its LwF the τ² = 4.
 PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "naive": ({"name": "naive"}, {"name": f"{WHOLE}Naive"}),
     "ewc": ({"name": "ewc", "lam": 20.0, **BATCHED}, {"name": f"{WHOLE}EWC", "ewc_lambda": 10.0}),
-    "lwf": ({"name": "lwf", "mu": 1.0, "temperature": 2.0}, {"name": f"{WHOLE}LwF", "alpha": 1.0, "temperature": 2.0}),
+    "lwf": ({"name": "lwf", "mu": 0.25, "temperature": 2.0}, {"name": f"{WHOLE}LwF", "alpha": 1.0, "temperature": 2.0}),
     "si": ({"name": "si", "lam": 0.1}, {"name": f"{WHOLE}SynapticIntelligence", "si_lambda": 0.1}),
     "replay": ({"name": "er", "memory": 200}, {"name": f"{WHOLE}Replay", "mem_size": 200}),
     "gdumb": ({"name": "gdumb", "memory": 200}, {"name": f"{WHOLE}GDumb", "mem_size": 200}),
