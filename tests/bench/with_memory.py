@@ -34,7 +34,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "scenario.samples_per_task": 1000,
         "model": {"name": "lenet"},
         "optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.9},
-        "epochs": 5,
+        "epochs": 3,
         "batch_size": 32,
     },
 }
