@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test quick check gate bench faults reproduction study drift baselines leaderboard readme clean
+.PHONY: help install run test quick check gate bench faults reproduction study drift baselines leaderboard readme dist clean
 
-install: $(VENV)/.installed
+help:                        ## this list; 'make' alone prints it, too
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+install: $(VENV)/.installed  ## .venv with clbench, every extra and the tools of development
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,7 +24,7 @@ test: install check gate     ## lint, types, the whole test suite, and clbench's
 quick: check                 ## lint, types and the tests that take no time, for the inner loop (about two minutes)
 	$(BIN)/python -m pytest -q -n auto --quick
 
-check: install
+check: install               ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy clbench strategies scenarios tests
@@ -33,7 +36,7 @@ gate: install                ## a handful of strategies against the committed ba
 	for name in $(GATED); do \
 		$(BIN)/clbench run --strategy $$name --seeds 5 --results build/gate --offline --quiet || exit 1; \
 	done
-	$(BIN)/clbench check --baseline results/baseline build/gate --scenario split-digits $(GATED:%=--strategy %)
+	$(BIN)/clbench check --baseline results/baseline build/gate --scenario split-digits $(GATED:%=--strategy %) $(GATE_OPTIONS)
 
 bench: install               ## speed against stock Avalanche and bare loops (about an hour)
 	$(BIN)/python -m tests.bench.stages
@@ -66,5 +69,15 @@ leaderboard: install         ## rewrite the committed leaderboard from the commi
 readme: install              ## rewrite the tables of the README that the catalogue makes
 	$(BIN)/python -m tests.readme
 
-clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+dist:                        ## wheel and sdist in dist/, checked; the wheel runs in an environment of its own (downloads torch)
+	rm -rf dist build/packaging build/installed
+	$(PYTHON) -m venv build/packaging
+	build/packaging/bin/python -m pip install --quiet build twine
+	build/packaging/bin/python -m build
+	build/packaging/bin/twine check --strict dist/*
+	$(PYTHON) -m venv build/installed
+	build/installed/bin/python -m pip install --quiet dist/*.whl
+	cd build/installed && bin/clbench run --strategy ewc-fixed --offline && bin/clbench run --strategy ewc-fixed --tuned --offline
+
+clean:                       ## remove .venv and whatever tools have left
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -32,11 +32,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a verb when it is first used: importing clbench itself must cost nothing."""
-    if name not in __all__:
-        raise AttributeError(f"module 'clbench' has no attribute {name!r}")
-    return getattr(importlib.import_module("clbench.errors" if name == "UserError" else "clbench.api"), name)
+if not TYPE_CHECKING:  # a type checker that saw it would believe in every name
+
+    def __getattr__(name: str) -> Any:
+        """Import a verb when it is first used: importing clbench itself must cost nothing."""
+        if name not in __all__:
+            raise AttributeError(f"module 'clbench' has no attribute {name!r}")
+        return getattr(importlib.import_module("clbench.errors" if name == "UserError" else "clbench.api"), name)
 
 
 def __dir__() -> list[str]:

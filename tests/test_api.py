@@ -55,7 +55,7 @@ def test_the_verb_sweep_stays_callable_when_the_package_of_that_name_is_imported
         cl.sweep({"base": {"strategy": "naive"}, "exclude": [{"strategy": "naive"}]})
     assert {"run", "sweep", "UserError"} <= set(dir(cl))
     with pytest.raises(AttributeError, match="no attribute 'ru'"):
-        _ = cl.ru
+        _ = cl.ru  # type: ignore[attr-defined]
 
 
 # One path.
