@@ -151,7 +151,7 @@ def rm(
         assert run.path is not None
         try:
             store.remove([run.path])
-            Path(store.weights_name(str(run.path))).unlink(missing_ok=True)
+            Path(store.weights_name(str(store.as_single(run.path)))).unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"{run.path} cannot be removed ({error.strerror}).") from None
     for_people().print(f"removed {len(runs)} runs", highlight=False)

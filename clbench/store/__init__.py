@@ -2,6 +2,7 @@
 
 from clbench.store.atomic import write_bytes, write_text
 from clbench.store.files import (
+    as_single,
     content_of,
     expand,
     find,
@@ -58,6 +59,7 @@ __all__ = [
     "Result",
     "ScenarioInfo",
     "StageCost",
+    "as_single",
     "canonical",
     "content_of",
     "digest",

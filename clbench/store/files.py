@@ -19,10 +19,18 @@ from clbench.store.migrations import migrate
 from clbench.store.packs import PACK, inside, located, opened, parsed_pack, shown
 from clbench.store.schema import SCHEMA_VERSION, Result, digest
 
+_GREEK = {chr(code): unicodedata.name(chr(code)).split()[-1].lower() for code in range(0x3B1, 0x3CA)}
+_GREEK["λ"] = "lambda"  # Unicode's own name is spelt otherwise
+
 
 def path_of(result: Result, folder: Path) -> Path:
     """Return where a Result belongs."""
     return folder / name_of(result)
+
+
+def as_single(path: Path) -> Path:
+    """Return where a Result lies, or would if it were not packed; there its weights are kept, too."""
+    return Path(*(part for part in path.parts if part != PACK))
 
 
 def name_of(result: Result) -> str:
@@ -41,7 +49,7 @@ def slug(words: str) -> str:
 
     'raw, λ 31.6, η 0.1' → 'raw-lambda-31.6-eta-0.1'.
     """
-    named = "".join(unicodedata.name(c).split()[-1].lower() if "GREEK" in unicodedata.name(c, "") else c for c in words)
+    named = "".join(_GREEK.get(c, c) for c in words)
     plain = unicodedata.normalize("NFKD", named)
     kept = "".join(c if _is_plain(c) else "-" for c in plain if not unicodedata.combining(c))
     return "-".join(part for part in kept.split("-") if part)
@@ -100,6 +108,8 @@ def read(path: Path) -> Result:
 
     Raises UserError if it is missing, damaged, edited by hand or of a newer schema version.
     """
+    if path.name == PACK:  # which stands for its Results unless it is damaged
+        opened(path)
     try:
         with open(path, "rb") as stream:
             content = stream.read()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clbench.errors import UserError
 from clbench.store.atomic import write_bytes
-from clbench.store.files import find, parsed, unwritable
+from clbench.store.files import as_single, find, parsed, unwritable
 from clbench.store.layout import laid_out
 from clbench.store.line import apart, encode
 from clbench.store.packs import PACK, Pack, is_safe, located, opened, shown, written
@@ -109,7 +109,7 @@ def remove(paths: Iterable[Path]) -> None:
 
 def _name(path: Path, folder: Path) -> str:
     """A Result's name below a folder, the pack that it may be in left out."""
-    name = "/".join(part for part in path.relative_to(folder).parts if part != PACK)
+    name = as_single(path).relative_to(folder).as_posix()
     if not is_safe(name) or not name.isascii() or any(c in " ,\"'" for c in name):
         raise UserError(f"{shown(path)}: a packed name is ASCII without spaces and commas. Rename its folders.")
     return name
