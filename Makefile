@@ -52,6 +52,7 @@ faults: install              ## everything that runs and sweeps must survive, in
 
 reproduction: install        ## published numbers and effects: what is missing of results/reproduction
 	$(BIN)/clbench reproduce '*' || true
+	for entry in results/reproduction/*/; do $(BIN)/clbench results pack $$entry; done
 	$(BIN)/python -m tests.bench.reproduction
 
 study: install               ## do regularised networks forget less? what is missing of results/studies (about two hours)

@@ -150,7 +150,7 @@ def test_committed_results_are_runs_of_their_entry(name: str) -> None:
     asked = {(job.arm, job.config.run_id) for job in jobs(one, COMMITTED, seeds=one.seeds)}
     seeds = set()
     for arm in one.arms:
-        runs, left_out = load([COMMITTED / name / arm])
+        runs, left_out = load([COMMITTED / name / store.slug(arm)])
         assert left_out == []
         stray = [run for run in runs if (arm, run.run_id) not in asked and not of_older_version(run)]
         assert stray == [], f"{name}, {arm}: not what this entry would run"

@@ -19,7 +19,7 @@ from typing import Any
 
 from clbench import __version__, metrics
 from clbench.analysis.runs import Run, shared
-from clbench.store import SCHEMA_VERSION
+from clbench.store import PACK, SCHEMA_VERSION, is_there, located
 
 NAME = ".index.sqlite"
 FORMAT = 3
@@ -64,7 +64,7 @@ def update(folder: Path, found: Mapping[Path, Found]) -> None:
         numbers = {text: number for number, text in base.execute("SELECT number, text FROM texts")}
         rows = [_row(folder, file, run, numbers, base) for file, run in found.items()]
         base.executemany(f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * len(COLUMNS))})", rows)
-        names = [name for (name,) in base.execute("SELECT file FROM runs") if not (folder / name).exists()]
+        names = [name for (name,) in base.execute("SELECT file FROM runs") if not is_there(folder / name)]
         base.executemany("DELETE FROM runs WHERE file = ?", [(name,) for name in names])
 
 
@@ -82,7 +82,9 @@ def _row(folder: Path, file: Path, run: Found, numbers: dict[str, int], base: sq
 
 
 def _stamp(file: Path) -> tuple[int, int]:
-    state = os.stat(file)
+    """When a file changed and its size; of a packed Result, those of its pack."""
+    found = located(file) if PACK in file.parts else None
+    state = os.stat(found[0] if found else file)
     return state.st_mtime_ns, state.st_size
 
 

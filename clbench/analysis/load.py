@@ -32,9 +32,10 @@ def load(paths: Sequence[Path], without: Path | None = None) -> tuple[list[Run],
     Raises UserError for a path that does not exist.
     """
     places = store.expand(paths)
-    several = sum(place.is_dir() for place in places) > 1
+    folders = {place for place in places if place.is_dir() or (place.suffix != ".json" and store.located(place))}
+    several = len(folders) > 1
     files = [
-        (str(place) if several and place.is_dir() else "", place, file) for place, file in store.find(places, without)
+        (str(place) if several and place in folders else "", place, file) for place, file in store.find(places, without)
     ]
     newest: dict[tuple[str, str], Run] = {}
     left_out: list[str] = []
@@ -46,9 +47,13 @@ def load(paths: Sequence[Path], without: Path | None = None) -> tuple[list[Run],
             known = newest.get((run.source, run.run_id))
             if known is not None:
                 older, run = sorted((known, run), key=lambda one: one.created)
-                left_out.append(f"{older.path} is the same run as {run.path}, which is newer and counts.")
+                left_out.append(f"{_shown(older)} is the same run as {_shown(run)}, which is newer and counts.")
             newest[run.source, run.run_id] = run
     return list(newest.values()), left_out
+
+
+def _shown(run: Run) -> str:
+    return "" if run.path is None else store.shown(run.path)
 
 
 def _read_or_known(files: Job) -> Iterator[Run | str]:
@@ -57,7 +62,7 @@ def _read_or_known(files: Job) -> Iterator[Run | str]:
     for source, folder, file in files:
         folders.setdefault((source, folder), []).append(file)
     for (source, folder), members in folders.items():
-        indexed = len(members) >= INDEXED and folder.is_dir()
+        indexed = len(members) >= INDEXED and folder.is_dir() and store.located(folder) is None
         known = index.read(folder, members, source) if indexed else {}
         fresh = [file for file in members if file not in known]
         found = dict(zip(fresh, _read_all([(source, file) for file in fresh]), strict=True))

@@ -151,8 +151,8 @@ def _one(
     from clbench.engine.trackers import open_tracker
 
     finished = config.result_name
-    if folder is not None and order.resume and folder.exists(finished):
-        there = _ended(store.parsed(folder.read(finished), f"{folder}/{finished}"), finished, folder, order)
+    if folder is not None and order.resume and store.has(finished, folder):
+        there = _ended(store.parsed(store.raw(finished, folder), f"{folder}/{finished}"), finished, folder, order)
         if there.weights is None or folder.exists(store.weights_name(finished)):
             return there
     kept = folder if order.minutes else None

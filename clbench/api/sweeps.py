@@ -99,9 +99,9 @@ def _made(configs: Sequence[RunConfig], folder: store.Folder, failures: Sequence
     """The plan's runs that have a Result, which are read again when asked for, unless they are to be held."""
     found = []
     for config in configs:
-        if folder.exists(config.result_name):
+        if store.has(config.result_name, folder):
             there = f"{folder}/{config.result_name}"
-            found.append((store.parsed(folder.read(config.result_name), there), there))
+            found.append((store.parsed(store.raw(config.result_name, folder), there), there))
     hold = hold or not isinstance(folder, store.LocalFolder)
     runs = [run_of(result, None if hold else Path(there)) for result, there in found]
     return Results(runs, [result if hold else None for result, _ in found], failures)

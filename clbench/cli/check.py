@@ -144,7 +144,7 @@ def _tell_github(found: Check) -> None:
 def _update(folder: Path, before: Sequence[Run], after: Sequence[Run]) -> None:
     """Put the candidate's cells in the place of the baseline's; cells without a candidate stay as they are.
 
-    New files are written before old ones go, so that an interruption loses nothing.
+    New files are written before old ones go, so that an interruption loses nothing; what was packed becomes single.
     """
     from clbench import store
     from clbench.analysis.pairs import pairs
@@ -158,8 +158,6 @@ def _update(folder: Path, before: Sequence[Run], after: Sequence[Run]) -> None:
             continue
         written = [store.write(store.read(run.path), folder) for run in pair.candidate if run.path]
         kept = {path.resolve() for path in written}
-        for run in pair.baseline:
-            if run.path and run.path.resolve() not in kept:
-                run.path.unlink(missing_ok=True)
+        store.remove(run.path for run in pair.baseline if run.path and run.path.resolve() not in kept)
         cells, seeds = cells + 1, seeds + len(written)
     for_people().print(f"Updated {folder}: {cells} cells, {seeds} Results.", markup=False, highlight=False)

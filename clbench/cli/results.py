@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clbench.store import Result
 
 app = typer.Typer(
-    help="Single runs: list, show, remove; export and import.", no_args_is_help=True, rich_markup_mode="rich"
+    help="Single runs: list, show, remove; export, import and pack.", no_args_is_help=True, rich_markup_mode="rich"
 )
 Folder = Annotated[Path, typer.Option("--results", help="Folder of Results.")]
 Status = Annotated[str | None, typer.Option(help="Only runs with this status: ok or diverged.")]
@@ -30,6 +30,12 @@ Ids = Annotated[
 ]
 DEFAULT = Path("results")
 SHORT = 12
+Folders = Annotated[list[Path], typer.Argument(help="Folders of Results, each with a pack of its own.")]
+PACKING = """[bold]Examples[/bold]
+
+clbench results pack results/studies/drift
+
+clbench results pack results/baseline --single 'split-digits/ewc/*'"""
 
 
 @app.command("list", epilog="[bold]Example[/bold]\n\nclbench results list --strategy 'ewc*' --where optimizer.lr=0.05")
@@ -144,8 +150,8 @@ def rm(
     for run in runs:
         assert run.path is not None
         try:
-            run.path.unlink(missing_ok=True)
-            Path(store.weights_name(str(run.path))).unlink(missing_ok=True)
+            store.remove([run.path])
+            Path(store.weights_name(str(store.as_single(run.path)))).unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"{run.path} cannot be removed ({error.strerror}).") from None
     for_people().print(f"removed {len(runs)} runs", highlight=False)
@@ -193,6 +199,37 @@ def import_(
         for_people().print(f"{source}: {_words(taken)}", markup=False, highlight=False, soft_wrap=True)
 
 
+@app.command(epilog=PACKING)
+def pack(
+    folders: Folders,
+    single: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Leave files whose name in the folder matches as they are; repeatable."),
+    ] = None,
+) -> None:
+    """Put a folder's Results into one file, packed.jsonl, that git merges; every command reads it as it reads files.
+
+    What is packed is checked, kept to the last digit, and comes back with 'clbench results unpack'. Runs that are made
+    later are single files beside it until it is packed again. Pictures, tables and weights stay as they are.
+    """
+    from clbench import store
+
+    for folder in folders:
+        done = store.pack(folder, single or ())
+        alone = f", {done.single} stay single files" if done.single else ""
+        words = f"{folder}: {done.new} packed, {done.all} in the pack, {done.size / 1e6:.2f} MB{alone}"
+        for_people().print(words, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command(epilog="[bold]Example[/bold]\n\nclbench results unpack results/studies/drift")
+def unpack(folders: Folders) -> None:
+    """Write the Results of a folder's pack as single files again, and remove the pack."""
+    from clbench import store
+
+    for folder in folders:
+        for_people().print(f"{folder}: {store.unpack(folder)} unpacked", markup=False, highlight=False, soft_wrap=True)
+
+
 def _words(taken: Any) -> str:
     return (
         f"{len(taken.new)} new, {len(taken.same)} already there, {len(taken.replaced)} replaced by newer ones, "
@@ -219,8 +256,10 @@ def _chosen(
 
 def _named(results: Path, ids: Sequence[str], alone: bool = False) -> list[Run]:
     """Runs by the beginning of their ids, or by file; ``alone``: each id must mean one run."""
-    files = [Path(text) for text in ids if Path(text).is_file()]
-    wanted = [text for text in ids if not Path(text).is_file()]
+    from clbench.store import is_there
+
+    files = [Path(text) for text in ids if text.endswith(".json") and is_there(Path(text))]
+    wanted = [text for text in ids if Path(text) not in files]
     found = load_chosen(files, None, None, None) if files else []
     there = load_chosen([results], None, None, None) if wanted else []
     for text in wanted:

@@ -19,7 +19,7 @@ from clbench.analysis.significance import ALPHA
 from clbench.analysis.statistics import Estimate, estimate
 from clbench.metrics import METRICS
 from clbench.reproduce.entry import Claim, Entry, Published
-from clbench.store import parts, read
+from clbench.store import is_there, parts, read, slug
 
 Verdict = Literal["within", "outside", "holds", "fails", "open", "not run"]
 
@@ -68,9 +68,13 @@ def of_older_version(run: Run) -> bool:
 
 
 def runs_of(entry: Entry, folder: Path) -> Arms:
-    """The runs of each arm that has any; those of older code stay out."""
-    found = {arm: folder / entry.name / arm for arm in entry.arms}
-    return {arm: latest(load([place])[0]) for arm, place in found.items() if place.is_dir()}
+    """The runs of each arm that has any; those of older code stay out.
+
+    Folders that are older than ASCII names are found, too.
+    """
+    place = folder / entry.name
+    found = {arm: [one for one in (place / slug(arm), place / arm) if is_there(one)] for arm in entry.arms}
+    return {arm: latest(load(places[:1])[0]) for arm, places in found.items() if places}
 
 
 def _number(entry: Entry, said: Published, arms: Arms) -> Finding:

@@ -31,7 +31,7 @@ def jobs(entry: Entry, folder: Path, seeds: int | None = None) -> list[Job]:
     configs = {arm: resolve(entry.setting, layer, {"seeds": count}) for arm, layer in entry.arms.items()}
     place = folder / entry.name
     return [
-        Job(entry.name, arm, configs[arm][seed], place / arm, entry.diagnostics)
+        Job(entry.name, arm, configs[arm][seed], place / store.slug(arm), entry.diagnostics)
         for seed in range(count)
         for arm in entry.arms
     ]
@@ -39,7 +39,7 @@ def jobs(entry: Entry, folder: Path, seeds: int | None = None) -> list[Job]:
 
 def missing(found: Sequence[Job]) -> list[Job]:
     """The runs that have no Result yet."""
-    return [job for job in found if not (job.folder / job.config.result_name).exists()]
+    return [job for job in found if not store.has(job.config.result_name, store.LocalFolder(job.folder))]
 
 
 def run_all(found: Sequence[Job], place: DataPlace, processes: int) -> Iterator[tuple[Job, store.Result]]:

@@ -2,14 +2,20 @@
 
 from clbench.store.atomic import write_bytes, write_text
 from clbench.store.files import (
+    as_single,
     content_of,
     expand,
     find,
+    has,
+    is_there,
     name,
     name_of,
+    names,
     parsed,
     path_of,
+    raw,
     read,
+    slug,
     unwritable,
     weights_name,
     write,
@@ -18,6 +24,8 @@ from clbench.store.files import (
 )
 from clbench.store.folders import Folder, LocalFolder, open_folder
 from clbench.store.later import shortened
+from clbench.store.packing import pack, remove, unpack
+from clbench.store.packs import PACK, located, shown
 from clbench.store.schema import (
     CONFUSION_CELLS,
     SCHEMA_VERSION,
@@ -39,6 +47,7 @@ from clbench.store.schema import (
 
 __all__ = [
     "CONFUSION_CELLS",
+    "PACK",
     "SCHEMA_VERSION",
     "Cell",
     "Code",
@@ -50,22 +59,33 @@ __all__ = [
     "Result",
     "ScenarioInfo",
     "StageCost",
+    "as_single",
     "canonical",
     "content_of",
     "digest",
     "expand",
     "find",
     "flat",
+    "has",
     "identity",
     "is_plain",
+    "is_there",
+    "located",
     "name",
     "name_of",
+    "names",
     "open_folder",
+    "pack",
     "parsed",
     "parts",
     "path_of",
+    "raw",
     "read",
+    "remove",
     "shortened",
+    "shown",
+    "slug",
+    "unpack",
     "unwritable",
     "weights_name",
     "write",

@@ -1,11 +1,12 @@
-"""Results on disk: written whole or not at all, verified when read."""
+"""Results on disk: written whole or not at all, verified when read; single files, or lines of packs."""
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import json
 import os
-import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,13 +14,23 @@ from pydantic import ValidationError
 
 from clbench.errors import UnwritableError, UserError
 from clbench.store.folders import Folder, LocalFolder
+from clbench.store.layout import laid_out
 from clbench.store.migrations import migrate
+from clbench.store.packs import PACK, inside, located, opened, parsed_pack, shown
 from clbench.store.schema import SCHEMA_VERSION, Result, digest
+
+_GREEK = {chr(code): unicodedata.name(chr(code)).split()[-1].lower() for code in range(0x3B1, 0x3CA)}
+_GREEK["λ"] = "lambda"  # Unicode's own name is spelt otherwise
 
 
 def path_of(result: Result, folder: Path) -> Path:
     """Return where a Result belongs."""
     return folder / name_of(result)
+
+
+def as_single(path: Path) -> Path:
+    """Return where a Result lies, or would if it were not packed; there its weights are kept, too."""
+    return Path(*(part for part in path.parts if part != PACK))
 
 
 def name_of(result: Result) -> str:
@@ -28,9 +39,24 @@ def name_of(result: Result) -> str:
 
 
 def name(scenario: str, strategy: str, seed: int, run_id: str) -> str:
-    """Return ``<scenario>/<strategy>/s<seed>-<run id>.json``."""
-    where, safe = ("".join(c if c.isalnum() or c in "+-_." else "_" for c in one) for one in (scenario, strategy))
+    """Return ``<scenario>/<strategy>/s<seed>-<run id>.json``, in ASCII without spaces."""
+    where, safe = ("".join(c if _is_plain(c) else "_" for c in one) for one in (scenario, strategy))
     return f"{where}/{safe[:80]}/s{seed}-{run_id[:12]}.json"
+
+
+def slug(words: str) -> str:
+    """Return words as the name of a folder: ASCII without spaces or commas, Greek letters by their names.
+
+    'raw, λ 31.6, η 0.1' → 'raw-lambda-31.6-eta-0.1'.
+    """
+    named = "".join(_GREEK.get(c, c) for c in words)
+    plain = unicodedata.normalize("NFKD", named)
+    kept = "".join(c if _is_plain(c) else "-" for c in plain if not unicodedata.combining(c))
+    return "-".join(part for part in kept.split("-") if part)
+
+
+def _is_plain(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character in "+-_.")
 
 
 def weights_name(result: str) -> str:
@@ -66,8 +92,7 @@ def write_file(name: str, content: bytes, folder: Folder) -> None:
 def content_of(result: Result) -> bytes:
     """Return what a Result's file has in it, with a checksum."""
     content = result.model_dump(mode="json")
-    text = json.dumps(content | {"checksum": digest(content)}, indent=1, ensure_ascii=False, allow_nan=False)
-    return (_short_rows(text) + "\n").encode()
+    return (laid_out(content | {"checksum": digest(content)}) + "\n").encode()
 
 
 def unwritable(folder: Path | Folder, error: OSError) -> UnwritableError:
@@ -78,22 +103,63 @@ def unwritable(folder: Path | Folder, error: OSError) -> UnwritableError:
     )
 
 
-def _short_rows(text: str) -> str:
-    """Put each list of numbers on one line, so that a committed R reads as a matrix."""
-    return re.sub(r"\[\n\s*((?:[-\d.e+,\s]|null)+?)\n\s*\]", lambda m: "[" + re.sub(r"\s+", " ", m[1]) + "]", text)
-
-
 def read(path: Path) -> Result:
-    """Read and verify a Result; older schema versions are brought up to date.
+    """Read and verify a Result, a single file or a line of a pack; older schema versions are brought up to date.
 
-    Raises UserError if the file is missing, damaged, edited by hand or of a newer schema version.
+    Raises UserError if it is missing, damaged, edited by hand or of a newer schema version.
     """
+    if path.name == PACK:  # which stands for its Results unless it is damaged
+        opened(path)
     try:
         with open(path, "rb") as stream:
             content = stream.read()
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}). Check the path.") from None
-    return parsed(content, path)
+        found = located(path)
+        if found is None:
+            raise UserError(f"{path} cannot be read ({error.strerror}). Check the path.") from None
+        content = _packed(*found)
+    return parsed(content, shown(path))
+
+
+def _packed(pack: Path, name: str) -> bytes:
+    try:
+        return opened(pack).content(name)
+    except KeyError:
+        raise UserError(f"{pack} has no Result {name}. Check the path.") from None
+
+
+def has(name: str, folder: Folder) -> bool:
+    """Say whether a folder has a Result of this name, as a file or in a pack."""
+    return folder.exists(name) or _in_pack(name, folder) is not None
+
+
+def raw(name: str, folder: Folder) -> bytes:
+    """Return the content of a folder's Result, from its file or from a pack. Raises FileNotFoundError."""
+    if folder.exists(name) or (found := _in_pack(name, folder)) is None:
+        return folder.read(name)
+    return found
+
+
+def _in_pack(name: str, folder: Folder) -> bytes | None:
+    if isinstance(folder, LocalFolder):
+        found = located(folder.path / name)
+        return _packed(*found) if found and found[1].endswith(".json") else None
+    if not folder.exists(PACK):
+        return None
+    pack = parsed_pack(folder.read(PACK), f"{folder}/{PACK}")
+    return pack.content(name) if name in pack.lines else None
+
+
+def names(folder: Folder) -> list[str]:
+    """Return the names of a folder's Results, those in its packs with them."""
+    found = []
+    for name in folder.names():
+        if name.rpartition("/")[2] == PACK:
+            where = name.removesuffix(PACK)
+            found += [where + one for one in parsed_pack(folder.read(name), f"{folder}/{name}").lines]
+        elif name.endswith(".json") and name[0] != ".":
+            found.append(name)
+    return found
 
 
 def parsed(raw: bytes, path: Path | str) -> Result:
@@ -125,30 +191,62 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
 
 
+def is_there(path: Path) -> bool:
+    """Say whether there is such a file or folder, in a pack or not."""
+    return path.exists() or located(path) is not None
+
+
 def expand(paths: Iterable[Path]) -> list[Path]:
-    """Return paths with patterns such as ``results/*/ewc*`` expanded.
+    """Return paths with patterns such as ``results/*/ewc*`` expanded; what is in packs is found as if it were not.
 
     Raises UserError for a path or pattern that names nothing.
     """
     found: list[Path] = []
     for path in paths:
-        here = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+        here = [path] if is_there(path) else _matching(path)
         if not here:
             raise UserError(f"{path}: there is no such file or folder. 'clbench run' writes Results; see --results.")
         found += here
     return found
 
 
+def _matching(pattern: Path) -> list[Path]:
+    """The files and folders that match a pattern, those in packs with them."""
+    single = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]
+    if not glob.has_magic(str(pattern)):
+        return single
+    depth = next(at for at, part in enumerate(pattern.parts) if glob.has_magic(part))
+    top = Path(*pattern.parts[:depth])
+    packs = [file for folder in (top, *top.parents) if (file := folder / PACK).is_file()]
+    packs += [Path(where) / PACK for where, _, files in os.walk(top) if PACK in files and Path(where) != top]
+    packed: set[Path] = set()
+    for pack in packs:
+        for file in inside(pack):
+            as_single = pack.parent / file.relative_to(pack)
+            packed |= {one for one in (as_single, *as_single.parents) if _is_match(one, pattern)}
+    return [*single, *sorted(packed - {*single})]
+
+
+def _is_match(path: Path, pattern: Path) -> bool:
+    """Whether a path matches part by part; '**' stands for any number of parts."""
+    if "**" in pattern.parts:
+        return fnmatch.fnmatchcase(str(path), str(pattern).replace("**/", "*"))
+    parts = zip(path.parts, pattern.parts, strict=False)
+    return len(path.parts) == len(pattern.parts) and all(fnmatch.fnmatchcase(*pair) for pair in parts)
+
+
 def find(places: Iterable[Path], without: Path | None = None) -> Iterator[tuple[Path, Path]]:
-    """Yield the JSON files of files and folders, folders searched whole, in order and without repeats.
+    """Yield the Results' files of files and folders, folders searched whole, in order and without repeats.
 
     Each comes with the place that it was found in. A folder ``without`` that lies inside a place is passed over.
+    Those in packs follow, by ``clbench.store.packs``' paths: of packs inside a place, and what packs around it have of
+    it.
     """
     seen: set[str] = set()
     places = list(places)
     passed_over = os.path.realpath(without) if without else None
     for place in places:
-        for file in _json_files(place, passed_over) if place.is_dir() else [str(place)]:
+        for file in _files(place, passed_over):
             if len(places) > 1:  # within one folder no file comes twice
                 real = os.path.realpath(file)
                 if real in seen:
@@ -157,8 +255,21 @@ def find(places: Iterable[Path], without: Path | None = None) -> Iterator[tuple[
             yield place, Path(file)
 
 
+def _files(place: Path, without: str | None) -> Iterator[str]:
+    around = located(place) if place.name != PACK else None
+    if place.is_dir():
+        yield from _json_files(place, without)
+    elif around is None:
+        yield from [str(place)] if place.name != PACK else map(str, inside(place))
+    if around is not None:
+        yield from map(str, inside(*around))
+
+
 def _json_files(folder: Path, without: str | None) -> Iterator[str]:
-    """The folder's JSON files in order, those of its folders after its own; hidden ones and studies left out."""
+    """The folder's JSON files in order, those of its folders after its own; hidden ones and studies left out.
+
+    A folder's pack stands for its lines, after the files.
+    """
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name[0] != ".")
         if without is not None:
@@ -168,3 +279,5 @@ def _json_files(folder: Path, without: str | None) -> Iterator[str]:
             for n in sorted(names)
             if n.endswith(".json") and n[0] != "." and not n.endswith(".study.json")
         )
+        if PACK in names:
+            yield from map(str, inside(Path(where) / PACK))

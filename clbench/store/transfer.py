@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clbench.errors import UserError
-from clbench.store.files import content_of, name_of, parsed, unwritable
+from clbench.store.files import content_of, name_of, parsed, raw, unwritable
 from clbench.store.folders import Folder, LocalFolder, is_url, open_folder
+from clbench.store.packs import PACK, parsed_pack
 from clbench.store.schema import Result
 
 LARGEST = 256 * 2**20  # bytes of a member of an archive; a Result has thousands
-Content = Iterable[tuple[str, bytes]]
+TOO_LARGE = f"has more than {LARGEST // 2**20} MiB, and no Result has. It was not opened."
+Content = Iterable[tuple[str, bytes | UserError]]
 
 
 @dataclass
@@ -27,8 +29,10 @@ class Taken:
     refused: list[str] = field(default_factory=list)
 
 
-def contents(source: str) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of every JSON file of a folder, a URL or a .zip archive; hidden ones are left out.
+def contents(source: str) -> Iterator[tuple[str, bytes | UserError]]:
+    """Yield name and content of every Result of a folder, a URL or a .zip archive, packed ones with them.
+
+    Of those that cannot be read: name and why. Files that are hidden or no Results by their name are passed over.
 
     Raises UserError if there is no such place.
     """
@@ -40,16 +44,37 @@ def contents(source: str) -> Iterator[tuple[str, bytes]]:
     folder = open_folder(source)
     for name in folder.names():
         if _is_result(name):
-            yield name, folder.read(name)
+            yield from _unpacked(name, folder.read(name))
 
 
-def _members(source: str) -> Iterator[tuple[str, bytes]]:
+def _unpacked(name: str, raw: bytes) -> Iterator[tuple[str, bytes | UserError]]:
+    """A file's Result, or those of a pack; in place of one that is damaged, why."""
+    if name.rpartition("/")[2] != PACK:
+        yield name, raw
+        return
+    try:
+        pack = parsed_pack(raw, name)
+    except UserError as error:
+        yield name, error
+        return
+    for one in pack.names():
+        try:
+            yield f"{name}/{one}", pack.content(one)
+        except UserError as error:
+            yield f"{name}/{one}", error
+
+
+def _members(source: str) -> Iterator[tuple[str, bytes | UserError]]:
     try:
         raw = _read(source)
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             for member in archive.infolist():
-                if _is_result(member.filename) and member.file_size <= LARGEST:
-                    yield member.filename, archive.read(member)
+                if not _is_result(member.filename):
+                    continue
+                if member.file_size > LARGEST:
+                    yield member.filename, UserError(f"{member.filename} {TOO_LARGE}")
+                    continue
+                yield from _unpacked(member.filename, archive.read(member))
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise UserError(f"{source} is no .zip archive that can be read ({error}). Check the path.") from None
 
@@ -63,7 +88,8 @@ def _read(source: str) -> bytes:
 
 def _is_result(name: str) -> bool:
     hidden = any(part.startswith(".") for part in name.split("/"))
-    return name.endswith(".json") and not name.endswith(".study.json") and not hidden
+    named = name.endswith(".json") and not name.endswith(".study.json")
+    return (named or name.rpartition("/")[2] == PACK) and not hidden
 
 
 def take(found: Content, folder: Folder) -> Taken:
@@ -73,9 +99,11 @@ def take(found: Content, folder: Folder) -> Taken:
     folder cannot be written.
     """
     taken = Taken()
-    for source, raw in found:
+    for source, content in found:
         try:
-            result = parsed(raw, source)
+            if isinstance(content, UserError):
+                raise content
+            result = parsed(content, source)
         except UserError as error:
             taken.refused.append(str(error))
             continue
@@ -95,7 +123,7 @@ def take(found: Content, folder: Folder) -> Taken:
 def _there(folder: Folder, name: str) -> Result | None:
     """The Result of that name, if there is one that is whole."""
     try:
-        return parsed(folder.read(name), name)
+        return parsed(raw(name, folder), name)
     except (OSError, UserError):
         return None
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from clbench.errors import UserError
 from clbench.lock import locked
-from clbench.store import Folder, LocalFolder, unwritable
+from clbench.store import Folder, LocalFolder, names, unwritable
 
 if TYPE_CHECKING:
     from clbench.config import RunConfig
@@ -68,8 +68,8 @@ class Ledger:
         return self._read("runs.json") or {}
 
     def present(self) -> set[str]:
-        """The names of all Results in the folder."""
-        return {name for name in self.folder.names() if name.endswith(".json") and name[0] != "."}
+        """The names of all Results in the folder, packed ones with them."""
+        return set(names(self.folder))
 
     def failures(self) -> dict[str, Failure]:
         """The runs that failed, by run id."""

@@ -84,6 +84,7 @@ def main() -> None:
         sys.exit(done.returncode)
     for name in (".sweeps", ".checkpoints"):
         shutil.rmtree(FOLDER / name, ignore_errors=True)
+    store.pack(FOLDER)
     compare = [sys.executable, "-m", "clbench", "compare", str(FOLDER), "--against", "naive", "--format", "markdown"]
     store.write_text(FOLDER / "tables.md", subprocess.run(compare, check=True, capture_output=True, text=True).stdout)
 

@@ -209,7 +209,7 @@ def correlation(results: Results) -> str:
 def complete(stream: str, seeds: int) -> Results:
     """The Results of every seed that all arms have."""
     wanted = configs(stream, seeds)
-    lacking = {seed for (_, seed), config in wanted.items() if not path_of(config).exists()}
+    lacking = {seed for (_, seed), config in wanted.items() if not store.is_there(path_of(config))}
     return {key: store.read(path_of(config)) for key, config in wanted.items() if key[1] not in lacking}
 
 
@@ -254,6 +254,7 @@ def main() -> None:
             f"{number}/{len(left)} {job.entry}, {job.arm}, seed {job.config.seed}: {words}, {result.seconds:.0f} s",
             flush=True,
         )
+    store.pack(FOLDER)
     tell(STREAMS, options.seeds)
 
 

@@ -164,6 +164,7 @@ def main() -> None:
             f"{number}/{len(left)} {job.entry} {job.arm} seed {job.config.seed}: {result.status}, {words}", flush=True
         )
     for name in studies:
+        store.pack(FOLDER / name)
         tell(name)
 
 

@@ -63,6 +63,7 @@ def main() -> None:
         sys.exit(done.returncode)
     for name in (".sweeps", ".checkpoints"):
         shutil.rmtree(FOLDER / name, ignore_errors=True)
+    store.pack(FOLDER)
     store.write_text(FOLDER / "tables.md", "\n".join(_board(method) for method in METHODS))
 
 

@@ -1,0 +1,162 @@
+"""Packing a folder's Results into one file, unpacking them again, and removing Results wherever they are."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clbench.errors import UserError
+from clbench.store.atomic import write_bytes
+from clbench.store.files import as_single, find, parsed, unwritable
+from clbench.store.layout import laid_out
+from clbench.store.line import apart, encode
+from clbench.store.packs import PACK, Pack, is_safe, located, opened, shown, written
+
+SHARED = 32 * 1024  # bytes that a dictionary of zlib's may have
+SAMPLES = 12  # Results that a new pack's dictionary is made of
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What packing did: how many Results are new in the pack, how many it has now, how many stay single, its bytes."""
+
+    new: int
+    all: int
+    single: int
+    size: int
+
+
+def pack(folder: Path, single: Sequence[str] = ()) -> Packed:
+    """Move a folder's single Results into its pack, those of its folders with them; packs further down are taken in.
+
+    Names that match a pattern of ``single``, such as 'split-digits/ewc/*', stay files. The pack is written before files
+    go. Raises UserError, and changes nothing, if a Result is damaged or lies in two places.
+    """
+    file = folder / PACK
+    before = opened(file) if file.is_file() else None
+    singles = [path for _, path in find([folder]) if not path.is_relative_to(file)]
+    names = {path: _name(path, folder) for path in singles}
+    moved = {path: name for path, name in names.items() if not any(fnmatch.fnmatchcase(name, one) for one in single)}
+    if not moved and before is None:
+        raise UserError(f"{folder} has no Results to pack. Name a folder of Results.")
+    if before is not None:
+        _check(before, folder)
+    contents = {name: _content(path) for path, name in moved.items()}
+    lines = {name: line for name, (_, line) in before.lines.items()} if before else {}
+    for name in contents.keys() & lines.keys():
+        assert before is not None
+        if json.loads(before.content(name)) != json.loads(contents[name]):
+            raise UserError(
+                f"{folder / name} is in {shown(file / name)} too, and another. Remove one of the two: see "
+                "'clbench results show'."
+            )
+    new = contents.keys() - lines.keys()
+    dictionary = before.dictionary if before else _dictionary([contents[name] for name in sorted(contents)])
+    lines |= {name: encode(json.loads(contents[name]), dictionary) for name in sorted(new)}
+    raw = written(before, dictionary, lines)
+    _write(file, raw)
+    _check(opened(file), folder, contents)
+    remove(moved)
+    for path in moved:
+        _tidy(path.parent, folder)
+    return Packed(len(new), len(lines), len(singles) - len(moved), len(raw))
+
+
+def unpack(folder: Path) -> int:
+    """Write a pack's Results as single files, then remove the pack; return how many.
+
+    Raises UserError, and changes nothing, if a line is damaged or a file is there already and another.
+    """
+    file = folder / PACK
+    if not file.is_file():
+        raise UserError(f"{folder} has no {PACK}. Name the folder that 'clbench results pack' was given.")
+    packed = opened(file)
+    _check(packed, folder)
+    contents = {name: packed.content(name) for name in packed.lines}
+    for name, content in contents.items():
+        path = folder / name
+        if path.is_file() and json.loads(_content(path)) != json.loads(content):
+            raise UserError(f"{path} is there already, and another than {shown(file / name)}. Remove one of the two.")
+    for name, content in contents.items():
+        _write(folder / name, (laid_out(json.loads(content)) + "\n").encode())
+    file.unlink()
+    return len(contents)
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove Results, files and lines of packs, and packs that this leaves empty. Raises OSError."""
+    gone: dict[Path, set[str]] = {}
+    for path in paths:
+        if path.is_file():
+            path.unlink()
+        elif (found := located(path)) is not None:
+            gone.setdefault(found[0], set()).add(found[1])
+    for file, names in gone.items():
+        packed = opened(file)
+        numbers = {packed.number(name) for name in names}
+        lines = {name: line for name, (number, line) in packed.lines.items() if number not in numbers}
+        for number, (name, line) in packed.again.items():  # what a removed line hid
+            if number not in numbers:
+                lines.setdefault(name, line)
+        if lines:
+            write_bytes(file, written(packed, b"", lines))
+        else:
+            file.unlink()
+
+
+def _name(path: Path, folder: Path) -> str:
+    """A Result's name below a folder, the pack that it may be in left out."""
+    name = as_single(path).relative_to(folder).as_posix()
+    if not is_safe(name) or not name.isascii() or any(c in " ,\"'" for c in name):
+        raise UserError(f"{shown(path)}: a packed name is ASCII without spaces and commas. Rename its folders.")
+    return name
+
+
+def _content(path: Path) -> bytes:
+    """A Result's JSON, verified."""
+    found = None if path.is_file() else located(path)
+    raw = opened(found[0]).content(found[1]) if found else path.read_bytes()
+    parsed(raw, shown(path))
+    return raw
+
+
+def _check(packed: Pack, folder: Path, wanted: Mapping[str, bytes] | None = None) -> None:
+    """UserError if a pack has lines that are damaged or repeated, or not what it should have."""
+    for number in packed.damaged:
+        packed.content(f"line {number}")
+    for number, (name, _) in packed.again.items():
+        raise UserError(f"{folder / PACK}, line {number}, is the same run as an earlier line, {name}. Take one out.")
+    if wanted is None:
+        for name in packed.lines:
+            parsed(packed.content(name), shown(folder / PACK / name))
+        return
+    for name, content in wanted.items():
+        assert json.loads(packed.content(name)) == json.loads(content), name
+
+
+def _dictionary(contents: Sequence[bytes]) -> bytes:
+    """What Results share: some of them, evenly over their order, without their numbers."""
+    chosen = contents[:: max(1, len(contents) // SAMPLES)]
+    return "\n".join(apart(json.loads(one)).rpartition("\n")[2] for one in chosen).encode()[-SHARED:]
+
+
+def _tidy(place: Path, folder: Path) -> None:
+    """Remove a place and those above it, up to the folder, as long as they are empty."""
+    while place != folder:
+        try:
+            place.rmdir()
+        except FileNotFoundError:  # another Result's tidying took it
+            pass
+        except OSError:
+            return
+        place = place.parent
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        write_bytes(file, content)
+    except OSError as error:
+        raise unwritable(file.parent, error) from None
