@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test quick check gate bench faults reproduction study drift baselines leaderboard readme clean
+.PHONY: install run test quick check gate bench faults reproduction study drift baselines leaderboard pages docs clean
 
 install: $(VENV)/.installed
 
@@ -63,8 +63,11 @@ baselines: install           ## rewrite results/baseline and its leaderboard (ab
 leaderboard: install         ## rewrite the committed leaderboard from the committed Results
 	$(BIN)/python -m tests.bench.baselines --leaderboard-only
 
-readme: install              ## rewrite the tables of the README that the catalogue makes
-	$(BIN)/python -m tests.readme
+pages: install               ## rewrite what is made in docs/pages: tables of the catalogue, published numbers, the README's picture
+	$(BIN)/python -m tests.pages
+
+docs: install                ## build the documentation, strictly and without network: build/site/index.html
+	$(BIN)/python -m docs.build
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The README is true: generated tables, the example strategy, the keys of the example config."""
+"""The README and the pages are true: what is generated, every link, every command line, the examples."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from clbench.config import RunConfig, resolve
-from tests.readme import README, with_tables
+from tests.pages import PAGES, README, everything, rewritten
 
-TEXT = README.read_text(encoding="utf-8")
+TEXT = everything()
 
 
 def block(language: str, word: str) -> str:
@@ -22,8 +23,14 @@ def block(language: str, word: str) -> str:
     return str(blocks[0])
 
 
-def test_tables_are_those_of_the_catalogue() -> None:
-    assert with_tables(TEXT) == TEXT, "run: python -m tests.readme"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_is_made_is_up_to_date(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert rewritten(text) == text, "run: make pages"
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 180
 
 
 def test_example_config_resolves_and_has_every_key() -> None:
