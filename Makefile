@@ -24,7 +24,7 @@ quick: check                 ## lint, types and the tests that take no time, for
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy clbench strategies scenarios tests
+	$(BIN)/mypy clbench strategies scenarios tests docs
 
 GATED := naive ewc ewc-fixed er
 

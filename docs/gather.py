@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "pages"
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)((?:#[^)\s]*)?)(?=[)\s])")
+FENCED = re.compile(r"(^ *```.*?^ *```)", re.DOTALL | re.MULTILINE)
 WORDS_AND_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?![a-z]+:|#)([^)\s#]+)(?:#[^)\s]*)?\)")
 AS_THEY_ARE = {".svg", ".png", ".json", ".md"}
 LANGUAGE = {".py": "python", ".yaml": "yaml", ".toml": "toml"}
@@ -34,8 +35,7 @@ def gather(into: Path) -> None:
     origin[into / "changelog.md"] = ROOT / "CHANGELOG.md"
     while origin:
         page, source = origin.popitem()
-        for copy, original in bring(page, source, into).items():
-            origin[copy] = original
+        origin |= bring(page, source, into)
 
 
 def generate(into: Path) -> None:
@@ -72,8 +72,9 @@ def bring(page: Path, source: Path, into: Path) -> dict[Path, Path]:
                 come[copy] = original
         return os.path.relpath(copy, page.parent) + anchor
 
-    text = LINK.sub(turned, page.read_text(encoding="utf-8"))
-    page.write_text(without_folders(text, page, into), encoding="utf-8")
+    parts = FENCED.split(page.read_text(encoding="utf-8"))  # every second one is a snippet
+    parts[::2] = [without_folders(LINK.sub(turned, prose), page, into) for prose in parts[::2]]
+    page.write_text("".join(parts), encoding="utf-8")
     return come
 
 

@@ -6,11 +6,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from clbench.config import RunConfig, resolve
+from clbench.metrics import registry
 from tests.pages import PAGES, README, everything, rewritten
 
 TEXT = everything()
@@ -46,6 +48,22 @@ def test_example_strategy_runs(tmp_path: Path) -> None:
     words = ["run", "--strategy", "shrink", "--plugin", "my_method.py", "--set", "strategy.strength=0.1", "--quiet"]
     words += ["--set", "epochs=1", "--set", "scenario.samples_per_task=32"]
     subprocess.run([sys.executable, "-m", "clbench", *words], cwd=tmp_path, check=True, timeout=120)
+
+
+def test_example_scenario_runs(tmp_path: Path) -> None:
+    (tmp_path / "tilted.py").write_text(block("python", "@scenario("))
+    words = ["run", "--plugin", "tilted.py", "--scenario", "tilted-digits", "--strategy", "er", "--quiet"]
+    words += ["--set", "scenario.step=30", "--set", "epochs=1", "--set", "scenario.samples_per_task=32"]
+    subprocess.run([sys.executable, "-m", "clbench", *words], cwd=tmp_path, check=True, timeout=120)
+    assert (tmp_path / "results" / "tilted-digits" / "er").is_dir()
+
+
+def test_example_metric_is_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "METRICS", {})
+    here: dict[str, Any] = {}
+    exec(compile(block("python", "@metric("), "metric.md", "exec"), here)
+    assert list(registry.METRICS) == ["first_task_accuracy"]
+    assert here["first_task_accuracy"]([[0.5, 0.5], [0.9, 0.5], [0.7, 0.8]]) == 0.7
 
 
 def test_example_program_runs(tmp_path: Path) -> None:
