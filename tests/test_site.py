@@ -38,13 +38,20 @@ def browser() -> Iterator[Any]:
 
     with sync_playwright() as driver:
         try:  # containers have little shared memory and no sandbox of their own
-            opened = driver.chromium.launch(
+            chromium = driver.chromium.launch(
                 executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
             )
         except Error as error:
             pytest.skip(f"{CHROMIUM} does not start here: {error}")
-        yield opened
-        opened.close()
+        yield chromium
+        chromium.close()
+
+
+def opened(browser: Any, **options: Any) -> Any:
+    """A page that waits for a machine that is busy with other tests."""
+    page = browser.new_page(**options)
+    page.set_default_timeout(120_000)
+    return page
 
 
 def test_every_page_is_there_and_asks_for_nothing_elsewhere(site: Path) -> None:
@@ -79,11 +86,11 @@ def test_links_in_programs_are_left_alone(tmp_path: Path) -> None:
 
 @needs_chromium
 def test_it_can_be_searched_from_disk(site: Path, browser: Any) -> None:
-    page = browser.new_page()
+    page = opened(browser)
     page.goto((site / "index.html").as_uri())
     page.keyboard.press("f")  # Material's key for the search
     page.keyboard.type("stability")
-    page.locator(".md-search-result__item").first.wait_for(timeout=15_000)
+    page.locator(".md-search-result__item").first.wait_for()
     found = page.locator(".md-search-result__link").evaluate_all("links => links.map(link => link.href)")
     assert any("explained/metrics.html" in link for link in found), found
     page.close()
@@ -91,7 +98,7 @@ def test_it_can_be_searched_from_disk(site: Path, browser: Any) -> None:
 
 @needs_chromium
 def test_it_fits_a_phone_and_has_a_dark_side(site: Path, browser: Any) -> None:
-    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
+    page = opened(browser, viewport={"width": 390, "height": 800}, color_scheme="dark")
     failed: list[str] = []
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.on("pageerror", lambda error: failed.append(str(error)))
