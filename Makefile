@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install run test quick check gate bench faults reproduction study drift baselines leaderboard readme dist clean
+.PHONY: help install run test quick check gate bench faults reproduction study drift baselines leaderboard pages docs dist clean
 
 help:                        ## this list; 'make' alone prints it, too
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,7 +27,7 @@ quick: check                 ## lint, types and the tests that take no time, for
 check: install               ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy clbench strategies scenarios tests
+	$(BIN)/mypy clbench strategies scenarios tests docs
 
 GATED := naive ewc ewc-fixed er
 
@@ -67,8 +67,11 @@ baselines: install           ## rewrite results/baseline and its leaderboard (ab
 leaderboard: install         ## rewrite the committed leaderboard from the committed Results
 	$(BIN)/python -m tests.bench.baselines --leaderboard-only
 
-readme: install              ## rewrite the tables of the README that the catalogue makes
-	$(BIN)/python -m tests.readme
+pages: install               ## rewrite what is made in docs/pages: tables of the catalogue, published numbers, the README's picture
+	$(BIN)/python -m tests.pages
+
+docs: install                ## build the documentation, strictly and without network: build/site/index.html
+	$(BIN)/python -m docs.build
 
 dist:                        ## wheel and sdist in dist/, checked; the wheel runs in an environment of its own (downloads torch)
 	rm -rf dist build/packaging build/installed

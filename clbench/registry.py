@@ -336,7 +336,7 @@ def add_plugin(path: Path) -> None:
     if not any(scan(path, kind, None) for kind in REGISTRIES):
         raise UserError(
             f"--plugin {path} declares no strategy, scenario or model. Put a decorator such as "
-            '@strategy("my-method") above a class or function (see "Add a strategy" in the README).'
+            '@strategy("my-method") above a class or function (see "Add a strategy" in the documentation).'
         )
     for registry in REGISTRIES.values():
         registry.add_file(path)

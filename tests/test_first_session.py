@@ -15,7 +15,7 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 def session() -> tuple[list[str], str]:
     """The commands of the section's first block, and the text of its second."""
     text = README.read_text(encoding="utf-8")
-    section = text[text.index("## A first session") : text.index("## Runs and their configuration")]
+    section = text[text.index("## A first session") : text.index("## Where to go next")]
     commands, shown = re.findall(r"```(?:sh|text)\n(.*?)```", section, flags=re.DOTALL)[:2]
     return commands.strip().splitlines(), shown
 

@@ -23,7 +23,7 @@ from clbench.store.folders import Folder
 from tests import networks
 from tests.helpers import SMALL
 from tests.test_code import anew  # noqa: F401  (a fixture)
-from tests.test_readme import block
+from tests.test_pages import block
 
 MACHINE = Machine(DataPlace.default(), "cpu", threads=1)
 FEW: dict[str, Any] = {"strategy": "naive", "scenario": {"tasks": 2, "samples_per_task": 32}, "epochs": 1}
@@ -142,7 +142,7 @@ def test_a_state_dict_of_the_authors_own_is_taken_without_its_classifier(anew: o
     assert torch.allclose(state["backbone.conv.weight"], network.conv.weight, atol=1e-6)
 
 
-def test_the_readme_says_how_to_load_them(anew: object, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_the_pages_say_how_to_load_them(anew: object, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     Path("my_net.py").write_text(block("python", "class Net("))
     words = ["run", "--strategy", "er", "--model", "my_net.py:Net", "--save-model", *LITTLE]
     done = CliRunner().invoke(app, [*words, "--set", "scenario.incremental=class", "--set", "model.width=8"])
@@ -154,7 +154,7 @@ def test_the_readme_says_how_to_load_them(anew: object, monkeypatch: pytest.Monk
     lines = lines.replace("Net()", "Net(width=8)")
     monkeypatch.syspath_prepend(".")
     here: dict[str, Any] = {}
-    exec(compile(lines, "README.md", "exec"), here)
+    exec(compile(lines, "network.md", "exec"), here)
     (one,) = resolve(
         {"strategy": "er", "model": {"name": "my_net.py:Net", "width": 8}, "epochs": 1},
         {"scenario": {"tasks": 2, "samples_per_task": 32, "incremental": "class"}},

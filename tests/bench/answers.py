@@ -162,7 +162,7 @@ def power(baselines: Mapping[str, tuple[Sequence[float], Sequence[float]]], boar
 
 
 def main() -> None:
-    """Simulate and print the README's tables."""
+    """Simulate and print the tables of docs/pages/explained/statistics.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--boards", type=int, default=1500)
     parser.add_argument("--baseline", type=Path, default=Path("results/baseline"))

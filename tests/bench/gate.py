@@ -129,7 +129,7 @@ def alarms(known: Mapping[str, Sequence[float]], checks: int) -> None:
 
 
 def main() -> None:
-    """Simulate and print the README's tables."""
+    """Simulate and print the tables of docs/pages/explained/statistics.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checks", type=int, default=1000)
     parser.add_argument("--baseline", type=Path, default=Path("results/baseline"))

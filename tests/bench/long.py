@@ -86,7 +86,7 @@ def ratios(strategy: str, tasks: int, root: Path) -> list[float]:
 
 
 def main() -> None:
-    """Measure and print the README's table."""
+    """Measure and print the table of docs/pages/explained/speed.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", type=int, default=200)
     parser.add_argument("strategies", nargs="*", default=["naive", *STEPPING])

@@ -63,7 +63,7 @@ def ratios(arm: str, scenario: dict[str, Any], root: Path) -> list[float]:
 
 
 def main() -> None:
-    """Measure and print the README's table."""
+    """Measure and print the table of docs/pages/explained/strategies.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("arms", nargs="*", metavar="STRATEGY")
     parser.add_argument("--tasks", type=int, default=12)

@@ -127,7 +127,7 @@ STOCK = [("avalanche", "naive"), ("avalanche", "ewc")]
 
 
 def table(found: dict[tuple[str, str], list[Measured]]) -> str:
-    """The README's table, from medians; ratios are medians over rounds of same-round ratios."""
+    """The table of docs/pages/explained/speed.md, from medians; ratios are medians over rounds of same-round ratios."""
 
     def median(key: tuple[str, str], value: str) -> float:
         return statistics.median(one[value] for one in found[key])

@@ -39,6 +39,7 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "pdf.fonttype": 42,  # text stays text
     "svg.fonttype": "none",
+    "svg.hashsalt": "clbench",  # the same picture is the same file
     "savefig.dpi": 200,
 }
 

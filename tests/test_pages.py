@@ -1,4 +1,4 @@
-"""The README is true: generated tables, the example strategy, the keys of the example config."""
+"""The README and the pages are true: what is generated, every link, every command line, the examples."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 from clbench.config import RunConfig, resolve
-from tests.readme import README, with_tables
+from clbench.metrics import registry
+from tests.pages import PAGES, README, everything, rewritten
 
-TEXT = README.read_text(encoding="utf-8")
+TEXT = everything()
 
 
 def block(language: str, word: str) -> str:
@@ -22,8 +25,14 @@ def block(language: str, word: str) -> str:
     return str(blocks[0])
 
 
-def test_tables_are_those_of_the_catalogue() -> None:
-    assert with_tables(TEXT) == TEXT, "run: python -m tests.readme"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_is_made_is_up_to_date(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert rewritten(text) == text, "run: make pages"
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 180
 
 
 def test_example_config_resolves_and_has_every_key() -> None:
@@ -39,6 +48,22 @@ def test_example_strategy_runs(tmp_path: Path) -> None:
     words = ["run", "--strategy", "shrink", "--plugin", "my_method.py", "--set", "strategy.strength=0.1", "--quiet"]
     words += ["--set", "epochs=1", "--set", "scenario.samples_per_task=32"]
     subprocess.run([sys.executable, "-m", "clbench", *words], cwd=tmp_path, check=True, timeout=120)
+
+
+def test_example_scenario_runs(tmp_path: Path) -> None:
+    (tmp_path / "tilted.py").write_text(block("python", "@scenario("))
+    words = ["run", "--plugin", "tilted.py", "--scenario", "tilted-digits", "--strategy", "er", "--quiet"]
+    words += ["--set", "scenario.step=30", "--set", "epochs=1", "--set", "scenario.samples_per_task=32"]
+    subprocess.run([sys.executable, "-m", "clbench", *words], cwd=tmp_path, check=True, timeout=120)
+    assert (tmp_path / "results" / "tilted-digits" / "er").is_dir()
+
+
+def test_example_metric_is_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "METRICS", {})
+    here: dict[str, Any] = {}
+    exec(compile(block("python", "@metric("), "metric.md", "exec"), here)
+    assert list(registry.METRICS) == ["first_task_accuracy"]
+    assert here["first_task_accuracy"]([[0.5, 0.5], [0.9, 0.5], [0.7, 0.8]]) == 0.7
 
 
 def test_example_program_runs(tmp_path: Path) -> None:
