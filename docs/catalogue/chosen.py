@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 import clbench.scenarios
+from clbench.keys import written
 from clbench.layers import shipped_recipe
 from clbench.store import flat
 from docs.catalogue.boards import BASELINE
@@ -74,7 +75,9 @@ def recipes_page(pages: Mapping[str, str]) -> str:
         for scenario in scenarios:
             recipe: dict[str, Any] = shipped_recipe(name, scenario)
             settings = flat({key: recipe[key] for key in ("optimizer", "strategy") if key in recipe})
-            told = ", ".join(code(f"{key}={value}") for key, value in settings.items() if not key.endswith(".name"))
+            told = ", ".join(
+                code(f"{key}={written(value)}") for key, value in settings.items() if not key.endswith(".name")
+            )
             rows.append([escaped(scenario), f"[{escaped(name)}](strategies/{pages[name]}.md)", told or "–"])
     text = (BASELINE / "strengths.md").read_text(encoding="utf-8")
     intro = "\n\n".join(part for part in text.split("\n\n")[1:] if not part.startswith("|"))

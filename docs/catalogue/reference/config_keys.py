@@ -74,7 +74,9 @@ def _one(section: str, option: Option, said: Mapping[str, str]) -> Described:
 
 
 def _doc(file: Path, function: str) -> str:
-    text = _docstring(file, function).partition(": ")[2]
+    """What a function that declares options says before them: 'Declare the options of …: what they are of.'."""
+    names = [option.name for option in options_of_function(file, function)]
+    text = taken_apart(_docstring(file, function), names).prose.partition(": ")[2]
     return prose(text[:1].upper() + text[1:])
 
 
