@@ -42,21 +42,40 @@ class RunConfig(BaseModel):
     scenario: Section
     model: Section
     optimizer: Section
-    epochs: Count | None = 1
-    steps: Count | None = None
-    until_train_accuracy: UnitInterval | None = None
-    max_epochs: Count | None = None
-    batch_size: Count = 32
-    updates: Count = 1
-    logits: Literal["all", "seen", "current"] = "all"
-    augment: Literal["none", "flip", "crop", "flip+crop"] = "none"
-    evaluate: Literal["test", "validation"] = "test"
-    evaluate_all_every: Count = 1
-    evaluate_steps: Count | None = None
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    epochs: Count | None = Field(default=1, description="how many times each stage passes through its data")
+    steps: Count | None = Field(default=None, description="or how many steps each stage has")
+    until_train_accuracy: UnitInterval | None = Field(
+        default=None, description="or the accuracy on an epoch's own batches with which a stage ends"
+    )
+    max_epochs: Count | None = Field(
+        default=None, description="with until_train_accuracy: after so many epochs a stage gives up"
+    )
+    batch_size: Count = Field(default=32, description="samples of a batch")
+    updates: Count = Field(default=1, description="steps with each batch before the next one comes")
+    logits: Literal["all", "seen", "current"] = Field(
+        default="all",
+        description="class-incremental: train over all classes, those seen so far, or the current stage's",
+    )
+    augment: Literal["none", "flip", "crop", "flip+crop"] = Field(
+        default="none", description="how images are changed at random in training"
+    )
+    evaluate: Literal["test", "validation"] = Field(
+        default="test", description="score on test samples, or on training samples held out (scenario.validation)"
+    )
+    evaluate_all_every: Count = Field(
+        default=1, description="evaluate all tasks after every so many stages and the last; the stage's own always"
+    )
+    evaluate_steps: Count | None = Field(
+        default=None, description="also evaluate old tasks every so many steps inside a stage"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="number format of training; auto: bf16 only where it is faster"
+    )
     pretrain: Section | None = None
     data: Section | None = None
-    tuned: Section | None = None
+    tuned: Section | None = Field(
+        default=None, description="how 'clbench tune' chose settings; written by it, no part of a run's identity"
+    )
     seed: Annotated[int, Ge(0)] = 0
     code: dict[str, store.Code] = Field(default={}, exclude=True)
 
@@ -287,8 +306,11 @@ def pretraining(
     batch_size: Count = 128,
     augment: Literal["none", "flip", "crop", "flip+crop"] = "flip+crop",
 ) -> None:
-    """Declare the options of ``pretrain``: a dataset (its first ``classes``) learnt by SGD with momentum 0.9, weight
-    decay 5e-4 and a cosine schedule.
+    """Declare the options of ``pretrain``: a dataset learnt by SGD with momentum 0.9, weight decay 5e-4 and a cosine
+    schedule.
+
+    epochs: passes through it. classes: its first so many (null: all). lr: learning rate at the start.
+    batch_size: images of a batch. augment: how they are changed at random.
     """
 
 

@@ -32,7 +32,13 @@ def sgd(
     schedule: Schedule = "constant",
     agc: Positive | None = None,
 ) -> torch.optim.Optimizer:
-    """Stochastic gradient descent with momentum."""
+    """Stochastic gradient descent with momentum.
+
+    lr: learning rate. momentum: share of the last step that goes on. nesterov: look ahead along the momentum.
+    weight_decay: pull towards 0, times each weight. reset: whether its state begins anew with each task.
+    schedule: how the learning rate falls over each stage, to 0. agc: clip each unit's gradient to so many times the
+    norm of its weights (null: not at all).
+    """
     if nesterov and momentum == 0:
         raise UserError("optimizer.nesterov needs a momentum: set optimizer.momentum, for instance to 0.9.")
     # Not fused: torch's fused SGD fails when a head gets its first gradient while others have momentum already.
@@ -51,7 +57,10 @@ def adam(
     schedule: Schedule = "constant",
     agc: Positive | None = None,
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980)."""
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980).
+
+    beta1, beta2: how much of the running means of gradients, and of their squares, stays at each step.
+    """
     return torch.optim.Adam(parameters, lr, (beta1, beta2), weight_decay=weight_decay, fused=_fused(device))
 
 
@@ -105,7 +114,10 @@ def sam(
     schedule: Schedule = "constant",
     agc: Positive | None = None,
 ) -> torch.optim.Optimizer:
-    """Sharpness-aware minimisation over SGD (Foret et al. 2021, arXiv:2010.01412): two passes per step."""
+    """Sharpness-aware minimisation over SGD (Foret et al. 2021, arXiv:2010.01412): two passes per step.
+
+    rho: how far away the highest point nearby is looked for.
+    """
     made = Sam(parameters, lr, momentum, weight_decay=weight_decay, foreach=True)
     made.rho = rho
     return made

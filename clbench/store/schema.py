@@ -127,17 +127,17 @@ class Result(_Part):
     """
 
     schema_version: Literal[7] = 7
-    run_id: str
+    run_id: str = Field(description="sha256 of the config and of what its code says; equal runs have equal ids")
     role: Role = Field(description="what the strategy is in a comparison")
-    status: Literal["ok", "diverged"]
-    reason: str | None = None
-    created: str
-    seed: int
-    config: dict[str, Any]
+    status: Literal["ok", "diverged"] = Field(description="how the run ended")
+    reason: str | None = Field(default=None, description="why it diverged")
+    created: str = Field(description="when it ended, ISO 8601, UTC")
+    seed: int = Field(description="what all its random numbers come from")
+    config: dict[str, Any] = Field(description="every key of its configuration, defaults filled in")
     tuned: dict[str, Any] | None = Field(default=None, description="how 'clbench tune' chose settings of this run")
-    scenario: ScenarioInfo
-    data: DataInfo
-    model: ModelInfo
+    scenario: ScenarioInfo = Field(description="the stream of tasks")
+    data: DataInfo = Field(description="the dataset")
+    model: ModelInfo = Field(description="the network")
     accuracy: list[list[float | None]] = Field(description="R[t][j], in [0, 1], or null: not evaluated")
     confusion: list[list[Cell]] | None = Field(
         default=None,
@@ -147,13 +147,13 @@ class Result(_Part):
     online_accuracy: list[float] | None = Field(
         description="per stage, the share of right answers on each batch before it is trained on"
     )
-    metrics: dict[str, MetricValue]
-    seconds: float
-    cost: list[StageCost]
-    diagnostics: dict[str, Any]
+    metrics: dict[str, MetricValue] = Field(description="every metric by name")
+    seconds: float = Field(description="wall-clock time of the whole run")
+    cost: list[StageCost] = Field(description="what each stage cost")
+    diagnostics: dict[str, Any] = Field(description="what --diagnostics measured; empty without it")
     warnings: list[str] = Field(default=[], description="what a reader of the numbers must know, '<kind>: <sentence>'")
     code: dict[str, Code] = Field(default={}, description="'<kind> <name>' of each unit → what it was")
-    environment: dict[str, Any]
+    environment: dict[str, Any] = Field(description="versions, commit, device and threads")
 
     @property
     def strategy(self) -> str:
