@@ -33,7 +33,10 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "si": ({"name": "si", "lam": 0.1}, {"name": f"{WHOLE}SynapticIntelligence", "si_lambda": 0.1}),
     "replay": ({"name": "er", "memory": 200}, {"name": f"{WHOLE}Replay", "mem_size": 200}),
     "gdumb": ({"name": "gdumb", "memory": 200}, {"name": f"{WHOLE}GDumb", "mem_size": 200}),
-    "a-gem": ({"name": "a-gem", "memory": 200, "batch": 200}, {"name": f"{WHOLE}AGEM", "patterns_per_exp": 40, "sample_size": 200}),
+    "a-gem": (
+        {"name": "a-gem", "memory": 200, "batch": 200},
+        {"name": f"{WHOLE}AGEM", "patterns_per_exp": 40, "sample_size": 200},
+    ),
     "cumulative": ({"name": "cumulative"}, {"name": f"{WHOLE}Cumulative"}),
     "joint": ({"name": "joint"}, {"name": f"{WHOLE}JointTraining"}),
 }
