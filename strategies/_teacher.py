@@ -40,8 +40,8 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 class Distillation(KeepsFeatures):
     """Adds μ·distance(teacher, student) to the loss of every stage but the first, on the stage's own batches.
 
-    ``mu``: one strength for all stages, or one for each, the last of which holds on. ``learnt`` has the labels that each
-    head has learnt so far, ``known`` the same in order on the device.
+    ``mu``: one strength for all stages, or one for each, the last of which holds on. ``learnt`` has the labels that
+    each head has learnt so far, ``known`` the same in order on the device.
     """
 
     method = ""

@@ -84,9 +84,9 @@ class Watch(TorchDispatchMode):
             return (
                 args[0] if func.overloadpacket is aten.copy_ else torch.ones(args[0].shape, dtype=_type(args, kwargs))
             )
-        if self.in_step and source != target and args[-1 if func.overloadpacket is aten.copy_ else 0].dim():
-            if place() != SENT:
-                self.stop("copies to the device in a step, where it waits; 'sent' does not")
+        sized = args[1 if func.overloadpacket is aten.copy_ else 0].dim()
+        if self.in_step and source != target and sized and place() != SENT:
+            self.stop("copies to the device in a step, where it waits; 'sent' does not")
         return func(*args, **kwargs)
 
     def _indexed(self, operation: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -123,7 +123,8 @@ class HostNumbers(TorchFunctionMode):
         if self.watch.in_step and func in MAKES and found.device == META and not isinstance(args[-1], Tensor):
             self.watch.stop("makes a tensor of the host's numbers on the device in a step")
         if self.watch.in_step and func in INDEXES and args[0].device == META:
-            if any(isinstance(index, list) for index in (args[1] if isinstance(args[1], tuple) else (args[1],))):
+            indices = args[1] if isinstance(args[1], tuple) else (args[1],)
+            if any(isinstance(index, list) for index in indices):
                 self.watch.stop("indexes by a list in a step, which the device must get first")
         return found
 
