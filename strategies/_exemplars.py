@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from clbench.data.tensors import TaskData
+from clbench.data.tensors import TaskData, sent
 from clbench.strategy import Learner
 
 from ._budget import Budget, places
@@ -45,28 +45,29 @@ class Exemplars:
     def take(self, learner: Learner) -> Tensor:
         """Take the samples of the stage that has ended in, and make room for them.
 
-        Return where each one that is kept was: in the memory so far, or behind it in the stage's samples.
+        Return where each one that is kept was, on the host: in the memory so far, or behind it in the stage's samples.
         """
         random = learner.random(f"exemplars of stage {learner.stage}")
         pool = learner.data if self.data is None else TaskData.concat([self.data, learner.data])
-        classes, counts = pool.labels.unique(return_counts=True)
-        counts = counts.cpu()
+        labels = pool.told[0]
+        classes, counts = labels.unique(return_counts=True)
         if self.per_class is None:
             kept = shares(counts, self.size(pool), random)
         else:
             kept = counts.clamp_max(self.per_class)
-        coming = torch.isin(pool.labels, learner.data.labels.unique()).nonzero()[:, 0]
+        coming = torch.isin(labels, learner.data.told[0].unique()).nonzero()[:, 0]
         features = features_of(learner.model, pool.subset(coming)) if self.choice == "herding" else None
-        ranked = pool.labels.index_select(0, coming)
+        ranked = labels[coming]
         rows = []
         for one, count in zip(classes, kept.tolist(), strict=True):
             own = (ranked == one).nonzero()[:, 0]
             if not len(own):  # an older class: it is in order
-                rows.append((pool.labels == one).nonzero()[:count, 0])
+                rows.append((labels == one).nonzero()[:count, 0])
             elif features is None:
-                rows.append(coming[own[torch.randperm(len(own), generator=random)[:count].to(own.device)]])
+                rows.append(coming[own[torch.randperm(len(own), generator=random)[:count]]])
             else:
-                rows.append(coming[own[herded(features[own], count)]])
+                best = herded(features[sent(own, features.device)], count)
+                rows.append(coming[own[best.cpu()]])
         kept_rows = torch.cat(rows)
         self.data = pool.subset(kept_rows)
         return kept_rows

@@ -80,12 +80,11 @@ class Flow(nn.Module):
         return found
 
 
-def class_vectors(classes: Tensor) -> Tensor:
-    """Class numbers [n] as vectors [n, 16] that depend on the number alone."""
+def class_vectors(classes: Tensor, device: torch.device) -> Tensor:
+    """Class numbers [n], on the host, as vectors [n, 16] on a device that depend on the number alone."""
     drawn = {
         number: torch.randn(CONDITION, generator=torch.Generator().manual_seed(number))
         for number in classes.unique().tolist()
     }
-    table = torch.stack(list(drawn.values())).to(classes.device)
-    numbers = torch.tensor(list(drawn), device=classes.device)
-    return table[torch.searchsorted(numbers, classes)]
+    table = torch.stack(list(drawn.values()))
+    return sent(table[torch.searchsorted(torch.tensor(list(drawn)), classes)], device)

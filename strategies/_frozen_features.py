@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clbench.data.tensors import TaskData
+from clbench.data.tensors import TaskData, sent
 from clbench.errors import UserError
 from clbench.strategy import Learner, Strategy, evaluating, has_heads
 
@@ -84,11 +84,12 @@ class FrozenFeatures(KeepsFeatures):
             raise _moved("another part has changed the network since")
         self.fingerprint = found
         data = learner.data
-        rows = data.labels + _outputs(learner.model) * data.heads
-        known = rows.bincount(minlength=len(self.counts))
+        labels, heads = data.told
+        rows = labels + _outputs(learner.model) * heads
+        known = sent(rows.bincount(minlength=len(self.counts)), learner.device)
         known[: len(self.counts)] += self.counts.to(known)
         self.counts = known
-        self.learn(learner, features_of(learner, data), rows)
+        self.learn(learner, features_of(learner, data), sent(rows, learner.device))
 
     def before_eval(self, learner: Learner, **kwargs: Any) -> None:
         """Watch the features that the network computes anyway."""

@@ -34,7 +34,7 @@ def used_layers(learner: Learner, include_head: bool = True) -> list[nn.Linear |
     classifier = getattr(learner.model, "classifier", None)
     if not isinstance(classifier, nn.ModuleList):
         return layers
-    used = set(learner.data.heads.unique().tolist())
+    used = set(learner.data.told[1].unique().tolist())
     others = {id(part) for head, one in enumerate(classifier) if head not in used for part in one.modules()}
     return [layer for layer in layers if id(layer) not in others]
 

@@ -52,14 +52,14 @@ class Memory:
         pool = data if self.data is None else TaskData.concat([self.data, data])
         stages = torch.cat([self.stages, torch.full((len(data),), 0 if classes_return else self._taken)])
         if self.selection == "balanced":
-            rows = self._balanced(pool.labels.cpu(), stages, old, size, random)
+            rows = self._balanced(pool.told[0], stages, old, size, random)
         else:
             slots = reservoir_slots(self.seen, len(data), size, random)
             kept = {slot: sample for sample, slot in enumerate(slots) if slot >= 0}  # the last to take a slot stays
             filled = min(size, self.seen + len(data))
             rows = [old + kept[slot] if slot in kept else slot for slot in range(filled)]
         kept_rows = torch.tensor(rows)
-        self.data, self.stages = pool.subset(kept_rows.to(data.labels.device)), stages[kept_rows]
+        self.data, self.stages = pool.subset(kept_rows), stages[kept_rows]
         self.seen += len(data)
         self._taken += 1
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from clbench.data.tensors import TaskData
+from clbench.data.tensors import TaskData, sent
 from clbench.errors import UserError
 from clbench.models.network import MASKED
 from clbench.strategy import Ahead, Learner, Strategy, has_heads
@@ -25,6 +25,7 @@ class Classes:
 
     ``new``: those that the stage brings, also if they come back. ``old``: those learnt before that it does not bring.
     ``seen``: both, ascending. ``place``: label → its column among ``seen``. ``is_new``: of each of these columns.
+    ``before`` and ``brought``: the old and the new for the host.
     """
 
     seen: Tensor
@@ -32,6 +33,8 @@ class Classes:
     new: Tensor
     place: Tensor
     is_new: Tensor
+    before: set[int]
+    brought: set[int]
 
     @staticmethod
     def of(known: set[int], brought: set[int], device: torch.device) -> Classes:
@@ -41,7 +44,7 @@ class Classes:
         place[seen] = torch.arange(len(seen))
         is_new = torch.tensor([label in brought for label in seen])
         found = (torch.tensor(labels, dtype=torch.int64) for labels in (seen, old, new))
-        return Classes(*(one.to(device) for one in (*found, place, is_new)))
+        return Classes(*(sent(one, device) for one in (*found, place, is_new)), {*old}, {*new})
 
     @property
     def old_columns(self) -> Tensor:
@@ -125,7 +128,7 @@ class Rehearsal(Strategy):
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Divide the classes."""
-        brought = set(learner.data.labels.unique().tolist())
+        brought = set(learner.data.told[0].unique().tolist())
         self.classes = Classes.of(self.known, brought, learner.device)
 
     def after_forward(self, learner: Learner, **kwargs: Any) -> None:
@@ -148,7 +151,7 @@ class Rehearsal(Strategy):
         self.correct(learner, self.classes)
         self.exemplars.take(learner)
         self.teacher = frozen_copy(learner.model)
-        self.known |= set(self.classes.new.tolist())
+        self.known |= self.classes.brought
         self.classes = self.taught = None
 
     def correct(self, learner: Learner, classes: Classes) -> None:
@@ -158,7 +161,7 @@ class Rehearsal(Strategy):
 
     def before_eval(self, learner: Learner, **kwargs: Any) -> None:
         """Note the classes so far, those of a stage under way too."""
-        under_way = set() if self.classes is None else set(self.classes.new.tolist())
+        under_way = set() if self.classes is None else self.classes.brought
         seen = sorted(self.known | under_way)
         self.answers = torch.tensor(seen, device=learner.device) if seen else None
 

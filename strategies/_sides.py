@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from clbench.data.tensors import sent
 from clbench.models.network import MASKED
 
 from ._rehearsal import Classes
@@ -27,11 +28,11 @@ class Sides:
     @staticmethod
     def of(classes: Classes, brought: list[set[int]], outputs: int) -> Sides:
         """Divide the outputs."""
-        new = set(classes.new.tolist())
+        new = classes.brought
         stage = torch.full((outputs,), -1)
         for number, labels in enumerate([*(group - new for group in brought), new]):
             stage[sorted(labels)] = number
-        at = stage.to(classes.seen.device)
+        at = sent(stage, classes.seen.device)
         known, last = at >= 0, at == len(brought)
         return Sides(known & ~last, last, ~known, at[:, None] == at)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clbench.data.tensors import sent
 from clbench.models.copies import bare_copy
 from clbench.registry import NonNegative
 from clbench.strategy import Learner
@@ -39,8 +40,8 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 class Distillation(KeepsFeatures):
     """Adds μ·distance(teacher, student) to the loss of every stage but the first, on the stage's own batches.
 
-    ``mu``: one strength for all stages, or one for each, the last of which holds on. ``known`` has the labels that each
-    head has learnt so far.
+    ``mu``: one strength for all stages, or one for each, the last of which holds on. ``learnt`` has the labels that
+    each head has learnt so far, ``known`` the same in order on the device.
     """
 
     method = ""
@@ -49,6 +50,7 @@ class Distillation(KeepsFeatures):
         super().__init__()
         self.strengths = mu if isinstance(mu, list) else [mu]
         self.teacher: Any = None
+        self.learnt: dict[int, set[int]] = {}
         self.known: dict[int, Tensor] = {}
         self.mu = 0.0
         self.taught = False
@@ -86,7 +88,7 @@ class Distillation(KeepsFeatures):
         """Keep the network as the next stage's teacher, and what it has learnt."""
         self.unwatch()
         self.teacher = frozen_copy(learner.model)
-        data = learner.data
-        for head in data.heads.unique().tolist():
-            labels = data.labels[data.heads == head]
-            self.known[head] = torch.cat([labels, self.known.get(head, labels[:0])]).unique()
+        labels, heads = learner.data.told
+        for head in heads.unique().tolist():
+            self.learnt[head] = {*labels[heads == head].unique().tolist()} | self.learnt.get(head, set())
+            self.known[head] = sent(torch.tensor(sorted(self.learnt[head])), learner.device)

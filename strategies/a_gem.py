@@ -56,7 +56,7 @@ class AveragedGem(Strategy):
         self.draws = Draws(learner.random(f"replay of stage {learner.stage}"))
         self.weights: list[nn.Parameter] = []
         if self.memory.data is not None:
-            heads = self.memory.data.heads.unique().tolist()
+            heads = self.memory.data.told[1].unique().tolist()
             unused = _head_names(learner.model, without=heads)
             named = named_weights(learner.model, include_head=True)
             self.weights = [weight for name, weight in named.items() if not name.startswith(unused)]

@@ -58,14 +58,14 @@ class BiasCorrection(Rehearsal):
     def training_data(self, learner: Learner, data: TaskData) -> TaskData:
         """All but a balanced part, where there are old classes."""
         pool = super().training_data(learner, data)
-        brought = data.labels.unique()
-        old = torch.isin(pool.labels, brought, invert=True)
+        labels = pool.told[0]
+        old = torch.isin(labels, data.told[0].unique(), invert=True)
         if not old.any():
             return pool
-        each = max(int(pool.labels[old].unique(return_counts=True)[1].min()) // HELD_OUT, 1)
+        each = max(int(labels[old].unique(return_counts=True)[1].min()) // HELD_OUT, 1)
         random = learner.random(f"held out in stage {learner.stage}")
-        order = torch.randperm(len(pool), generator=random).to(pool.labels.device)
-        place, count = places_in_class(pool.labels[order])
+        order = torch.randperm(len(pool), generator=random)
+        place, count = places_in_class(labels[order])
         out = (place < each) & (count > each)  # a class is never held out whole
         self.held_out = pool.subset(order[out])
         return pool.subset(order[~out].sort().values)
@@ -74,7 +74,7 @@ class BiasCorrection(Rehearsal):
         """Put the classes' corrections on the device; new ones have none yet."""
         super().before_training_exp(learner, **kwargs)
         assert self.classes is not None
-        for label in self.classes.new.tolist():
+        for label in self.classes.brought:
             self.corrections.pop(label, None)
         self.lines = self._lines(self.classes.seen)
 
@@ -107,7 +107,7 @@ class BiasCorrection(Rehearsal):
         logits = torch.cat([z for z, _ in found]).index_select(1, classes.seen) * self.lines[0] + self.lines[1]
         targets = classes.place[torch.cat([labels for _, labels in found])]
         line = fitted(logits.double().cpu(), targets.cpu(), classes.is_new.cpu(), self.ridge / len(targets))
-        self.corrections |= dict.fromkeys(classes.new.tolist(), line)
+        self.corrections |= dict.fromkeys(sorted(classes.brought), line)
 
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Correct, choose exemplars; let go of what was held out."""

@@ -64,7 +64,7 @@ class CoFinetuning(Strategy):
             features = head_layers(learner.model)[0].in_features
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(learner.random("upstream classifier").initial_seed())
-                self.head = nn.Linear(features, int(learner.upstream.labels.max()) + 1).to(learner.device)
+                self.head = nn.Linear(features, int(learner.upstream.told[0].max()) + 1).to(learner.device)
 
     def before_forward(self, learner: Learner, **kwargs: Any) -> None:
         """Draw the upstream batch: once for the step, however often its loss is computed."""

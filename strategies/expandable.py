@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from clbench.data.tensors import TaskData
+from clbench.data.tensors import TaskData, sent
 from clbench.errors import UserError
 from clbench.registry import NonNegative, Positive, strategy
 from clbench.strategy import Learner, Strategy, evaluating, has_heads, named_weights
@@ -74,16 +74,17 @@ class Expandable(KeepsFeatures):
         if self.memory is None:
             _check_composition(learner)
             self.memory = Memory(self.budget, "balanced")
-        labels = torch.cat([data.labels for data in (learner.data, self.memory.data) if data is not None])
+        labels = torch.cat([data.told[0] for data in (learner.data, self.memory.data) if data is not None])
         outputs = max(linear_of(learner.model).out_features, int(labels.max()) + 1)
         self._check_room(outputs, places(self.budget, learner.data, BESIDE))
         if learner.stage == 0:
             return
         self.grew = True
         grow(learner.model, learner.random(f"classifier of stage {learner.stage}"))
-        present = learner.data.labels.unique()
-        self.own = torch.zeros(outputs, dtype=torch.int64, device=learner.device)
-        self.own[present] = torch.arange(1, len(present) + 1, device=learner.device)
+        present = learner.data.told[0].unique()
+        own = torch.zeros(outputs, dtype=torch.int64)
+        own[present] = torch.arange(1, len(present) + 1)
+        self.own = sent(own, learner.device)
         self.width = linear_of(learner.model).in_features // (learner.stage + 1)
         auxiliary = nn.utils.skip_init(nn.Linear, self.width, len(present) + 1, device=learner.device)
         _draw(auxiliary, learner.random(f"auxiliary classifier of stage {learner.stage}"))

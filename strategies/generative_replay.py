@@ -58,8 +58,8 @@ class GenerativeReplay(Strategy):
         self.sampled: tuple[int, Tensor, Tensor] | None = None
         self.known: list[tuple[int, Tensor, Tensor]] = []
         for head in sorted({number // HEADS for number in self.classes}):
-            own = torch.tensor([number for number in self.classes if number // HEADS == head], device=learner.device)
-            self.known.append((head, own % HEADS, class_vectors(own)))
+            own = torch.tensor([number for number in self.classes if number // HEADS == head])
+            self.known.append((head, sent(own % HEADS, learner.device), class_vectors(own, learner.device)))
 
     def before_forward(self, learner: Learner, **kwargs: Any) -> None:
         """Take the step's sampled features, of one head: once, however often the loss is computed."""
@@ -104,12 +104,13 @@ class GenerativeReplay(Strategy):
         backbone: Any = learner.model.backbone
         with torch.no_grad(), evaluating(learner.model):
             found = torch.cat([backbone(x).float() for x, _, _ in data.batches(BATCH)])
-        classes = data.labels + HEADS * data.heads
+        labels, heads = data.told
+        classes = labels + HEADS * heads
         if self.flow is not None and self.classes:
-            numbers = torch.tensor(self.classes, device=classes.device)
+            numbers = torch.tensor(self.classes)
             old = numbers.repeat_interleave(max(len(data) // len(classes.unique()), 1))
             with torch.no_grad():
-                found = torch.cat([found, self.flow.sample(class_vectors(old), random)])
+                found = torch.cat([found, self.flow.sample(class_vectors(old, learner.device), random)])
             classes = torch.cat([classes, old])
         self.pool, self.sampled, self.known = [], None, []
         self._fit(found, classes, random)
@@ -125,7 +126,7 @@ class GenerativeReplay(Strategy):
         flow = self.flow
         flow.standardise(features)
         optimizer = torch.optim.Adam(flow.parameters(), LEARNING_RATE)
-        vectors = class_vectors(classes)
+        vectors = class_vectors(classes, features.device)
         for _ in range(self.flow_steps):
             rows = sent(torch.randint(len(features), (BATCH,), generator=random), features.device)
             noise = sent(torch.randn(BATCH, features.shape[1], generator=random), features.device)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.hooks import RemovableHandle
 
+from clbench.data.tensors import sent
 from clbench.errors import UserError
 from clbench.registry import NonNegative, Ratio, strategy
 from clbench.strategy import Learner, named_weights
@@ -76,7 +77,7 @@ class HardAttention(HoldsWeights):
         backbone = named_weights(learner.model).values()
         self.weights = [gates, *backbone]
         own = torch.zeros_like(gates)
-        own[learner.data.heads.unique()] = 1.0
+        own[_heads(learner)] = 1.0
         self.shares = [own, *(free.get(id(weight), torch.ones_like(weight)) for weight in backbone)]
 
     def _free(self) -> list[tuple[Tensor, Tensor]]:
@@ -137,7 +138,7 @@ class HardAttention(HoldsWeights):
     @torch.no_grad()
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """The stage's tasks use their units from now on."""
-        hard = torch.sigmoid(self.s_max * _gates(learner)[learner.data.heads.unique()])
+        hard = torch.sigmoid(self.s_max * _gates(learner)[_heads(learner)])
         self.used = torch.maximum(self.used, hard.amax(0))
         self.weights, self.shares, self.masks = [], [], torch.empty(0)
 
@@ -164,6 +165,11 @@ def _multiplied(layer: HiddenLayer, units: Tensor):  # type: ignore[no-untyped-d
         return output * spread.reshape([*spread.shape, *[1] * (output.dim() - 2)])
 
     return multiply
+
+
+def _heads(learner: Learner) -> Tensor:
+    """Those that the stage uses, on the device."""
+    return sent(learner.data.told[1].unique(), learner.device)
 
 
 def _gates(learner: Learner) -> nn.Parameter:

@@ -30,11 +30,11 @@ class Majority(Rule):
 
     def before_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Count the stage's labels."""
-        data = learner.data
-        for head in data.heads.unique().tolist():
-            labels = data.labels[(data.heads == head) & (data.labels >= 0)]
-            if len(labels):
-                self.of_head[head] = int(labels.bincount().argmax())
+        labels, heads = learner.data.told
+        for head in heads.unique().tolist():
+            own = labels[(heads == head) & (labels >= 0)]
+            if len(own):
+                self.of_head[head] = int(own.bincount().argmax())
 
     def answers(self, learner: Learner) -> Tensor:
         """The head's class; a task has one head."""

@@ -63,7 +63,7 @@ class PackNet(HoldsWeights):
             self.free = [weight.numel() if weight.dim() > 1 else 0 for weight in self.weights]
         self.shares = [(owner == FREE).to(weight) for owner, weight in zip(self.owners, self.weights, strict=True)]
         self.norms = [one for one in learner.model.modules() if isinstance(one, NORMS)] if task > 1 else []
-        self.task_of |= dict.fromkeys(learner.data.heads.unique().tolist(), task)
+        self.task_of |= dict.fromkeys(learner.data.told[1].unique().tolist(), task)
         self.step, self.prune_at = 0, max(round(learner.stage_steps * (1 - self.retrain)), 1)
 
     def pass_begins(self, learner: Learner) -> None:
@@ -103,7 +103,7 @@ class PackNet(HoldsWeights):
 
     def before_eval_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Answer with the weights that the task has, if it has been learnt."""
-        task = self.task_of.get(int(learner.data.heads[0]))
+        task = self.task_of.get(int(learner.data.told[1][0]))
         if task is None or task > learner.stage:  # not learnt, or under way
             return
         self.whole = copies(self.weights)

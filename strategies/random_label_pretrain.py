@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from clbench.data.tensors import BatchLoader, TaskData
+from clbench.data.tensors import BatchLoader, TaskData, sent
 from clbench.registry import Count, Positive, Share, UnitInterval, strategy
 from clbench.strategy import Learner, Strategy
 
@@ -82,8 +82,8 @@ class RandomLabelPretrain(Strategy):
         """Copies of the data with black pixels and random labels out of their own."""
         copied = TaskData.concat([data] * self.copies)
         kept = torch.rand(copied.samples.shape, generator=random) >= self.zeroed
-        classes = data.labels.unique()
+        classes = data.told[0].unique()
         drawn = torch.randint(len(classes), (len(copied),), generator=random)
         images = copied.samples.masked_fill(~kept.to(data.labels.device), data.encode.blank)
-        labels = classes[drawn.to(data.labels.device)]
+        labels = sent(classes[drawn], data.labels.device)
         return TaskData(images, labels, copied.heads, data.encode, data.head)

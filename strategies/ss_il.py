@@ -73,7 +73,7 @@ class SeparatedSoftmax(Rehearsal):
         super().before_training_exp(learner, **kwargs)
         assert self.classes is not None
         self.draws = Draws(learner.random(f"replay of stage {learner.stage}"))
-        old, columns = set(self.classes.old.tolist()), self.classes.place
+        old, columns = self.classes.before, self.classes.place
         groups = [sorted(one & old) for one in self.brought if one & old]
         found = [columns[torch.tensor(group, device=columns.device)] for group in groups]
         self.past = pad_sequence(found, batch_first=True, padding_value=-1) if found else None
@@ -98,7 +98,7 @@ class SeparatedSoftmax(Rehearsal):
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Note which classes the stage brought; let go of the draws."""
         assert self.classes is not None
-        self.brought.append(set(self.classes.new.tolist()) - self.known)
+        self.brought.append(self.classes.brought - self.known)
         super().after_training_exp(learner, **kwargs)
         self.past = None
         del self.draws

@@ -169,7 +169,7 @@ class ExtendedDarkReplay(Rehearsal):
     def after_training_exp(self, learner: Learner, **kwargs: Any) -> None:
         """Choose exemplars and note their logits; let go of what the stage needed."""
         assert self.classes is not None
-        new = set(self.classes.new.tolist())
+        new = self.classes.brought
         self.distilled |= len(self.classes.old) > 0
         kept, before = self.exemplars.take(learner), len(self.logits)
         memory = self.exemplars.data
@@ -179,9 +179,11 @@ class ExtendedDarkReplay(Rehearsal):
         sides = self.sides = Sides.of(self.classes, self.brought, now.shape[1])
         right = now.gather(1, memory.labels[:, None])[:, 0]
         found = torch.where(sides.old, implanted(now.masked_fill(~sides.old, MASKED), right, self.gamma), now)
-        held = ((kept < before) & sides.old[memory.labels]).nonzero()[:, 0]
+        old = torch.isin(memory.told[0], torch.tensor(sorted(self.classes.before), dtype=torch.int64))
+        held = ((kept < before) & old).nonzero()[:, 0]  # told by the host, as the rows are
         if len(held):
-            then = functional.pad(self.logits[kept[held]], (0, now.shape[1] - self.logits.shape[1]), value=MASKED)
+            rows, held = sent(kept[held], learner.device), sent(held, learner.device)
+            then = functional.pad(self.logits[rows], (0, now.shape[1] - self.logits.shape[1]), value=MASKED)
             found[held] = self._renewed(then, now[held], memory.labels[held], torch.ones_like(held, dtype=torch.bool))
         self.logits = found
         self.known |= new

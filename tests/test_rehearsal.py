@@ -25,6 +25,7 @@ from tests.helpers import FakeLearner, run_small, task_data
 
 CLASS: dict[str, Any] = {"scenario": {"incremental": "class"}}
 MORE: dict[str, Any] = {"scenario": {"samples_per_task": 150}, "epochs": 4}
+CPU = torch.device("cpu")
 
 
 class Small(nn.Module):
@@ -385,7 +386,7 @@ def flow_of(features: int = 6) -> tuple[Flow, Tensor, Tensor]:
         nn.init.normal_(weight, std=0.2)
     x = 3 + 2 * torch.randn(9, features)
     flow.standardise(x)
-    return flow, x, class_vectors(torch.arange(9) % 3)
+    return flow, x, class_vectors(torch.arange(9) % 3, CPU)
 
 
 def test_flow_inverts_and_its_density_has_the_jacobians_determinant() -> None:
@@ -412,7 +413,7 @@ def test_flow_inverts_and_its_density_has_the_jacobians_determinant() -> None:
 
 
 def test_class_vectors_depend_on_the_number_alone() -> None:
-    one, other = class_vectors(torch.tensor([5, 2])), class_vectors(torch.tensor([2, 7, 5]))
+    one, other = (class_vectors(torch.tensor(numbers), CPU) for numbers in ([5, 2], [2, 7, 5]))
     assert torch.equal(one[0], other[2])
     assert torch.equal(one[1], other[0])
     assert not torch.equal(other[0], other[1])

@@ -32,7 +32,8 @@ class TaskData:
     samples: as they are kept, [n, …] of any one shape (uint8 images [n, channels, height, width], float32 vectors);
     labels, heads: int64 [n]; ``encode`` turns samples into network input. ``head`` is the head of all samples, or None
     if they differ. ``previous``, where samples are rows in order of time: the label, of this task's, of the row before
-    each, int64 [n], −1 where it is not known.
+    each, int64 [n], −1 where it is not known. ``host``: labels and heads once more for the host, where the device is
+    another; ``told`` gives them.
     """
 
     samples: Tensor
@@ -41,9 +42,17 @@ class TaskData:
     encode: Encoder
     head: int | None
     previous: Tensor | None = None
+    host: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def told(self) -> tuple[Tensor, Tensor]:
+        """Labels and heads on the host, which has brought them; it asks the device only for what was chosen there."""
+        if self.labels.device.type == "cpu":
+            return self.labels, self.heads
+        return self.host or (self.labels.cpu(), self.heads.cpu())
 
     def inputs(self, samples: Tensor) -> Tensor:
         """Return network input of raw samples."""
@@ -58,15 +67,18 @@ class TaskData:
         return BatchLoader(self, batch_size)
 
     def subset(self, index: Tensor) -> TaskData:
-        """Return the samples at the given positions."""
-        before = None if self.previous is None else self.previous[index]
-        return TaskData(self.samples[index], self.labels[index], self.heads[index], self.encode, self.head, before)
+        """Return the samples at the given positions, which may be on the host."""
+        at = sent(index, self.labels.device)
+        before = None if self.previous is None else self.previous[at]
+        known = self.host if index.device.type == "cpu" else None
+        host = None if known is None else (known[0][index], known[1][index])
+        return TaskData(self.samples[at], self.labels[at], self.heads[at], self.encode, self.head, before, host)
 
     def drawn(self, count: int | None, random: torch.Generator) -> TaskData:
         """Return at most ``count`` samples, drawn without repeats; all, in order, if there are no more."""
         if count is None or count >= len(self):
             return self
-        return self.subset(torch.randperm(len(self), generator=random)[:count].to(self.labels.device))
+        return self.subset(torch.randperm(len(self), generator=random)[:count])
 
     @staticmethod
     def concat(parts: Sequence[TaskData]) -> TaskData:
@@ -75,6 +87,8 @@ class TaskData:
             return parts[0]
         heads = {part.head for part in parts}
         before = [part.previous for part in parts if part.previous is not None]
+        told = [part.host for part in parts if part.host is not None]
+        whole = len(told) == len(parts)
         return TaskData(
             torch.cat([part.samples for part in parts]),
             torch.cat([part.labels for part in parts]),
@@ -82,12 +96,13 @@ class TaskData:
             parts[0].encode,
             heads.pop() if len(heads) == 1 else None,
             torch.cat(before) if len(before) == len(parts) else None,
+            (torch.cat([one[0] for one in told]), torch.cat([one[1] for one in told])) if whole else None,
         )
 
 
 def sent(values: Tensor, device: torch.device) -> Tensor:
     """Values of the host on the device; a GPU fetches them while the host goes on, instead of both waiting."""
-    if device.type == "cuda":
+    if device.type == "cuda" and values.device.type == "cpu":
         return values.pin_memory().to(device, non_blocking=True)
     return values.to(device)
 
@@ -217,13 +232,16 @@ class ResidentStream:
     def _make(self, task: Task, index: np.ndarray[Any, Any], part: PartName) -> TaskData:
         known = self.data.part(part)
         own = task.train_labels if part == "train" else None
-        labels = torch.from_numpy(task.labels[known.labels[index]] if own is None else own[index]).to(self.device)
+        labels = torch.from_numpy(task.labels[known.labels[index]] if own is None else own[index])
         heads = torch.full_like(labels, task.head)
+        host = None if self.device.type == "cpu" else (labels, heads)
         before = None
         if known.previous is not None and own is None:
             rows = known.previous[index]
             before = torch.from_numpy(np.where(rows < 0, -1, task.labels[rows])).to(self.device)
-        return TaskData(changed(self._samples(index, part), task.pixels), labels, heads, self.encode, task.head, before)
+        samples = changed(self._samples(index, part), task.pixels)
+        labels, heads = labels.to(self.device), heads.to(self.device)
+        return TaskData(samples, labels, heads, self.encode, task.head, before, host)
 
 
 def encoder_of(data: Dataset, device: torch.device, normalisation: str, slots: int) -> Encoder:

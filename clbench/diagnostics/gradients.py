@@ -45,7 +45,7 @@ def cosines(weight: Tensor, gradient: Tensor) -> Tensor:
 
 def histogram(values: Tensor) -> list[int]:
     """Counts of cosines in 20 equal bins from −1 to 1."""
-    counts: list[int] = torch.histc(values.float(), BINS, -1.0, 1.0).long().tolist()
+    counts: list[int] = torch.histc(values.float().cpu(), BINS, -1.0, 1.0).long().tolist()
     return counts
 
 

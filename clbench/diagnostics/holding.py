@@ -55,12 +55,12 @@ def _number(value: Tensor) -> float:
 
 def _ratios(values: Tensor) -> list[int]:
     """Counts of R in 20 equal bins from 0 to 1."""
-    counts: list[int] = torch.histc(values.float(), RATIO_BINS, 0.0, 1.0).long().tolist()
+    counts: list[int] = torch.histc(values.float().cpu(), RATIO_BINS, 0.0, 1.0).long().tolist()
     return counts
 
 
 def _decades(values: Tensor) -> list[int]:
     """Counts of positive ηλA in bins of half a decade from 10⁻⁸ to 10³; smaller ones are in the first bin."""
     exponents = values[values > 0].float().log10().clamp(LOWEST, HIGHEST)
-    counts: list[int] = torch.histc(exponents, DECADE_BINS, LOWEST, HIGHEST).long().tolist()
+    counts: list[int] = torch.histc(exponents.cpu(), DECADE_BINS, LOWEST, HIGHEST).long().tolist()
     return counts
