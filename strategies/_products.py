@@ -8,9 +8,9 @@ from torch.func import grad, vmap
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from clbench.closed_forms import of_samples
-from clbench.per_sample import VMAP_CHUNK, LayerTape
 from clbench.strategy import Learner, evaluating, named_weights
+from clbench.strategy.closed_forms import of_samples
+from clbench.strategy.per_sample import VMAP_CHUNK, LayerTape
 
 
 def gradient_products(learner: Learner, x: Tensor, labels: Tensor, heads: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from clbench.data.tensors import TaskData
-from clbench.per_sample import Term, mean_moments
 from clbench.registry import Count, NonNegative, UnitInterval, strategy
 from clbench.strategy import Learner, Weights, gradients
+from clbench.strategy.per_sample import Term, mean_moments
 
 from ._anchor import Accumulate, Anchor, IncludeHead, Scope, anchor_of
 from ._importance import Form, Importance, Parameters, RunningMean, RunningThenBatch

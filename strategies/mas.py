@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clbench.per_sample import Term, mean_moments
 from clbench.registry import Count, NonNegative, UnitInterval, strategy
 from clbench.strategy import Learner, Weights
+from clbench.strategy.per_sample import Term, mean_moments
 
 from ._anchor import Accumulate, IncludeHead, Scope, anchor_of
 from ._importance import Form, Importance, Parameters, RunningMean, RunningThenBatch

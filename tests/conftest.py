@@ -10,8 +10,8 @@ import torch
 from clbench.data import cache
 from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
-from clbench.origins import PLUGIN
 from clbench.registry import REGISTRIES
+from clbench.registry.origins import PLUGIN
 from tests.real_data import prepared
 
 # Files of tests that train whole runs, start processes or open a browser: 'make quick' leaves them out.

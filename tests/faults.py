@@ -119,7 +119,8 @@ def killed_runs(kills: int) -> Count:
 
 def _live(config: Any, machine: Any, folder: Path, phase: mmap.mmap) -> None:
     """A child: run, or go on, with a checkpoint every few steps; it says what it is doing."""
-    from clbench.engine import checkpoint, learner, run, stages
+    from clbench.checkpoints import checkpoint
+    from clbench.engine import learner, run, stages
 
     def during(owner: Any, name: str, number: int) -> None:
         inner = getattr(owner, name)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from clbench import guests
 from clbench.config import resolve
 from clbench.data.sources import DataPlace
 from clbench.engine.run import Machine, run
 from clbench.errors import UserError
+from clbench.registry import guests
 
 FILE = Path(__file__).parent / "avalanche.md"
 KINDS = ("task", "class")

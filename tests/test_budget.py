@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from clbench import optimizers
 from clbench.data import cache
 from clbench.data.benchmark import ResidentExperience, make_benchmark
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import ResidentStream
-from clbench.engine import optimizers
 from clbench.engine.precision import choose_device
 from clbench.registry import scenario
 from tests.helpers import run_small

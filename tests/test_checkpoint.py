@@ -17,11 +17,11 @@ import pytest
 from typer.testing import CliRunner
 
 from clbench import store
+from clbench.checkpoints.checkpoint import Checkpoints, StoppedError
+from clbench.checkpoints.moments import FOLDER, CannotContinueError
 from clbench.cli import app
 from clbench.config import RunConfig, resolve
 from clbench.data.sources import DataPlace
-from clbench.engine.checkpoint import Checkpoints, StoppedError
-from clbench.engine.moments import FOLDER, CannotContinueError
 from clbench.engine.run import Machine, complete, run
 from clbench.errors import Remark, UserError
 from clbench.store import LocalFolder
@@ -209,7 +209,7 @@ def test_another_version_is_refused_with_the_difference(tmp_path: Path, monkeypa
     stopped(one, tmp_path)
     with pytest.raises(CannotContinueError, match=r"threads is 2 here and 1 there.*leave --resume out"):
         run(one, Machine(DataPlace.default(), "cpu", threads=2), None, keeping(tmp_path))
-    monkeypatch.setattr("clbench.engine.moments.FORMAT", 3)
+    monkeypatch.setattr("clbench.checkpoints.moments.FORMAT", 3)
     with pytest.raises(CannotContinueError, match="checkpoint format is 3 here and 2 there"):
         run(one, MACHINE, None, keeping(tmp_path))
 

@@ -20,19 +20,19 @@ from clbench.analysis.check import Rules, check
 from clbench.analysis.codes import latest, remark
 from clbench.analysis.compare import leaderboards
 from clbench.analysis.runs import Run, run_of
+from clbench.checkpoints.checkpoint import Checkpoints, Keeper
+from clbench.checkpoints.moments import CannotContinueError, Moment
+from clbench.checkpoints.state import Tree
 from clbench.cli import app
 from clbench.config import RunConfig, resolve
 from clbench.data.sources import DataPlace
 from clbench.engine import pretrain
-from clbench.engine.checkpoint import Checkpoints, Keeper
-from clbench.engine.moments import CannotContinueError, Moment
 from clbench.engine.run import Machine, run
-from clbench.engine.state import Tree
 from clbench.errors import UserError
 from clbench.store import Code, LocalFolder
-from clbench.sweep import tune
-from clbench.sweep.executor import InlineExecutor
-from clbench.sweep.space import Tune
+from clbench.sweeps import tune
+from clbench.sweeps.executor import InlineExecutor
+from clbench.sweeps.space import Tune
 from tests.helpers import SMALL, make_result
 
 PLUGIN = '''

@@ -9,8 +9,9 @@ import pytest
 
 from clbench import store
 from clbench.config import components, resolve
+from clbench.config.layers import merge, read_assignments, read_seeds
 from clbench.errors import UserError
-from clbench.layers import merge, read_assignments, read_seeds, read_yaml
+from clbench.yaml_files import read_yaml
 
 
 def one(*layers: dict[str, Any]) -> Any:

@@ -11,13 +11,13 @@ from torch.func import vmap
 
 from clbench import registry, store
 from clbench.avalanche import SupervisedPlugin
+from clbench.checkpoints.state import Known
 from clbench.config import resolve
 from clbench.data.benchmark import kept_for
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import TaskData
 from clbench.engine.kept import Kept, kept, tensors_of
 from clbench.engine.run import Machine, run
-from clbench.engine.state import Known
 from clbench.models.network import Network
 from clbench.models.rows import rows_of
 from tests.helpers import config, run_small, task_data

@@ -16,12 +16,13 @@ from typer.testing import CliRunner
 from clbench import registry
 from clbench.cli import app
 from clbench.config import resolve
+from clbench.config.layers import read_assignments
+from clbench.config.names import scenario_parts
 from clbench.data import cache, easy, outline, profile, repeats
 from clbench.data.described import Described, described
 from clbench.data.sources import DataPlace
 from clbench.data.traps import Trap
 from clbench.errors import UserError
-from clbench.layers import read_assignments
 from clbench.render import described as words
 
 ROWS = 1200
@@ -198,7 +199,7 @@ def test_the_command_can_be_run_as_it_is(said: dict[str, Any], tmp_path: Path, c
     settings["data"] = settings.get("data", {}) | {"path": next(value for key, value in pairs if key == "--data")}
     place = DataPlace(tmp_path, tmp_path / "cache", offline=True)
     (config,) = resolve(flags | settings, place=place)
-    family, name = registry.scenario_parts(config.scenario["name"])
+    family, name = scenario_parts(config.scenario["name"])
     data = cache.load(name, place, said=config.data)
     own = registry.scenario.load(family)
     options = {key: value for key, value in config.scenario.items() if key in own.schema.model_fields}

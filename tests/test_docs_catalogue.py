@@ -16,14 +16,15 @@ import pytest
 
 from clbench import metrics, registry
 from clbench.analysis.relative import RELATIVE
-from clbench.catalogue import Listed
 from clbench.cli import app
 from clbench.config import RunConfig, resolve
+from clbench.config.names import scenario_parts
+from clbench.config.standard import standards
 from clbench.data.known import SOURCES, scenario_names
 from clbench.errors import UserError
+from clbench.registry.catalogue import Listed
+from clbench.registry.words import words
 from clbench.render.formats import as_text
-from clbench.standard import standards
-from clbench.words import words
 from docs.catalogue import boards, generate
 from docs.catalogue.contract import contracts, refused_with
 from docs.catalogue.maths import equations, spans
@@ -90,7 +91,7 @@ def test_every_other_unit_is_there(site: Path) -> None:
         assert all(f"| `{option.name}` |" in text for option in unit.options)
         assert f"](scenarios/{slug(name)}.md)" in index
     for name in [*pairs, *standards()]:
-        family, _ = registry.scenario_parts(name)
+        family, _ = scenario_parts(name)
         assert f"\n### {name}\n" in page_of(site, "scenarios", family)
     for file, names in (("metrics", [*metrics.METRICS, *RELATIVE]), ("datasets", list(SOURCES))):
         headings = shown((site / "catalogue" / f"{file}.md").read_text(encoding="utf-8")).splitlines()

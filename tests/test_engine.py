@@ -12,19 +12,18 @@ import pytest
 import torch
 from torch import nn
 
-from clbench import registry
+from clbench import optimizers, registry
 from clbench.avalanche import SupervisedPlugin
 from clbench.config import RunConfig, resolve
 from clbench.data.benchmark import make_benchmark
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import ResidentStream
-from clbench.engine import optimizers
-from clbench.engine.optimizers import AdaptiveGradientClipping
 from clbench.engine.precision import choose_device, choose_precision, choose_threads
 from clbench.engine.run import Machine, run
 from clbench.engine.seeding import available_cores
 from clbench.errors import UserError
 from clbench.models import network
+from clbench.optimizers import AdaptiveGradientClipping
 from clbench.store import Result
 from tests.helpers import FakeLearner, known, run_small
 

@@ -13,12 +13,13 @@ import pytest
 import torch
 from torch import nn
 
-from clbench import foreign, registry
+from clbench import registry
 from clbench.config import resolve
 from clbench.data.sources import DataPlace
 from clbench.engine.run import Machine, finished, run
 from clbench.errors import Remark, UserError
 from clbench.models.adapt import adapt
+from clbench.registry import foreign
 from clbench.store import Result
 from tests import networks
 from tests.helpers import SMALL, config

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from clbench import store
+from clbench.checkpoints.checkpoint import StoppedError
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import TaskData
-from clbench.engine.checkpoint import StoppedError
 from clbench.engine.learner import NoEvaluator
 from clbench.engine.run import Machine, run
 from clbench.errors import Remark, UserError

@@ -14,16 +14,17 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from clbench import avalanche, guests, registry
+from clbench import avalanche, registry
+from clbench.checkpoints.checkpoint import Checkpoints, StoppedError
 from clbench.cli import app
 from clbench.config import resolve
 from clbench.data import streams
 from clbench.data.borrowed import borrowed
 from clbench.data.sources import DataPlace
 from clbench.engine.assemble import stream_of
-from clbench.engine.checkpoint import Checkpoints, StoppedError
 from clbench.engine.run import Machine, run
 from clbench.errors import UserError
+from clbench.registry import guests
 from clbench.render import catalogue
 from clbench.store import Result
 from tests import guests as table

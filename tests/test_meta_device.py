@@ -16,8 +16,8 @@ from clbench import registry
 from clbench.config import RunConfig, resolve
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import sent
-from clbench.engine.optimizers import OPTIMIZERS
 from clbench.engine.run import Machine, run
+from clbench.optimizers import OPTIMIZERS
 from clbench.strategy import Learner, Strategy
 from tests import test_time
 from tests.meta import FaultOnDeviceError, Watch, on_meta

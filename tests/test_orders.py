@@ -11,11 +11,11 @@ from clbench import registry
 from clbench.analysis.compare import leaderboards
 from clbench.analysis.runs import run_of
 from clbench.config import resolve
+from clbench.config.layers import shipped_recipe
 from clbench.data.dataset import Dataset
 from clbench.data.streams import Rotation
-from clbench.layers import shipped_recipe
-from clbench.sweep.space import Tune
-from clbench.sweep.tune import configs, in_one_order
+from clbench.sweeps.space import Tune
+from clbench.sweeps.tune import configs, in_one_order
 from tests.helpers import make_result, run_small
 from tests.helpers import make_stream as make
 from tests.test_tune import SHIPPED

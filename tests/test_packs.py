@@ -20,7 +20,7 @@ from clbench.cli import app
 from clbench.errors import UserError
 from clbench.store import LocalFolder, line, transfer
 from clbench.store.packs import PACK
-from clbench.sweep.ledger import Ledger
+from clbench.sweeps.ledger import Ledger
 from tests.helpers import make_result
 
 GOLDEN = Path(__file__).parent / "golden"

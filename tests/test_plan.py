@@ -10,8 +10,8 @@ import yaml
 
 from clbench.config import RunConfig, resolve
 from clbench.errors import UserError
-from clbench.sweep.expand import expand, line
-from clbench.sweep.plan import read
+from clbench.sweeps.expand import expand, line
+from clbench.sweeps.plan import read
 
 BASE = {"scenario": "split-digits", "epochs": 1}
 

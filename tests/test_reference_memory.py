@@ -17,8 +17,8 @@ from clbench.data.sources import DataPlace
 from clbench.data.tensors import ResidentStream
 from clbench.engine.assemble import learner_of, plugins_of, stages_of, stream_of
 from clbench.engine.learner import ResidentLearner
-from clbench.engine.optimizers import Sam
 from clbench.engine.seeding import seed_everything
+from clbench.optimizers import Sam
 from clbench.strategies._memory import Draws, shares
 from tests.helpers import config, run_small
 from tests.test_strategy_contract import NEEDS, QUICK, STRATEGIES

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clbench.engine.optimizers import AdaptiveGradientClipping
 from clbench.models.network import MultiHeadNetwork
+from clbench.optimizers import AdaptiveGradientClipping
 from clbench.strategies import dash
 from clbench.strategies.continual_backprop import ContinualBackprop
 from clbench.strategies.dash import Dash

@@ -11,17 +11,17 @@ import yaml
 from rich.console import Console
 
 from clbench import registry
-from clbench.catalogue import FAMILIES, scan
 from clbench.config import resolve
 from clbench.data.sources import DataPlace
 from clbench.engine.run import Machine, run
 from clbench.errors import UserError
 from clbench.registry import Registry
+from clbench.registry.catalogue import FAMILIES, scan
+from clbench.registry.words import Words, taken_apart, words
 from clbench.render import catalogue
 from clbench.render.catalogue import Described
 from clbench.render.tables import print_table
 from clbench.store import parts
-from clbench.words import Words, taken_apart, words
 
 PLUGIN = '''
 from typing import Literal

@@ -14,12 +14,12 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from clbench import metrics, registry, store
+from clbench.checkpoints.checkpoint import StoppedError
 from clbench.cli import app
 from clbench.config import RunConfig, resolve
 from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.streams import stretch, with_common_options
-from clbench.engine.checkpoint import StoppedError
 from clbench.engine.removal import relearning_steps
 from clbench.engine.run import Machine, run
 from clbench.errors import UserError

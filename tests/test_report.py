@@ -140,7 +140,7 @@ def test_every_run_says_how_to_make_it_again() -> None:
     words = shlex.split(command(result))
     layers: dict[str, Any] = {}
     flags = {"--strategy": "strategy", "--scenario": "scenario", "--model": "model"}
-    from clbench.layers import merge, read_assignments
+    from clbench.config.layers import merge, read_assignments
 
     given = dict(zip(words[2::2], words[3::2], strict=True))
     layers = {flags[flag]: value for flag, value in given.items() if flag in flags}

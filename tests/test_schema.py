@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from clbench import registry, store
 from clbench.cli import app
 from clbench.config import RunConfig, resolve
+from clbench.config.names import scenario_parts
 from clbench.store.later import completed
 from clbench.store.migrations import ROLES
 from tests.helpers import make_result
@@ -67,7 +68,7 @@ def test_mistakes_do_not_fit(content: dict[str, Any]) -> None:
 
 
 def test_every_option_of_every_strategy_has_a_type() -> None:
-    from clbench.schema import _type
+    from clbench.config.schema import _type
 
     for unit in registry.strategy.listed.values():
         for option in unit.options:
@@ -108,7 +109,7 @@ def known(result: store.Result) -> RunConfig:
 def is_of_today(config: RunConfig) -> bool:
     """Whether no unit has another version now; an older one is never newer than what there is."""
     units = [("strategy", part) for part in store.parts(config.strategy["name"])]
-    units += [("scenario", registry.scenario_parts(config.scenario["name"])[0]), ("model", config.model["name"])]
+    units += [("scenario", scenario_parts(config.scenario["name"])[0]), ("model", config.model["name"])]
     versions = {
         f"{kind} {name}": (
             config.code.get(f"{kind} {name}", store.Code()).version,

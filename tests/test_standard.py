@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from clbench import registry
 from clbench.cli import app
 from clbench.config import resolve
+from clbench.config.names import scenario_parts
+from clbench.config.standard import standards
 from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
 from clbench.engine.run import Machine, run
 from clbench.errors import UserError
 from clbench.render import catalogue
-from clbench.standard import standards
 from tests.helpers import make_stream, run_small
 
 
@@ -27,7 +27,7 @@ def test_a_name_is_the_run_that_writes_it_out(name: str) -> None:
     assert short == long
     assert short.run_id == long.run_id
     assert short.scenario["name"] == standards()[name].scenario
-    assert registry.scenario_parts(name) == registry.scenario_parts(standards()[name].scenario)
+    assert scenario_parts(name) == scenario_parts(standards()[name].scenario)
     assert standards()[name].about.startswith(catalogue.description("scenario", name).doc.split("\n\n")[0])
 
 

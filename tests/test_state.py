@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from clbench.engine.restore import restore
-from clbench.engine.state import Known, StateError, Tree, capture
+from clbench.checkpoints.restore import restore
+from clbench.checkpoints.state import Known, StateError, Tree, capture
 
 HERE = (__name__.partition(".")[0],)
 

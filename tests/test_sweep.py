@@ -25,12 +25,12 @@ from clbench.config import RunConfig, resolve
 from clbench.errors import UnwritableError, UserError
 from clbench.render.sweep import duration, so_far
 from clbench.store import LocalFolder
-from clbench.sweep.conduct import Sweep, Tally
-from clbench.sweep.estimate import estimate
-from clbench.sweep.executor import Executor, InlineExecutor, Stopping, attempt
-from clbench.sweep.ledger import Failure, Ledger, alone, is_running
-from clbench.sweep.local import LocalExecutor, slots
-from clbench.sweep.work import Done
+from clbench.sweeps.conduct import Sweep, Tally
+from clbench.sweeps.estimate import estimate
+from clbench.sweeps.executor import Executor, InlineExecutor, Stopping, attempt
+from clbench.sweeps.ledger import Failure, Ledger, alone, is_running
+from clbench.sweeps.local import LocalExecutor, slots
+from clbench.sweeps.work import Done
 from tests.helpers import make_result
 
 PLAN: dict[str, Any] = {

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from clbench.engine import trackers
-from clbench.engine.trackers import check_installed, open_tracker, run_name
+from clbench import trackers
 from clbench.errors import UserError
 from clbench.progress import Reporter, Reporters
+from clbench.trackers import check_installed, open_tracker, run_name
 from tests.helpers import config
 
 CONFIG = config("ewc")

@@ -13,17 +13,18 @@ from typer.testing import CliRunner
 from clbench import registry, store
 from clbench.cli import app
 from clbench.config import RunConfig, resolve
+from clbench.config.layers import shipped_recipe
 from clbench.data.sources import DataPlace
 from clbench.engine.run import Machine
 from clbench.errors import UserError
-from clbench.layers import read_yaml, shipped_recipe
 from clbench.progress import Reporter
-from clbench.sweep.executor import InlineExecutor, Stopping
-from clbench.sweep.local import LocalExecutor, slots
-from clbench.sweep.space import Range, Tune, default_space, read
-from clbench.sweep.study import Study, Trial, recipe
-from clbench.sweep.tune import Run, configs, search
-from clbench.sweep.work import RealRun
+from clbench.sweeps.executor import InlineExecutor, Stopping
+from clbench.sweeps.local import LocalExecutor, slots
+from clbench.sweeps.space import Range, Tune, default_space, read
+from clbench.sweeps.study import Study, Trial, recipe
+from clbench.sweeps.tune import Run, configs, search
+from clbench.sweeps.work import RealRun
+from clbench.yaml_files import read_yaml
 from tests.helpers import SMALL, make_result
 
 LAYERS: list[Any] = [SMALL, {"strategy": {"name": "ewc"}}]

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clbench import registry
-from clbench.engine import optimizers
+from clbench import optimizers, registry
 from clbench.errors import UserError
 from clbench.models.network import MultiHeadNetwork, Network
 from clbench.store import Result

@@ -20,9 +20,9 @@ from clbench.analysis import load
 from clbench.analysis.compare import Leaderboard, leaderboards
 from clbench.analysis.ranking import ranking
 from clbench.analysis.runs import run_of
+from clbench.checkpoints.checkpoint import Checkpoints, StoppedError
 from clbench.cli import app
 from clbench.data.sources import DataPlace
-from clbench.engine.checkpoint import Checkpoints, StoppedError
 from clbench.engine.learnt import Column, chance, collapsed, single_class
 from clbench.engine.run import Machine, run
 from clbench.render import leaderboards as shown

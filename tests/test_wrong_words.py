@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from clbench import registry, store
-from clbench.elsewhere import ABSENT, SAME
-from clbench.engine.optimizers import OPTIMIZERS
-from clbench.keys import keys, optimizer_options
+from clbench.config.keys import keys, optimizer_options
+from clbench.optimizers import OPTIMIZERS
+from clbench.registry.elsewhere import ABSENT, SAME
 from tests.helpers import make_result
 
 EWC = ["run", "--strategy", "ewc"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from clbench.config import RunConfig
     from clbench.progress import Reporter
-    from clbench.sweep.study import Trial
+    from clbench.sweeps.study import Trial
 
 
 class Program(Audience):

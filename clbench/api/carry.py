@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from clbench import layers, registry, store
+from clbench import registry, store
+from clbench.config import layers
+from clbench.config.layers import Section
 from clbench.errors import UserError
-from clbench.layers import Section
 from clbench.progress import Reporter, Reporters
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def carry_out(order: Order, audience: Audience) -> list[Ended]:
         configs = resolve(base, *order.layers, place=place)
 
         from clbench.engine.run import Machine
-        from clbench.engine.trackers import check_installed
+        from clbench.trackers import check_installed
 
     for name in order.trackers:
         check_installed(name)
@@ -146,9 +147,9 @@ def _one(
     count: int,
 ) -> Ended:
     """Run one seed, with everybody told, or read what is there of it."""
-    from clbench.engine.checkpoint import Checkpoints, StoppedError
+    from clbench.checkpoints.checkpoint import Checkpoints, StoppedError
     from clbench.engine.run import complete, run
-    from clbench.engine.trackers import open_tracker
+    from clbench.trackers import open_tracker
 
     finished = config.result_name
     if folder is not None and order.resume and store.has(finished, folder):

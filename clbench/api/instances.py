@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from clbench import registry, store
 from clbench.api.settings import plain
 from clbench.api.source_text import code_of
+from clbench.config.layers import Section
 from clbench.errors import UserError
-from clbench.layers import Section
-from clbench.origins import Origin
 from clbench.registry import Declared
+from clbench.registry.origins import Origin
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -20,8 +20,8 @@ from clbench.api.instances import STATE, Lent
 from clbench.api.settings import plain
 from clbench.api.source_text import Loaded, code_of
 from clbench.errors import UserError, in_words
-from clbench.foreign import Found
-from clbench.origins import OWN, Origin
+from clbench.registry.foreign import Found
+from clbench.registry.origins import OWN, Origin
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

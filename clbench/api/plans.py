@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from clbench import registry, store
 from clbench.errors import UserError
-from clbench.sweep import local
-from clbench.sweep.plan import Plan
+from clbench.sweeps import local
+from clbench.sweeps.plan import Plan
 
 if TYPE_CHECKING:
     from clbench.config import RunConfig
-    from clbench.sweep.conduct import Tally
-    from clbench.sweep.executor import Executor
-    from clbench.sweep.on_ray import GivenData
-    from clbench.sweep.work import Surroundings
+    from clbench.sweeps.conduct import Tally
+    from clbench.sweeps.executor import Executor
+    from clbench.sweeps.on_ray import GivenData
+    from clbench.sweeps.work import Surroundings
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class SweepOrder:
     def around(self) -> Surroundings:
         """What all runs share and no config says."""
         from clbench.data.sources import DataPlace
-        from clbench.sweep.work import Surroundings
+        from clbench.sweeps.work import Surroundings
 
         return Surroundings(
             DataPlace.default(None if self.data_root is None else Path(self.data_root), self.offline),
@@ -66,7 +66,7 @@ def expanded(order: SweepOrder, starting: bool = True) -> list[RunConfig]:
 
     Raises UserError for what no run can be made of, and if there is none.
     """
-    from clbench.sweep.expand import expand
+    from clbench.sweeps.expand import expand
 
     for path in order.plugins:
         registry.add_plugin(Path(path))
@@ -85,9 +85,9 @@ def conduct(
 
     Raises UserError if another sweep is writing to the folder, or Results cannot be written.
     """
-    from clbench.sweep.conduct import Sweep
-    from clbench.sweep.ledger import Ledger, alone
-    from clbench.sweep.work import RunWork
+    from clbench.sweeps.conduct import Sweep
+    from clbench.sweeps.ledger import Ledger, alone
+    from clbench.sweeps.work import RunWork
 
     folder = store.open_folder(order.results)
     executor, around = _executor(order, configs, folder)
@@ -103,7 +103,7 @@ def _executor(
     if order.executor == "local":
         found = local.slots(order.workers, int(order.gpus), _log(folder, order.plan))
         return lambda: local.LocalExecutor(found), order.around.with_threads(len(found[0].cores))
-    from clbench.sweep.on_ray import RayExecutor
+    from clbench.sweeps.on_ray import RayExecutor
 
     around = order.around.with_threads(1)
     datasets = _datasets(configs, around)
@@ -112,8 +112,8 @@ def _executor(
 
 def _datasets(configs: list[RunConfig], around: Surroundings) -> list[GivenData]:
     """Every dataset that runs need, with image size and options of ``data``, for machines that may not have it."""
+    from clbench.config.names import scenario_parts
     from clbench.data import cache
-    from clbench.registry import scenario_parts
 
     own = [(scenario_parts(c.scenario["name"])[1], c.scenario["image_size"], c.data) for c in configs]
     upstream = [
@@ -129,7 +129,7 @@ def _datasets(configs: list[RunConfig], around: Surroundings) -> list[GivenData]
 
 def _log(folder: store.Folder, asked: Plan) -> Path | None:
     """Where workers print to, so that it does not disturb the bar."""
-    from clbench.sweep.ledger import FOLDER
+    from clbench.sweeps.ledger import FOLDER
 
     if not isinstance(folder, store.LocalFolder):
         return None

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from clbench import keys, registry, store
+from clbench import registry, store
+from clbench.config import keys
+from clbench.config.layers import SECTIONS, Section, assigned, merge
 from clbench.errors import UserError
-from clbench.layers import SECTIONS, Section, assigned, merge, read_yaml
+from clbench.yaml_files import read_yaml
 
 Given = str | Mapping[str, Any]
 Seeds = int | str | Iterable[int]

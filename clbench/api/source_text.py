@@ -15,7 +15,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from weakref import WeakKeyDictionary
 
-from clbench.origins import OWN, Origin, origin_of
+from clbench.registry.origins import OWN, Origin, origin_of
 
 NOTEBOOK = "notebook.py"
 UNKNOWN = "unknown"  # source text that nobody can say is what was run

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from clbench import registry
 from clbench.api.settings import plain
+from clbench.config.layers import Section
+from clbench.config.names import scenario_parts
 from clbench.errors import UserError, did_you_mean
-from clbench.layers import Section
 
 if TYPE_CHECKING:
     from clbench.data import streams
@@ -112,14 +113,14 @@ def stream(
     _check_options(kind, options)
     called = _name(name) if name is not None else f"arrays-{fingerprint(*arrays_of(raw).values())[:8]}"
     scenario = f"{kind}-{called}"
-    if registry.scenario_parts(scenario) != (kind, called):
+    if scenario_parts(scenario) != (kind, called):
         raise UserError(f"name: '{called}' makes '{scenario}', which is another family's. Choose another name.")
     return Stream(scenario, plain(options), Held(dataset_of(called, raw), raw))
 
 
 def _check_options(family: str, options: Section) -> None:
     """Raise UserError for a family or option that there is not, with what was meant."""
-    from clbench.catalogue import common_options
+    from clbench.registry.catalogue import common_options
 
     known = [one.name for one in (*registry.scenario.check(family).options, *common_options())]
     for key in options:

@@ -17,8 +17,8 @@ from clbench.api.plans import SweepOrder, conduct, expanded
 from clbench.api.results import Results
 from clbench.api.settings import plain
 from clbench.errors import Remark
-from clbench.layers import read_yaml
-from clbench.sweep import plan as plans
+from clbench.sweeps import plan as plans
+from clbench.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from clbench.config import RunConfig

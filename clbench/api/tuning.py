@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from clbench import layers
 from clbench.api.audience import Program, interruptible
 from clbench.api.caller import undisturbed
 from clbench.api.results import frame
 from clbench.api.settings import Given, Seeds, layers_of, plain, seeds_of
+from clbench.config import layers
+from clbench.config.layers import Section
 from clbench.errors import InterruptedWorkError, UserError
-from clbench.layers import Section
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from clbench.api.carry import Stop
-    from clbench.sweep.executor import Executor
-    from clbench.sweep.study import Trial
+    from clbench.sweeps.executor import Executor
+    from clbench.sweeps.study import Trial
 
 Told = Callable[[int, int, "Trial"], None]
 
@@ -78,10 +78,10 @@ def choose(order: TuneOrder, told: Told, stopping: Stop) -> Tuned:
     """
     from clbench.data.sources import DataPlace
     from clbench.engine.run import Machine
-    from clbench.sweep import space as spaces
-    from clbench.sweep.study import recipe, write_recipe
-    from clbench.sweep.tune import in_one_order, search
-    from clbench.sweep.work import RealRun
+    from clbench.sweeps import space as spaces
+    from clbench.sweeps.study import recipe, write_recipe
+    from clbench.sweeps.tune import in_one_order, search
+    from clbench.sweeps.work import RealRun
 
     if "name" not in order.given.get("strategy", {}):
         raise UserError("No strategy is named. Use --strategy ewc, or see 'clbench list strategies'.")
@@ -106,11 +106,11 @@ def choose(order: TuneOrder, told: Told, stopping: Stop) -> Tuned:
 
 def _executor(order: TuneOrder, threads: int | None, stopping: Stop) -> Executor:
     """Where trials are run; a single worker is this process."""
-    from clbench.sweep.executor import InlineExecutor
-    from clbench.sweep.local import LocalExecutor, slots
+    from clbench.sweeps.executor import InlineExecutor
+    from clbench.sweeps.local import LocalExecutor, slots
 
     if order.executor == "ray":
-        from clbench.sweep.on_ray import RayExecutor
+        from clbench.sweeps.on_ray import RayExecutor
 
         return RayExecutor(order.address, order.workers, threads or 1, 0, [])
     found = slots(order.workers)

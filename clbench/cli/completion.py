@@ -60,7 +60,7 @@ def split_keys(incomplete: str) -> list[str]:
 
 
 def _keys(chosen: dict[str, Any]) -> list[str]:
-    from clbench import keys
+    from clbench.config import keys
 
     return keys.keys({section: name if isinstance(name, str) else None for section, name in chosen.items()})
 
@@ -72,7 +72,9 @@ def _names(kind: str) -> list[str]:
         case "metric":
             return columns("")
         case "scenario":
-            return registry.every_scenario()
+            from clbench.config.names import every_scenario
+
+            return every_scenario()
         case "strategy" | "model":
             return list(registry.REGISTRIES[kind].listed)
     return []

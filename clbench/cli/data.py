@@ -138,9 +138,9 @@ def describe(
 
 def _said(settings: list[str]) -> dict[str, object]:
     """Options of ``data`` that are given; UserError for any other key."""
+    from clbench.config.layers import read_assignments
     from clbench.data.description import checked
     from clbench.errors import UserError
-    from clbench.layers import read_assignments
 
     given = read_assignments(settings)
     for key in given:

@@ -79,9 +79,9 @@ def embed(
 def _section(model: str, settings: list[str]) -> dict[str, object]:
     """The network and its options, validated; UserError for any other key."""
     from clbench import registry
+    from clbench.config.layers import read_assignments
     from clbench.errors import UserError
-    from clbench.layers import read_assignments
-    from clbench.options import validated
+    from clbench.registry.options import validated
 
     given = read_assignments(settings)
     for key in given:

@@ -56,7 +56,7 @@ def _path(ctx: Any) -> str:
 
 def _named(option: str, args: list[str]) -> list[str]:
     """The keys that an option names: those of the units that the other words choose."""
-    from clbench import keys
+    from clbench.config import keys
 
     chosen = {unit: _value(args, f"--{unit}") for unit in UNITS}
     found = keys.named(option.lstrip("-"), keys.keys(chosen))

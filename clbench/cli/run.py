@@ -137,9 +137,10 @@ def run(
     The scenario's standard recipe fills in whatever is not given: model, optimiser, epochs, batch size.
     Exit code 0: all runs ended well; 1: a run diverged; 2: something to correct; 130: stopped by Ctrl-C.
     """
-    from clbench import layers
     from clbench.api.carry import Order, carry_out
     from clbench.cli.people import People
+    from clbench.config import layers
+    from clbench.yaml_files import read_yaml
 
     flags: dict[str, Any] = {
         "strategy": strategy,
@@ -151,7 +152,7 @@ def run(
         "precision": precision.value if precision else None,
     }
     given = [
-        layers.read_yaml(config) if config else {},
+        read_yaml(config) if config else {},
         {key: value for key, value in flags.items() if value is not None},
         layers.read_assignments(settings or []),
     ]

@@ -11,7 +11,7 @@ import typer
 
 EXAMPLES = """[bold]Examples[/bold]
 
-clbench schema config > clbench.schema.json
+clbench schema config > clbench.config.schema.json
 
 clbench schema result"""
 
@@ -25,7 +25,7 @@ class Kind(str, Enum):
 
 def schema(kind: Annotated[Kind, typer.Argument(help="Kind of file.")]) -> None:
     """Print the JSON schema of Result files or of YAML configs; editors complete and check YAML with the latter."""
-    from clbench import schema as schemas
+    from clbench.config import schema as schemas
 
     made = schemas.result_schema() if kind is Kind.result else schemas.config_schema()
     json.dump(made, sys.stdout, indent=1, ensure_ascii=False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from clbench.api.plans import SweepOrder
     from clbench.config import RunConfig
     from clbench.store import Folder
-    from clbench.sweep.conduct import Tally
+    from clbench.sweeps.conduct import Tally
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -118,11 +118,11 @@ def run(
     What has a Result is not run again; what fails is tried again, and its reason kept. Ctrl-C stops where every run can
     be continued. Exit code 0: all runs ended; 1: some failed; 2: something to correct; 130: stopped by Ctrl-C.
     """
-    from clbench import layers
     from clbench.api.plans import SweepOrder, expanded
-    from clbench.sweep import plan as plans
+    from clbench.sweeps import plan as plans
+    from clbench.yaml_files import read_yaml
 
-    asked = plans.read(layers.read_yaml(plan), plan.name)
+    asked = plans.read(read_yaml(plan), plan.name)
     if asked.size > plans.MANY and not yes:
         _ask(plan.name, asked.size)
     order = SweepOrder(
@@ -199,7 +199,7 @@ def status(results: Results = "results") -> None:
     from clbench import store
     from clbench.render import sweep as rendered
     from clbench.render.tables import print_table
-    from clbench.sweep.ledger import Ledger, is_running, known_plans
+    from clbench.sweeps.ledger import Ledger, is_running, known_plans
 
     folder = store.open_folder(results)
     plans = known_plans(folder)
@@ -255,8 +255,8 @@ def _ask(name: str, size: int) -> None:
 def _print_lines(configs: list[RunConfig], order: SweepOrder) -> None:
     """Print what is left of a plan, a line for each run."""
     from clbench import store
-    from clbench.sweep.expand import line
-    from clbench.sweep.ledger import Ledger
+    from clbench.sweeps.expand import line
+    from clbench.sweeps.ledger import Ledger
 
     present = Ledger(store.open_folder(order.results), "").present()
     for config in configs:
@@ -269,9 +269,9 @@ def _estimate(order: SweepOrder, configs: list[RunConfig]) -> None:
     from clbench import store
     from clbench.engine.run import Machine, run
     from clbench.render.sweep import duration
-    from clbench.sweep.estimate import estimate
-    from clbench.sweep.ledger import Ledger
-    from clbench.sweep.local import slots
+    from clbench.sweeps.estimate import estimate
+    from clbench.sweeps.ledger import Ledger
+    from clbench.sweeps.local import slots
 
     asked, around = order.plan, order.around
     present = Ledger(store.open_folder(order.results), asked.digest[:12]).present()

@@ -14,7 +14,7 @@ from clbench.cli.stopping import gently
 from clbench.cli.sweep import Place
 
 if TYPE_CHECKING:
-    from clbench.sweep.study import Trial
+    from clbench.sweeps.study import Trial
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -95,14 +95,15 @@ def tune(
     The choice is a recipe that leaves those tasks out, beside a study with every trial.
     A study that was stopped goes on where it was. Exit code 2: something to correct; 130: stopped by Ctrl-C.
     """
-    from clbench import layers
     from clbench.analysis.columns import resolve
     from clbench.api.tuning import TuneOrder, choose
+    from clbench.config import layers
     from clbench.render import tuning
+    from clbench.yaml_files import read_yaml
 
     flags = {"strategy": strategy, "scenario": scenario}
     given = layers.merge(
-        layers.read_yaml(config) if config else {},
+        read_yaml(config) if config else {},
         {key: value for key, value in flags.items() if value is not None},
         layers.read_assignments(settings or []),
     )

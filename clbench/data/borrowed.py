@@ -18,8 +18,8 @@ from clbench.data.dataset import Array, Dataset, Part, Raw
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Incremental, Stream, Task
 from clbench.errors import UserError, in_words
-from clbench.foreign import unconnected
-from clbench.guests import OF_BENCHMARKS, ROOT
+from clbench.registry.foreign import unconnected
+from clbench.registry.guests import OF_BENCHMARKS, ROOT
 
 NEAR = 1e-3  # of a grey level: pixels that are so near to whole levels were whole before somebody divided them by 255
 LEVELS = 255

@@ -71,7 +71,7 @@ class Roles:
 
 def beside(file: Path) -> dict[str, Any]:
     """Return what a YAML file of the same name says; UserError if it cannot be read or says what is unknown."""
-    from clbench.layers import read_yaml
+    from clbench.yaml_files import read_yaml
 
     for suffix in (".yaml", ".yml"):
         sidecar = file.with_name(file.name.split(".")[0] + suffix)
@@ -83,8 +83,8 @@ def beside(file: Path) -> dict[str, Any]:
 
 def checked(options: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return options of ``data`` that are given, validated; UserError that names the key."""
-    from clbench.options import validated
     from clbench.registry import options_model
+    from clbench.registry.options import validated
 
     section = dict(options)
     for key in ("features", "drop", "categories"):

@@ -10,7 +10,7 @@ from clbench.data.dataset import Shape
 from clbench.data.description import ROW
 
 if TYPE_CHECKING:
-    from clbench.catalogue import Listed
+    from clbench.registry.catalogue import Listed
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from clbench.diagnostics.clones import Kind, clones
 from clbench.diagnostics.pictures import as_pixels
 from clbench.diagnostics.watch import SAMPLES, outputs_of
 from clbench.models.reverse import IrreversibleError, Reversal
-from clbench.per_sample import Term, mean_moments
 from clbench.strategy import Learner, evaluating
+from clbench.strategy.per_sample import Term, mean_moments
 
 SHOWN = 6
 SENSED = 256  # images whose gradients are taken

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from clbench import registry, store
+from clbench import optimizers, registry, store
 from clbench.avalanche import JointTraining, SupervisedPlugin
 from clbench.config import RunConfig, components
+from clbench.config.names import scenario_parts
 from clbench.data import cache
 from clbench.data.borrowed import borrowed
 from clbench.data.columns import SLOTS
@@ -18,14 +19,13 @@ from clbench.data.inputs import Encoder
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream, check_filled, stretch, whole, with_common_options
 from clbench.data.tensors import ResidentStream, TaskData
-from clbench.engine import optimizers, pretrain, supplies
+from clbench.engine import pretrain, supplies
 from clbench.engine.backbone import backbone_of, tried
 from clbench.engine.guest import Guest
 from clbench.engine.learner import Arithmetic, ResidentLearner, Training
 from clbench.engine.precision import choose_precision, is_convolutional
 from clbench.errors import UserError
 from clbench.models import network
-from clbench.registry import scenario_parts
 from clbench.strategy import Ahead, Strategy
 
 

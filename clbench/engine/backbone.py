@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from clbench import foreign, registry
+from clbench import registry
 from clbench.engine.learner import Arithmetic
 from clbench.errors import Remark, UserError, in_words
 from clbench.models.adapt import adapt, as_before, samples
-from clbench.registry import Shape
+from clbench.registry import Shape, foreign
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clbench import foreign, registry
+from clbench import registry
 from clbench.data.dataset import Dataset, Shape
 from clbench.engine.pretrain import weights_in
 from clbench.errors import Remark, UserError, did_you_mean, in_words
 from clbench.models.adapt import adapt, as_before, samples
+from clbench.registry import foreign
 
 TORCHVISION = "torchvision.models."
 

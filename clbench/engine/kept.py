@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from clbench.avalanche import SupervisedPlugin
+from clbench.checkpoints.state import LIVE, Known, attributes, memory_of
 from clbench.data.tensors import TaskData
-from clbench.engine.state import LIVE, Known, attributes, memory_of
 
 PLAIN = (bool, int, float, str, bytes, *LIVE)  # what reaches no tensor of its own
 

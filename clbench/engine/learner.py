@@ -18,13 +18,13 @@ from clbench.data.augment import Augment
 from clbench.data.benchmark import ResidentExperience
 from clbench.data.tensors import Batch, BatchLoader, TaskData
 from clbench.engine.counts import Counts
-from clbench.engine.optimizers import Sam
 from clbench.engine.replay import WORTH, Replay, repeats, watches
 from clbench.engine.seeding import generator
 from clbench.errors import UserError
 from clbench.metrics import Confusion
 from clbench.models.network import MASKED
 from clbench.models.rows import Rows
+from clbench.optimizers import Sam
 from clbench.strategy import REPLAYED, Strategy
 
 Logits = Literal["all", "seen", "current"]

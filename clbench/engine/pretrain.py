@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from clbench import store
+from clbench import optimizers, store
 from clbench.config import RunConfig
+from clbench.config.names import scenario_parts
 from clbench.data import cache
 from clbench.data.benchmark import forget, make_benchmark
 from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream, whole
 from clbench.data.tensors import ResidentStream
-from clbench.engine import optimizers
 from clbench.errors import Remark, UserError
-from clbench.registry import scenario_parts
 
 if TYPE_CHECKING:
     from clbench.engine.learner import ResidentLearner

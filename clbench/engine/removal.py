@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clbench import metrics, store
+from clbench import metrics, optimizers, store
 from clbench.avalanche import SupervisedPlugin
 from clbench.config import RunConfig
 from clbench.data.streams import Request, Stream
 from clbench.data.tensors import BatchLoader, TaskData
-from clbench.engine import optimizers
 from clbench.engine.assemble import is_fine_tuning
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.seeding import generator

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from clbench.avalanche import SupervisedPlugin
-from clbench.engine.optimizers import ScheduleLearningRate
+from clbench.optimizers import ScheduleLearningRate
 from clbench.strategy import REPLAYED, Strategy
 
 WARM = 3  # steps of a shape before it is recorded: optimisers and libraries set themselves up in them

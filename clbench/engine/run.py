@@ -11,6 +11,10 @@ import torch
 
 from clbench import metrics, store
 from clbench.avalanche import SupervisedPlugin
+from clbench.checkpoints.checkpoint import Checkpoints, Keeper
+from clbench.checkpoints.moments import discard
+from clbench.checkpoints.saved import Finished, weights_of
+from clbench.checkpoints.state import Known
 from clbench.config import RunConfig
 from clbench.data.benchmark import forget, make_benchmark
 from clbench.data.dataset import Dataset
@@ -31,17 +35,13 @@ from clbench.engine.assemble import (
     stages_of,
     stream_of,
 )
-from clbench.engine.checkpoint import Checkpoints, Keeper
 from clbench.engine.guest import Guest
 from clbench.engine.guest import check as check_guest
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.learnt import column_of, imbalance
-from clbench.engine.moments import discard
 from clbench.engine.precision import choose_device, choose_threads
-from clbench.engine.saved import Finished, weights_of
 from clbench.engine.seeding import prepare_process, seed_everything
 from clbench.engine.stages import Stages, Trained
-from clbench.engine.state import Known
 from clbench.engine.warned import Ending, warnings_of
 from clbench.engine.watch import AnswerWatch, DivergenceWatch, ReportSteps, StepBudget
 from clbench.engine.within import WithinWatch

@@ -11,18 +11,18 @@ from torch import Tensor
 
 from clbench import metrics, store
 from clbench.avalanche import CLScenario, SupervisedPlugin
+from clbench.checkpoints.checkpoint import Keeper, StoppedError
+from clbench.checkpoints.moments import CannotContinueError, Moment
+from clbench.checkpoints.restore import restore
+from clbench.checkpoints.state import Known, StateError, Tree, capture
 from clbench.config import RunConfig
 from clbench.data.benchmark import ResidentExperience
 from clbench.data.tensors import BatchLoader, TaskData
 from clbench.engine import environment
-from clbench.engine.checkpoint import Keeper, StoppedError
 from clbench.engine.guest import Guest
 from clbench.engine.kept import Kept, kept, tensors_of
 from clbench.engine.learner import ResidentLearner
-from clbench.engine.moments import CannotContinueError, Moment
-from clbench.engine.restore import restore
 from clbench.engine.seeding import random_states, set_random_states
-from clbench.engine.state import Known, StateError, Tree, capture
 from clbench.engine.watch import AnswerWatch, DivergedError, ReportSteps
 from clbench.engine.within import WithinWatch
 from clbench.progress import Reporter

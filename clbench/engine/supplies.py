@@ -9,16 +9,16 @@ from typing import Any, get_args, get_type_hints
 import torch
 from torch import nn
 
+from clbench import optimizers
 from clbench.avalanche import BaseSGDTemplate, PackNetModel, PackNetModule, SCRModel, SupervisedPlugin
 from clbench.config import RunConfig
 from clbench.data.inputs import Encoder
-from clbench.engine import optimizers
 from clbench.engine.guest import Features, OneHead, foreign_code
 from clbench.engine.learner import EVAL_BATCH, NoEvaluator
 from clbench.errors import UserError
-from clbench.foreign import unconnected
 from clbench.models.network import MultiHeadNetwork, Network
 from clbench.registry import Declared
+from clbench.registry.foreign import unconnected
 from clbench.strategy import evaluating
 
 PROJECTED = 128  # outputs of SCR's projection (Mai et al. 2021, arXiv:2103.13885, section 4.1)

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 
-from clbench import guests, metrics, registry
+from clbench import metrics, registry
 from clbench.analysis.columns import resolve
 from clbench.analysis.relative import RELATIVE, Relative
-from clbench.catalogue import FAMILIES, Listed, Option, common_options
+from clbench.config.names import scenario_parts
+from clbench.config.standard import standards, stream_name
 from clbench.data import own
 from clbench.data.known import SOURCES, scenario_names
 from clbench.data.sources import DataPlace
-from clbench.registry import scenario_parts
+from clbench.registry import guests
+from clbench.registry.catalogue import FAMILIES, Listed, Option, common_options
+from clbench.registry.words import AS_FOR, Words, taken_apart, words
 from clbench.render.tables import Table
 from clbench.roles import Role
-from clbench.standard import standards, stream_name
-from clbench.words import AS_FOR, Words, taken_apart, words
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -14,8 +14,8 @@ from clbench.render.tables import Table
 
 if TYPE_CHECKING:
     from clbench.analysis.standing import Standing
-    from clbench.sweep.conduct import Tally
-    from clbench.sweep.ledger import Failure
+    from clbench.sweeps.conduct import Tally
+    from clbench.sweeps.ledger import Failure
 
 LINE_SECONDS = 30.0
 SHOWN_FAILURES = 10

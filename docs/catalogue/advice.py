@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from clbench.analysis.boards import Leaderboard
-from clbench.catalogue import Listed
+from clbench.registry.catalogue import Listed
 from clbench.render.catalogue import ROLES
 from docs.catalogue import boards
 from docs.catalogue.boards import Place

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 import clbench.scenarios
-from clbench.keys import written
-from clbench.layers import shipped_recipe
+from clbench.config.keys import written
+from clbench.config.layers import shipped_recipe
 from clbench.store import flat
 from docs.catalogue.boards import BASELINE
 from docs.catalogue.text import anchor, block, code, escaped, page, prose, table

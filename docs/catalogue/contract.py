@@ -12,7 +12,7 @@ from functools import cache
 
 from clbench import registry
 from clbench.errors import Remark, UserError
-from clbench.options import validated
+from clbench.registry.options import validated
 
 SHAPE = (3, 32, 32)
 TASKS = 5

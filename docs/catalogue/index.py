@@ -6,8 +6,8 @@ from itertools import groupby
 
 from clbench import metrics, registry
 from clbench.analysis.relative import RELATIVE
-from clbench.catalogue import FAMILIES, Listed
 from clbench.data.known import SOURCES
+from clbench.registry.catalogue import FAMILIES, Listed
 from docs.catalogue import boards
 from docs.catalogue.advice import standing
 from docs.catalogue.scenarios import streams

@@ -10,12 +10,12 @@ import clbench
 from clbench import metrics, registry
 from clbench.analysis.diagnosis import QUANTITIES
 from clbench.analysis.relative import RELATIVE
-from clbench.catalogue import Option
+from clbench.config.keys import optimizer_options
 from clbench.data.known import SOURCES, Source, scenario_names
-from clbench.keys import optimizer_options
+from clbench.registry.catalogue import Option
+from clbench.registry.words import taken_apart
 from clbench.render.catalogue import Described
 from clbench.store.warnings import KINDS
-from clbench.words import taken_apart
 from docs.catalogue.scenarios import stream_link
 from docs.catalogue.strategies import options_table
 from docs.catalogue.text import anchor, block, cell, code, escaped, page, prose, table
@@ -85,7 +85,7 @@ def _told(source: Source) -> str:
 
 def optimisers_page() -> str:
     """Every optimiser with its options, and the words of whichever docstring has them."""
-    file = PACKAGE / "engine" / "optimizers.py"
+    file = PACKAGE / "optimizers" / "__init__.py"
     docs = {
         node.name: ast.get_docstring(node) or ""
         for node in ast.parse(file.read_text(encoding="utf-8")).body

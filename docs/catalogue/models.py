@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from clbench import registry
-from clbench.catalogue import Listed
+from clbench.registry.catalogue import Listed
+from clbench.registry.words import words
 from clbench.render import catalogue
-from clbench.words import words
 from docs.catalogue import sources
 from docs.catalogue.contract import Refusal, contracts, is_about
 from docs.catalogue.strategies import options_table

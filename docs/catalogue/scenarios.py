@@ -7,13 +7,13 @@ from functools import cache
 
 from clbench import registry
 from clbench.analysis.boards import Leaderboard
-from clbench.catalogue import Listed, common_options
+from clbench.config.names import scenario_parts
+from clbench.config.standard import standards
 from clbench.data.known import scenario_names
-from clbench.registry import scenario_parts
+from clbench.registry.catalogue import Listed, common_options
+from clbench.registry.words import words
 from clbench.render import catalogue
 from clbench.render.leaderboards import answer
-from clbench.standard import standards
-from clbench.words import words
 from docs.catalogue import boards, chosen, sources
 from docs.catalogue.strategies import options_table
 from docs.catalogue.text import anchor, block, cell, code, escaped, joined, page, prose, slugs, table

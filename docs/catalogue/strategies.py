@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clbench import registry
-from clbench.catalogue import FAMILIES, Listed
+from clbench.registry.catalogue import FAMILIES, Listed
+from clbench.registry.words import words
 from clbench.render import catalogue
 from clbench.render.catalogue import ROLES, Described
-from clbench.words import words
 from docs.catalogue import boards, chosen, published, sources
 from docs.catalogue.advice import advice
 from docs.catalogue.contract import Contract, Refusal, contracts, refused_with

@@ -26,9 +26,9 @@ from clbench.analysis.significance import ALPHA, compare, holm
 from clbench.analysis.statistics import Estimate, estimate
 from clbench.config import RunConfig, resolve
 from clbench.data.sources import DataPlace
-from clbench.layers import read_yaml
 from clbench.reproduce.running import Job, missing, run_all
 from clbench.store import Result
+from clbench.yaml_files import read_yaml
 from tests.real_data import prepared
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "studies" / "generic-features"

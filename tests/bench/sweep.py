@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from clbench import store
-from clbench.sweep.local import PRELOADED
+from clbench.sweeps.local import PRELOADED
 from tests.real_data import prepared
 
 GRID = {

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import clbench
-from clbench.catalogue import Option, options_of_function
+from clbench.config.schema import config_schema
+from clbench.registry.catalogue import Option, options_of_function
+from clbench.registry.words import taken_apart
 from clbench.render.catalogue import Described
-from clbench.schema import config_schema
-from clbench.words import taken_apart
 from docs.catalogue.reference import schemas
 from docs.catalogue.strategies import options_table
 from docs.catalogue.text import block, cell, code, page, prose, table
@@ -47,8 +47,8 @@ def keys_page() -> str:
         "## Options of data",
         options_table(_described("data", PACKAGE / "data" / "description.py", "data_options")),
         "## Options of pretrain",
-        _doc(PACKAGE / "config.py", "pretraining"),
-        options_table(_described("pretrain", PACKAGE / "config.py", "pretraining")),
+        _doc(PACKAGE / "config" / "__init__.py", "pretraining"),
+        options_table(_described("pretrain", PACKAGE / "config" / "__init__.py", "pretraining")),
         "## Options of units",
         "Each unit of the [catalogue](../catalogue/index.md) has its own: `strategy.lam` of the strategy, "
         "`model.width` of the network. Of a composition's part it is `strategy.lam` if one part alone has it, else "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from clbench.schema import result_schema
+from clbench.config.schema import result_schema
 from clbench.store import SCHEMA_VERSION
 from docs.catalogue.reference import schemas
 from docs.catalogue.text import block, cell, code, page, prose, table

@@ -1,0 +1,1 @@
+"""Many runs as one piece of work: plans, workers, choosing settings."""
