@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ class Watch(TorchDispatchMode):
     """Stops or notes what a run asks of a device; ``read`` has the places that read values between steps."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.in_step = False
         self.epochs = 0
         self.read: set[str] = set()
@@ -131,12 +132,12 @@ class HostNumbers(TorchFunctionMode):
 
 def place() -> str:
     """Module and function of ours, or of a test, that is at work: 'strategies.ewc.after_update'."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         module, name = str(frame.f_globals.get("__name__")), frame.f_code.co_name
         if module.startswith(("clbench.", "tests.test_")) and not name.startswith("<"):
             return f"{module.removeprefix('clbench.')}.{name}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return "unknown"
 
 
