@@ -43,9 +43,9 @@ class Classes:
         place = torch.zeros(seen[-1] + 1, dtype=torch.int64)
         place[seen] = torch.arange(len(seen))
         is_new = torch.tensor([label in brought for label in seen])
-        found = (torch.tensor(labels, dtype=torch.int64) for labels in (seen, old, new))
-        all_seen, before, brought, place, is_new = (sent(one, device) for one in (*found, place, is_new))
-        return Classes(all_seen, before, brought, place, is_new, {*old}, {*new})
+        labels = (torch.tensor(some, dtype=torch.int64) for some in (seen, old, new))
+        of_seen, of_old, of_new, place, is_new = (sent(one, device) for one in (*labels, place, is_new))
+        return Classes(of_seen, of_old, of_new, place, is_new, {*old}, {*new})
 
     @property
     def old_columns(self) -> Tensor:
