@@ -73,6 +73,20 @@ def test_a_grid_tries_everything_once_and_finds_the_best(tmp_path: Path) -> None
     assert [trial.mean for trial in study.trials].count(None) == 1, "the one that diverged has no mean"
 
 
+def test_ties_and_values_at_the_end_of_what_was_tried_are_said(tmp_path: Path) -> None:
+    inside = find(LAYERS, asked(), tmp_path / "inside.json", best_at(10.0, 0.01))
+    assert inside.doubts() == []
+    edge = find(LAYERS, asked(), tmp_path / "edge.json", best_at(1.0, 0.01))
+    assert [doubt.split(":")[0] for doubt in edge.doubts()] == ["strategy.lam is the smallest that was tried"]
+    tied = find(LAYERS, asked(), tmp_path / "tied.json", best_at(7.0, 0.01)).doubts()
+    assert tied[0].startswith("4 other settings reached the same")
+    assert "strategy.lam, optimizer.lr among them" in tied[0]
+    ranges = {"optimizer.lr": {"low": 0.001, "high": 0.1, "log": True}}
+    for lr, said in ((0.00101, ["smallest"]), (0.01, []), (0.099, ["largest"])):
+        study = Study({"tune": {"metric": "average_accuracy", "space": ranges}}, [Trial({"optimizer.lr": lr}, [0.5])])
+        assert [doubt.split()[3] for doubt in study.doubts()] == said
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes"])
 def test_samplers_draw_from_ranges(sampler: str, tmp_path: Path) -> None:
     space = {"optimizer.lr": Range(low=0.001, high=0.1, log=True), "strategy.lam": [1.0]}

@@ -32,7 +32,8 @@ class Tuned:
     """Settings that were chosen. ``recipe``: a config that runs them on the tasks that had no say in it.
 
     ``value``: the mean of ``metric`` that they reached on held-out images. ``file``: where the recipe was written, the
-    study with every trial beside it; None if nothing was.
+    study with every trial beside it; None if nothing was. ``doubts``: what speaks against the choice, sentence by
+    sentence: others that reached the same, values at the end of what was tried.
     """
 
     settings: Mapping[str, Any]
@@ -41,11 +42,12 @@ class Tuned:
     trials: Sequence[Trial]
     recipe: Section
     file: Path | None
+    doubts: Sequence[str] = ()
 
     def __str__(self) -> str:
         from clbench.render.tuning import chosen
 
-        return chosen(self.settings, self.metric, self.value)
+        return "\n".join([chosen(self.settings, self.metric, self.value), *self.doubts])
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row for each trial: its settings, the mean over seeds, and whether it was given up.
@@ -101,7 +103,7 @@ def choose(order: TuneOrder, told: Told, stopping: Stop) -> Tuned:
     file = study_file.with_name(study_file.name.replace(".study.json", ".yaml"))
     made = recipe([given], asked, study, study_file)
     write_recipe(file, made)
-    return Tuned(best.settings, best.mean, asked.metric, study.trials, made, file)
+    return Tuned(best.settings, best.mean, asked.metric, study.trials, made, file, study.doubts())
 
 
 def _executor(order: TuneOrder, threads: int | None, stopping: Stop) -> Executor:

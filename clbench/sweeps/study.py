@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,34 @@ class Study:
         if not ended:
             raise UserError("tune: every trial diverged. Try smaller learning rates or strengths in tune.space.")
         return max(ended, key=lambda trial: sign * (trial.mean or 0.0))
+
+    def doubts(self) -> list[str]:
+        """What speaks against the choice: others that reached the same, and values at the end of what was tried."""
+        best, found = self.best(), []
+        equal = [trial for trial in self.trials if trial is not best and trial.mean == best.mean]
+        if equal:
+            keys = [key for key in best.settings if any(one.settings[key] != best.settings[key] for one in equal)]
+            found.append(
+                f"{len(equal)} other settings reached the same, and the first was taken: the search says nothing of "
+                f"{', '.join(keys)} among them. Use more seeds, more tasks or more held-out images."
+            )
+        for key, tried in self.question["tune"]["space"].items():
+            side = _end(best.settings[key], tried)
+            if side is not None:
+                found.append(f"{key} is the {side} that was tried: the best may lie beyond. Widen tune.space.{key}.")
+        return found
+
+
+def _end(value: Any, tried: Any) -> str | None:
+    """Whether a number is the smallest or largest of three or more, or within a twentieth of a range's ends."""
+    if isinstance(tried, dict):
+        scale = math.log if tried["log"] else float
+        low, high = scale(tried["low"]), scale(tried["high"])
+        place = (scale(value) - low) / (high - low)
+        return "smallest" if place <= 0.05 else "largest" if place >= 0.95 else None
+    if len(tried) < 3 or any(isinstance(one, bool) or not isinstance(one, int | float) for one in tried):
+        return None
+    return "smallest" if value == min(tried) else "largest" if value == max(tried) else None
 
 
 def recipe(layers: Sequence[Section], tune: Tune, study: Study, file: Path) -> Section:
