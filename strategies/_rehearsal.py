@@ -44,8 +44,8 @@ class Classes:
         place[seen] = torch.arange(len(seen))
         is_new = torch.tensor([label in brought for label in seen])
         found = (torch.tensor(labels, dtype=torch.int64) for labels in (seen, old, new))
-        all_seen, before, brought, place, is_new = (sent(one, device) for one in (*found, place, is_new))
-        return Classes(all_seen, before, brought, place, is_new, {*old}, {*new})
+        sent_seen, sent_old, sent_new, place, is_new = (sent(one, device) for one in (*found, place, is_new))
+        return Classes(sent_seen, sent_old, sent_new, place, is_new, {*old}, {*new})
 
     @property
     def old_columns(self) -> Tensor:
