@@ -24,7 +24,9 @@ from clbench.sweeps.ledger import Ledger
 from tests.helpers import make_result
 
 GOLDEN = Path(__file__).parent / "golden"
-PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+# Without subnormal numbers: other tests in the process tell the processor to flush them.
+FLOATS = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
+PLAIN = st.none() | st.booleans() | st.integers() | FLOATS | st.text()
 TREES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4))
 
 

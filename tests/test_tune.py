@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from clbench import registry, store
+from clbench import store
 from clbench.cli import app
 from clbench.config import RunConfig, resolve
 from clbench.config.layers import shipped_recipe
@@ -272,7 +272,7 @@ def test_bad_words(words: list[str], message: str, tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*.yaml")) == []
 
 
-SHIPPED = sorted((Path(registry.__file__).parents[1] / "scenarios" / "tuned").glob("*/*.yaml"))
+SHIPPED = sorted((Path(__file__).parents[1] / "scenarios" / "tuned").glob("*/*.yaml"))
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: f"{file.parent.name}-{file.stem}")
