@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install run test quick check gate bench faults reproduction study drift baselines leaderboard pages docs dist clean
+.PHONY: help install run test quick check gate bench faults reproduction study drift memory baselines leaderboard pages docs dist clean
 
 help:                        ## this list; 'make' alone prints it, too
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,9 @@ study: install               ## do regularised networks forget less? what is mis
 
 drift: install               ## which remedy helps on real drift? what is missing of results/studies/drift (about half an hour)
 	$(BIN)/python -m tests.bench.drift
+
+memory: install              ## do remedies help methods with a memory? what is missing of results/studies/with-memory (about an hour)
+	$(BIN)/python -m tests.bench.with_memory
 
 baselines: install           ## rewrite results/baseline and its leaderboard (about 15 minutes)
 	$(BIN)/python -m tests.bench.baselines
