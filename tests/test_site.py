@@ -100,8 +100,12 @@ def test_it_can_be_searched_from_disk(site: Path, browser: Any) -> None:
 def test_it_fits_a_phone_and_has_a_dark_side(site: Path, browser: Any) -> None:
     page = opened(browser, viewport={"width": 390, "height": 800}, color_scheme="dark")
     failed: list[str] = []
-    # What the next page cuts off has not failed.
-    page.on("requestfailed", lambda one: one.failure == "net::ERR_ABORTED" or failed.append(f"{one.url} {one.failure}"))
+
+    def note(request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # what the next page cuts off has not failed
+            failed.append(f"{request.url} {request.failure}")
+
+    page.on("requestfailed", note)
     page.on("pageerror", lambda error: failed.append(str(error)))
     for name in ("index", "start/leaderboard", "explained/scenarios", "findings/index"):
         page.goto((site / f"{name}.html").as_uri())
