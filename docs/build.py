@@ -20,9 +20,7 @@ def main(work: Path = ROOT / "build") -> Path:
     pages, site = work / "docs", work / "site"
     gather(pages)
     config = load_config(str(ROOT / "docs" / "mkdocs.yml"), docs_dir=str(pages), site_dir=str(site), strict=True)
-    config.nav[AFTER:AFTER] = [
-        {part.capitalize(): contents(pages / part, pages)} for part in GENERATED if (pages / part).is_dir()
-    ]
+    config.nav[AFTER:AFTER] = [{part.capitalize(): contents(pages / part, pages)} for part in GENERATED]
     config.plugins.on_startup(command="build", dirty=False)
     build(config)
     return site

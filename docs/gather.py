@@ -6,11 +6,12 @@ comes along – reports and pictures as they are, program text as a page – and
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import shutil
 from pathlib import Path, PurePosixPath
+
+from docs import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "pages"
@@ -30,23 +31,12 @@ def gather(into: Path) -> None:
         shutil.rmtree(into)
     shutil.copytree(PAGES, into)
     (into / "changelog.md").write_text((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), encoding="utf-8")
-    generate(into)
+    catalogue.generate(into)
     origin = {page: PAGES / page.relative_to(into) for page in into.rglob("*.md")}
     origin[into / "changelog.md"] = ROOT / "CHANGELOG.md"
     while origin:
         page, source = origin.popitem()
         origin |= bring(page, source, into)
-
-
-def generate(into: Path) -> None:
-    """Add the pages of catalogue and reference, where their generator is there."""
-    try:
-        generator = importlib.import_module("docs.catalogue")
-    except ModuleNotFoundError as error:
-        if error.name != "docs.catalogue":
-            raise
-        return
-    generator.generate(into)
 
 
 def bring(page: Path, source: Path, into: Path) -> dict[Path, Path]:

@@ -11,16 +11,13 @@ sweep', which goes on where it was; then the tables are written beside the Resul
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from clbench import registry, store
-from tests.real_data import prepared
+from tests.bench.study import conduct
 from tests.test_strategy_contract import ONE_CLASSIFIER, OWN_HEADS
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "studies" / "drift"
@@ -72,19 +69,7 @@ def main() -> None:
     """Run what is missing, then write the tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--workers", type=int, default=2)
-    root = prepared()
-    if root is None:
-        sys.exit("the real tables are not here: set CLBENCH_TEST_DATA, or provide ../shared/data")
-    plan = FOLDER.parents[2] / "build" / "drift.yaml"
-    store.write_text(plan, yaml.safe_dump({"list": points(), "seeds": SEEDS}))
-    command = [sys.executable, "-m", "clbench", "sweep", str(plan), "--results", str(FOLDER), "--data-root", str(root)]
-    workers = ["--workers", str(parser.parse_args().workers), "--threads", "1", "--yes"]
-    done = subprocess.run([*command, *workers])
-    if done.returncode:
-        sys.exit(done.returncode)
-    for name in (".sweeps", ".checkpoints"):
-        shutil.rmtree(FOLDER / name, ignore_errors=True)
-    store.pack(FOLDER)
+    conduct(FOLDER, points(), SEEDS, parser.parse_args().workers)
     compare = [sys.executable, "-m", "clbench", "compare", str(FOLDER), "--against", "naive", "--format", "markdown"]
     store.write_text(FOLDER / "tables.md", subprocess.run(compare, check=True, capture_output=True, text=True).stdout)
 

@@ -11,16 +11,13 @@ tables are written beside the Results in results/studies/with-memory. Needs the 
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from clbench import store
-from tests.real_data import prepared
+from tests.bench.study import conduct
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "studies" / "with-memory"
 SEEDS = 5
@@ -52,18 +49,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
     options = parser.parse_args()
-    root = prepared()
-    if root is None:
-        sys.exit("the real images are not here: set CLBENCH_TEST_DATA, or provide ../shared/data")
-    plan = FOLDER.parents[2] / "build" / "with-memory.yaml"
-    store.write_text(plan, yaml.safe_dump({"list": points(options.scenarios or [*SCENARIOS]), "seeds": SEEDS}))
-    command = [sys.executable, "-m", "clbench", "sweep", str(plan), "--results", str(FOLDER), "--data-root", str(root)]
-    done = subprocess.run([*command, "--workers", str(options.workers), "--threads", "1", "--yes"])
-    if done.returncode:
-        sys.exit(done.returncode)
-    for name in (".sweeps", ".checkpoints"):
-        shutil.rmtree(FOLDER / name, ignore_errors=True)
-    store.pack(FOLDER)
+    conduct(FOLDER, points(options.scenarios or [*SCENARIOS]), SEEDS, options.workers)
     store.write_text(FOLDER / "tables.md", "\n".join(_board(method) for method in METHODS))
 
 
