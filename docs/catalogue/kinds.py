@@ -12,12 +12,10 @@ from clbench.analysis.diagnosis import QUANTITIES
 from clbench.analysis.relative import RELATIVE
 from clbench.config.keys import optimizer_options
 from clbench.data.known import SOURCES, Source, scenario_names
-from clbench.registry.catalogue import Option
 from clbench.registry.words import taken_apart
-from clbench.render.catalogue import Described
 from clbench.store.warnings import KINDS
 from docs.catalogue.scenarios import stream_link
-from docs.catalogue.strategies import options_table
+from docs.catalogue.strategies import options_table, with_words
 from docs.catalogue.text import anchor, block, cell, code, escaped, page, prose, table
 
 PACKAGE = Path(clbench.__file__).parent
@@ -96,16 +94,14 @@ def optimisers_page() -> str:
     for name, options in optimizer_options().items():
         said = taken_apart(docs[name], [option.name for option in options])
         known = {**known, **said.options}
-        parts.append(page(f"## {escaped(name)}", prose(said.prose), options_table(_described(options, known))))
+        parts.append(
+            page(f"## {escaped(name)}", prose(said.prose), options_table(with_words("optimizer", options, known)))
+        )
     return page(
         "# Optimisers",
         block("clbench run --strategy er --set optimizer.name=adam --set optimizer.lr=0.001", "sh"),
         *parts,
     )
-
-
-def _described(options: list[Option], known: dict[str, str]) -> list[Described]:
-    return [Described(f"optimizer.{one.name}", one.type, one.default, known.get(one.name, "")) for one in options]
 
 
 def diagnostics_page() -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from clbench import registry
-from clbench.registry.catalogue import FAMILIES, Listed
+from clbench.registry.catalogue import FAMILIES, Listed, Option
 from clbench.registry.words import words
 from clbench.render import catalogue
 from clbench.render.catalogue import ROLES, Described
@@ -71,6 +71,11 @@ def options_table(options: Sequence[Described], link: Link | None = None) -> str
     ]
     told = f"Each is a key of its section: `--set {first}=…`, in YAML or in Python."
     return page(told, table(["option", "values", "default", "what it is"], rows))
+
+
+def with_words(section: str, options: Sequence[Option], words: Mapping[str, str]) -> list[Described]:
+    """Return options of a section with the words that were found for them by name."""
+    return [Described(f"{section}.{one.name}", one.type, one.default, words.get(one.name, "")) for one in options]
 
 
 def _linker() -> Link:

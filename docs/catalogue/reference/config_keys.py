@@ -9,11 +9,11 @@ from typing import Any
 
 import clbench
 from clbench.config.schema import config_schema
-from clbench.registry.catalogue import Option, options_of_function
+from clbench.registry.catalogue import options_of_function
 from clbench.registry.words import taken_apart
 from clbench.render.catalogue import Described
 from docs.catalogue.reference import schemas
-from docs.catalogue.strategies import options_table
+from docs.catalogue.strategies import options_table, with_words
 from docs.catalogue.text import block, cell, code, page, prose, table
 
 PACKAGE = Path(clbench.__file__).parent
@@ -66,11 +66,7 @@ def _row(key: str, schema: Mapping[str, Any]) -> list[str]:
 def _described(section: str, file: Path, function: str) -> list[Described]:
     options = options_of_function(file, function)
     said = taken_apart(_docstring(file, function), [option.name for option in options]).options
-    return [_one(section, option, said) for option in options]
-
-
-def _one(section: str, option: Option, said: Mapping[str, str]) -> Described:
-    return Described(f"{section}.{option.name}", option.type, option.default, said.get(option.name, ""))
+    return with_words(section, options, said)
 
 
 def _doc(file: Path, function: str) -> str:
