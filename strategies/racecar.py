@@ -28,8 +28,8 @@ class Racecar(LooksAtPasses):
     lam: λ, the strength of the reverse pass's error.
     reverse: 'full' goes back from each estimate; 'layer-wise' from what the forward pass had there.
 
-    Cost: a reverse pass through the network and its backward pass each step, about as much again as the step; nothing
-    is kept.
+    Cost: a reverse pass through the network and its backward pass each step: three products more for each layer, where
+    the step has three, and two for the first; nothing is kept.
     """
 
     def __init__(self, *, lam: NonNegative = 0.001, reverse: Kind = "full") -> None:
