@@ -113,3 +113,32 @@ def test_it_fits_a_phone_and_has_a_dark_side(site: Path, browser: Any) -> None:
         assert page.evaluate("document.body.dataset.mdColorScheme") == "slate"
     assert not failed
     page.close()
+
+
+@needs_chromium
+def test_it_is_read_with_the_keyboard_alone(site: Path, browser: Any) -> None:
+    page = opened(browser, viewport={"width": 1280, "height": 800})
+    page.goto((site / "start" / "leaderboard.html").as_uri())
+    focused = "document.activeElement"
+    page.keyboard.press("Tab")
+    assert "md-skip" in page.evaluate(f"{focused}.className")  # the way past header and navigation comes first
+    page.keyboard.press("Enter")
+    page.wait_for_function("location.hash.length > 1")
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        outline = f"[{focused}.href ?? '', getComputedStyle({focused}).outlineStyle]"
+        reached.append(page.evaluate(outline))
+        if "metrics.html" in reached[-1][0]:
+            break
+    assert "metrics.html" in reached[-1][0], reached
+    assert all(style != "none" for href, style in reached if href), reached  # one sees where one is
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/explained/metrics.html*")
+    page.keyboard.press("f")
+    page.keyboard.type("stability")
+    page.locator(".md-search-result__item").first.wait_for()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_function("!location.href.endsWith('explained/metrics.html')")
+    page.close()
