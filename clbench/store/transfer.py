@@ -28,6 +28,10 @@ class Taken:
     replaced: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        new, same, replaced, refused = map(len, (self.new, self.same, self.replaced, self.refused))
+        return f"{new} new, {same} already there, {replaced} replaced by newer ones, {refused} left out"
+
 
 def contents(source: str) -> Iterator[tuple[str, bytes | UserError]]:
     """Yield name and content of every Result of a folder, a URL or a .zip archive, packed ones with them.
