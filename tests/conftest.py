@@ -40,7 +40,7 @@ def _one_thread() -> Iterator[None]:
     """Test workers share the cores; two threads each, as convolutions get them, would spin against each other."""
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("clbench.engine.run.choose_threads", lambda threads, *_: threads or 1)
+        patch.setattr("clbench.engine.assemble.choose_threads", lambda threads, *_: threads or 1)
         yield
 
 

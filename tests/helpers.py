@@ -18,7 +18,8 @@ from clbench.data.inputs import Pixels
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream
 from clbench.data.tensors import TaskData
-from clbench.engine.run import Machine, metric_values, run
+from clbench.engine.run import Machine, run
+from clbench.engine.told import metric_values
 from clbench.roles import Role
 
 SIZES = (48, 12, 30, 6, 24, 18)  # training images of each class of ``uneven``

@@ -208,6 +208,6 @@ def on_meta(patch: pytest.MonkeyPatch) -> Iterator[Watch]:
     patch.setattr(ResidentLearner, "training_epoch", watched)
     patch.setattr(ResidentLearner, "eval", evaluated)
     patch.setattr("clbench.engine.learner.generator", of_device)
-    patch.setattr("clbench.engine.run.choose_device", lambda name: META)
+    patch.setattr("clbench.engine.assemble.choose_device", lambda name: META)
     with watch, HostNumbers(watch):
         yield watch

@@ -18,9 +18,9 @@ from clbench.config import resolve
 from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.streams import Stream, stretch
-from clbench.engine import run as engine
 from clbench.engine.run import Machine, run
 from clbench.engine.stages import Stages
+from clbench.engine.watches import Watches
 from clbench.errors import UserError
 from tests.helpers import known, run_small
 from tests.helpers import make_stream as make
@@ -205,13 +205,13 @@ class Plainly(SupervisedPlugin):
 @pytest.mark.parametrize("strategy", ["naive", "er"])
 def test_anytime_accuracy_is_that_of_a_plain_computation(strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Plainly(3)
-    around, train = engine._Watches.around, Stages.train
+    around, train = Watches.around, Stages.train
 
     def tested(stages: Any, *arguments: Any) -> Any:
         plain.tests = stages.tests
         return train(stages, *arguments)
 
-    monkeypatch.setattr(engine._Watches, "around", lambda self, plugins: around(self, [*plugins, plain]))
+    monkeypatch.setattr(Watches, "around", lambda self, plugins: around(self, [*plugins, plain]))
     monkeypatch.setattr(Stages, "train", tested)
     result = run_small(strategy, TINY, BLURRY)
     assert result.diagnostics["accuracy_seen"] == plain.found
@@ -274,8 +274,8 @@ def test_a_memory_keeps_as_many_of_a_class_whose_samples_come_in_many_stages(mon
             memory = next(plugin.memory for plugin in learner.plugins if hasattr(plugin, "memory"))
             kept.append(memory.data.labels.bincount(minlength=10).tolist())
 
-    around = engine._Watches.around
-    monkeypatch.setattr(engine._Watches, "around", lambda self, plugins: around(self, [*plugins, Look()]))
+    around = Watches.around
+    monkeypatch.setattr(Watches, "around", lambda self, plugins: around(self, [*plugins, Look()]))
     blurred = {"scenario": {"name": "blurry-digits", "disjoint": 0.0, "blur": 1.0}, "epochs": 1}
     for strategy in (
         {"name": "er", "memory": 100, "selection": "balanced"},

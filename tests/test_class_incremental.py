@@ -359,7 +359,7 @@ def test_bic_holds_out_as_many_of_each_class(monkeypatch: pytest.MonkeyPatch, lo
             held = next(plugin.held_out for plugin in learner.plugins if hasattr(plugin, "held_out"))
             found.append((learner.dataloader.data, held))
 
-    monkeypatch.setattr("clbench.engine.run._Watches.around", lambda self, plugins: [*plugins, Look(), self.answers])
+    monkeypatch.setattr("clbench.engine.watches.Watches.around", lambda self, plugins: [*plugins, Look(), self.answers])
     run_small({"name": "bic", "memory": 90}, CLASS)
     assert found[0][1] is None
     for stage, (training, held) in enumerate(found[1:], start=1):

@@ -168,7 +168,7 @@ def test_pictures_are_well_formed_and_named(site: Path) -> None:
     "other", ["er", "ewc-fixed", "hat", "icarl", "joint", "majority", "a-gem", "negative-gradient"]
 )
 def test_what_composes_is_what_a_run_accepts(other: str) -> None:
-    from clbench.engine.assemble import plugins_of, stages_of
+    from clbench.engine.plugins import plugins_of, stages_of
 
     refused = {name for names in refused_with(other, contracts()).values() for name in names}
     stream: Any = SimpleNamespace(tasks=[0, 1, 2], stages=[[0], [1], [2]])

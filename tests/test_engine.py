@@ -124,7 +124,7 @@ def test_a_finished_run_lets_go_of_its_data(monkeypatch: pytest.MonkeyPatch) -> 
             super().__init__(*of)
             made.append(weakref.ref(self))
 
-    monkeypatch.setattr("clbench.engine.assemble.ResidentStream", Watched)
+    monkeypatch.setattr("clbench.engine.stream.ResidentStream", Watched)
     gc.disable()
     try:
         run_small("er")
@@ -196,7 +196,7 @@ def test_test_images_are_not_held_by_the_experiences(monkeypatch: pytest.MonkeyP
         made.append(make_benchmark(*arguments))
         return made[0]
 
-    monkeypatch.setattr("clbench.engine.run.make_benchmark", remembered)
+    monkeypatch.setattr("clbench.engine.assemble.make_benchmark", remembered)
     run_small("naive")
     for stream in made[0].streams.values():
         assert not any("data" in vars(experience) for experience in stream)

@@ -21,8 +21,8 @@ from clbench.config import resolve
 from clbench.data import streams
 from clbench.data.borrowed import borrowed
 from clbench.data.sources import DataPlace
-from clbench.engine.assemble import stream_of
 from clbench.engine.run import Machine, run
+from clbench.engine.stream import stream_of
 from clbench.errors import UserError
 from clbench.registry import guests
 from clbench.render import catalogue

@@ -202,7 +202,7 @@ class InStep(Strategy):
 
 
 def with_step(does: Callable[[Learner], Any], patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("clbench.engine.run.plugins_of", lambda config: [InStep(does)])
+    patch.setattr("clbench.engine.assemble.plugins_of", lambda config: [InStep(does)])
     go(tiny("naive", SPLIT))
 
 

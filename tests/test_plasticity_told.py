@@ -10,7 +10,7 @@ import pytest
 from clbench import metrics, store
 from clbench.analysis.compare import Method, leaderboards
 from clbench.analysis.runs import run_of
-from clbench.engine.run import metric_values
+from clbench.engine.told import metric_values
 from clbench.errors import UserError
 from clbench.render.plots import Scene, draw, planes
 from tests.helpers import make_result

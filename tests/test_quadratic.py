@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from clbench.engine import run as engine
-from clbench.engine.assemble import plugins_of
+from clbench.engine.plugins import plugins_of
 from clbench.errors import Remark, UserError
 from clbench.models.network import Classifier, build
 from clbench.strategies._anchor import Anchor, IncludeHead, Scope, balance

@@ -15,9 +15,11 @@ from clbench.data.benchmark import make_benchmark
 from clbench.data.inputs import Pixels
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import ResidentStream
-from clbench.engine.assemble import learner_of, plugins_of, stages_of, stream_of
 from clbench.engine.learner import ResidentLearner
+from clbench.engine.network import learner_of
+from clbench.engine.plugins import plugins_of, stages_of
 from clbench.engine.seeding import seed_everything
+from clbench.engine.stream import stream_of
 from clbench.optimizers import Sam
 from clbench.strategies._memory import Draws, shares
 from tests.helpers import config, run_small

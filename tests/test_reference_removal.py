@@ -15,9 +15,11 @@ from torch.nn import functional
 from clbench.data.benchmark import make_benchmark
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import ResidentStream, TaskData
-from clbench.engine.assemble import learner_of, plugins_of, stages_of, stream_of
 from clbench.engine.learner import ResidentLearner
+from clbench.engine.network import learner_of
+from clbench.engine.plugins import plugins_of, stages_of
 from clbench.engine.seeding import generator, seed_everything
+from clbench.engine.stream import stream_of
 from clbench.strategies._linearised import Linearised, conjugate_gradients
 from tests.helpers import FakeLearner
 from tests.test_removal import asking

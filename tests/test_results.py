@@ -254,12 +254,38 @@ def test_what_arrives_is_verified_and_stays_inside(tmp_path: Path) -> None:
     assert len([*tmp_path.rglob("*.json")]) == 1
 
 
+def test_a_member_that_is_left_out_is_named_whatever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too large, or not to be unpacked: by its name, however many there are, and the others arrive."""
+    good = store.content_of(make_result("ewc"))
+    large = good + b" " * 2**16
+    monkeypatch.setattr(transfer, "LARGEST", len(large) - 1)
+    damaged = [f"damaged-{number}.json" for number in range(12)]
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        for name in ("large.json", f"deep/{store.PACK}"):
+            file.writestr(name, large)
+        for name in damaged:
+            file.writestr(name, good)
+        file.writestr("good.json", good)
+        starts = {one.filename: one.header_offset + len(one.FileHeader()) for one in file.infolist()}
+    raw = bytearray((tmp_path / "x.zip").read_bytes())
+    for name in damaged:
+        raw[starts[name] + 40 : starts[name] + 60] = bytes(20)
+    (tmp_path / "x.zip").write_bytes(raw)
+    _, told = said("import", str(tmp_path / "x.zip"), "--results", str(tmp_path / "inside"))
+    assert "1 new, 0 already there, 0 replaced by newer ones, 14 left out" in told
+    lines = [line for line in told.splitlines() if line.startswith("Left out: ")]
+    named = [line.split()[2] for line in lines]
+    assert named == ["large.json", f"deep/{store.PACK}", *damaged]
+    assert all("and no Result has" in line for line in lines[:2])
+    assert all("cannot be unpacked" in line for line in lines[2:])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["import", "nothing"], "there is no such folder or archive"),
         (["import", "broken.zip"], "no .zip archive that can be read"),
-        (["import", "s3://bucket/x"], "pip install s3fs"),
+        (["import", "gs://bucket/x"], "pip install gcsfs"),
         (["export", "/proc/x.zip"], "cannot be written"),
         (["list", "--where", "x"], "expected KEY=VALUE"),
     ],

@@ -169,7 +169,7 @@ def test_a_huge_plan_is_asked_about(here: Path) -> None:
     [
         ({"grid": {"strategy": []}}, [], r"grid.strategy is empty"),
         ({"grid": {"strategy": ["naive"], "epoch": [1]}}, [], "Unknown key 'epoch'. Did you mean 'epochs'"),
-        (PLAN, ["--results", "s3://bucket/x"], "Run: pip install s3fs"),
+        (PLAN, ["--results", "gs://bucket/x"], "Run: pip install gcsfs"),
         (PLAN, ["--results", "nowhere://x"], "no such kind of store"),
         (PLAN, ["--executor", "ray", "--address", "127.0.0.1:9"], "no Ray cluster answers"),
         (PLAN | {"exclude": [{"strategy": "*"}]}, [], "'exclude' leaves no run"),

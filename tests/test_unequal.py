@@ -26,9 +26,10 @@ from clbench.analysis.standing import standings
 from clbench.cli import app
 from clbench.data.dataset import Dataset
 from clbench.data.streams import Stream, Task
-from clbench.engine import assemble, counts, learnt
+from clbench.engine import counts, learnt
 from clbench.engine.counts import Counts
 from clbench.engine.learnt import Column, imbalance
+from clbench.engine.stream import stream_of
 from clbench.errors import UserError
 from clbench.metrics.periods import Age, age_curve
 from clbench.metrics.unequal import mean_f1, mean_recall
@@ -140,13 +141,13 @@ def test_how_unequal_classes_are() -> None:
 @pytest.fixture
 def in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scenarios' tasks are periods."""
-    made = assemble.stream_of
+    made = stream_of
 
     def periods(*arguments: Any) -> tuple[Dataset, Stream]:
         data, stream = made(*arguments)
         return data, replace(stream, periods=True)
 
-    monkeypatch.setattr("clbench.engine.run.stream_of", periods)
+    monkeypatch.setattr("clbench.engine.assemble.stream_of", periods)
 
 
 def test_periods_are_part_of_a_streams_digest_and_nothing_else_is(digits: Dataset) -> None:

@@ -265,7 +265,7 @@ def test_a_class_without_some_samples_does_no_harm_beside_others(
     digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = lacking(digits, train=[3, 6], test=[2, 7, 8])
-    monkeypatch.setattr("clbench.engine.assemble.cache.load", lambda *_: data)
+    monkeypatch.setattr("clbench.engine.stream.cache.load", lambda *_: data)
     for kind in ("task", "class", "domain"):
         layer = {"scenario": {"class_order": "fixed", "incremental": kind, "imbalance": 5.0}, "evaluate_steps": 2}
         result = run_small("er", layer)

@@ -57,7 +57,9 @@ TORCH_FREE = [
     "clbench.sweeps.ledger",
     "clbench.sweeps.local",
     "clbench.store.transfer",
+    "clbench.render.results",
     "clbench.render.sweep",
+    "clbench.sweeps.status",
 ]
 TORCH_FREE += [
     "clbench.api",

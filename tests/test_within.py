@@ -16,6 +16,7 @@ from clbench.config import RunConfig, resolve
 from clbench.data.sources import DataPlace
 from clbench.engine import run as engine
 from clbench.engine.run import Machine
+from clbench.engine.watches import Watches
 from clbench.engine.within import WithinWatch
 from clbench.store import Result
 from tests.helpers import SMALL, known, run_small
@@ -97,8 +98,8 @@ class Spy(SupervisedPlugin):
 
 def test_curves_are_those_of_the_network_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     spy = Spy()
-    around = engine._Watches.around
-    monkeypatch.setattr(engine._Watches, "around", lambda self, plugins: around(self, [*plugins, spy]))
+    around = Watches.around
+    monkeypatch.setattr(Watches, "around", lambda self, plugins: around(self, [*plugins, spy]))
     result = run_small("ewc", TINY, OFTEN, {"model": {"norm": "batch"}})
     curves = result.diagnostics["accuracy_within"]
     assert curves[0] == [], "there are no old tasks in the first stage"

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from clbench import store
 from clbench.analysis import filters
 from clbench.analysis.load import load as load_files
 from clbench.analysis.runs import Run
@@ -44,6 +45,33 @@ def chosen(
     if not matching:
         raise UserError(_nothing(found, paths))
     return matching
+
+
+def named(folder: Path, ids: Sequence[str], *, alone: bool = False, told: Callable[[list[str]], None]) -> list[Run]:
+    """Return the runs of a folder by the beginning of their ids, or of any place by file; ``told`` as for ``chosen``.
+
+    Raises UserError for what is none; if they are to stand ``alone``, for an id that several begin with.
+    """
+    files = [Path(text) for text in ids if text.endswith(".json") and store.is_there(Path(text))]
+    wanted = [text for text in ids if Path(text) not in files]
+    found = chosen(files, told=told) if files else []
+    there = chosen([folder], told=told) if wanted else []
+    for text in wanted:
+        matching = [run for run in there if run.run_id.startswith(text)]
+        if not matching:
+            raise UserError(f"No run under {folder} has an id that begins with '{text}'. See 'clbench results list'.")
+        if alone and len(matching) > 1:
+            raise UserError(f"{len(matching)} runs under {folder} have ids that begin with '{text}'. Give more of it.")
+        found += matching
+    return found
+
+
+def with_status(runs: Sequence[Run], status: str | None, folder: Path) -> list[Run]:
+    """Return the runs of a folder with this status, or all of them; UserError if there are none."""
+    found = [run for run in runs if status in (None, run.status)]
+    if not found:
+        raise UserError(f"No runs with status '{status}' under {folder}. There is ok, and diverged.")
+    return found
 
 
 def held(places: Places) -> dict[str, Result]:

@@ -15,6 +15,7 @@ from clbench.sweeps.plan import Plan
 if TYPE_CHECKING:
     from clbench.config import RunConfig
     from clbench.sweeps.conduct import Tally
+    from clbench.sweeps.estimate import Estimate
     from clbench.sweeps.executor import Executor
     from clbench.sweeps.on_ray import GivenData
     from clbench.sweeps.work import Surroundings
@@ -94,6 +95,23 @@ def conduct(
     with executor() as workers, alone(folder, order.name, around.place.cache):
         sweep = Sweep(configs, Ledger(folder, order.plan.digest[:12]), order.plan.retries, order.forgive)
         return sweep.conduct(workers, lambda config: RunWork(config, around), order.name, told, stopping)
+
+
+def left(order: SweepOrder, configs: list[RunConfig]) -> list[RunConfig]:
+    """Return the runs of a plan that have no Result yet."""
+    from clbench.sweeps.ledger import left
+
+    return left(configs, store.open_folder(order.results))
+
+
+def estimated(order: SweepOrder, configs: list[RunConfig]) -> tuple[Estimate, int]:
+    """Return how long runs take on this machine, from short ones that are run now, and how many workers it has."""
+    from clbench.engine.run import Machine, run
+    from clbench.sweeps.estimate import estimate
+
+    around, found = order.around, local.slots(order.workers)
+    machine = Machine(around.place, around.device, around.threads or len(found[0].cores))
+    return estimate(configs, lambda config: run(config, machine)), len(found)
 
 
 def _executor(

@@ -83,8 +83,7 @@ class Results(Sequence[Result]):
             return "no runs"
         alone = self[0] if len(self) == 1 else None
         warned = warnings_of((run.seed, run.warnings) for run in self.runs)
-        boards = leaderboards(self.runs)
-        return "\n".join([as_printed(lambda console: print_runs(boards, alone, console)), *warned])
+        return "\n".join([as_printed(lambda console: print_runs(self.runs, alone, console)), *warned])
 
     def __repr__(self) -> str:
         return str(self)

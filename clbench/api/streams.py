@@ -164,7 +164,7 @@ def _cut(one: Stream) -> streams.Stream:
     with undisturbed(), one.known():
         from clbench.config import resolve
         from clbench.data.sources import DataPlace
-        from clbench.engine.assemble import stream_of
+        from clbench.engine.stream import stream_of
 
         (config,) = resolve({"strategy": "naive"}, one.sections)
         return stream_of(config, DataPlace.default())[1]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clbench.cli import completion
-from clbench.cli.output import for_tables, note
+from clbench.cli.output import for_tables, left_out, note
 
 if TYPE_CHECKING:
     from clbench.analysis.runs import Run
@@ -29,7 +29,6 @@ clbench compare --metric forgetting --metric average_accuracy --format csv > tab
 clbench compare --by strategy.lam --where optimizer.name=sgd --test wilcoxon
 
 clbench compare --plot answer.pdf --picture difference --width column"""
-SHOWN_NOTES = 10
 
 
 class Format(str, Enum):
@@ -200,17 +199,14 @@ def load_chosen(
     strategies: Sequence[str] | None,
     where: Sequence[str] | None,
     without: Path | None = None,
-    left_out: list[str] | None = None,
+    absent: list[str] | None = None,
 ) -> list[Run]:
     """Load runs and filter them; name what is left out, to a list if one is given. UserError if nothing is left."""
     from clbench.api.found import chosen
 
-    def told(absent: list[str]) -> None:
-        if left_out is not None:
-            left_out.extend(absent)
-        for sentence in absent[:SHOWN_NOTES]:
-            note(f"Left out: {sentence}")
-        if len(absent) > SHOWN_NOTES:
-            note(f"Left out: {len(absent) - SHOWN_NOTES} more files.")
+    def told(sentences: list[str]) -> None:
+        if absent is not None:
+            absent.extend(sentences)
+        left_out(sentences)
 
     return chosen(paths, scenarios or (), strategies or (), where or (), without, told=told)

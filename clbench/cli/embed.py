@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from clbench.cli.choices import Device
 from clbench.cli.output import for_people, note
-from clbench.cli.run import Device
 
 EXAMPLES = """[bold]Examples[/bold]
 

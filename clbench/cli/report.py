@@ -51,7 +51,7 @@ def report(
 
     columns = check_metrics(metric or ())
     left_out: list[str] = []
-    runs = load_chosen(paths or [Path("results")], scenario, strategy, where, left_out=left_out)
+    runs = load_chosen(paths or [Path("results")], scenario, strategy, where, absent=left_out)
     method = Method(columns, interval.value, test.value, None, against, margin / 100)
     boards = leaderboards(runs, method)
     with for_people().status("making the report") as status:

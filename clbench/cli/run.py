@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clbench.cli import completion
-from clbench.cli.output import for_people, note
+from clbench.cli.choices import Device, Logger, Precision
+from clbench.cli.output import for_people, note, say, write_json
 
 if TYPE_CHECKING:
     from clbench.api.carry import Ended
@@ -37,32 +35,6 @@ clbench run --strategy si --logger tensorboard
 clbench run --strategy er --scenario permuted-mnist --seeds 5 --resume     (after Ctrl-C, or a crash)
 
 clbench run --config experiment.yaml --json > results.json"""
-
-
-class Device(str, Enum):
-    """Devices."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-
-
-class Logger(str, Enum):
-    """Experiment trackers."""
-
-    csv = "csv"
-    tensorboard = "tensorboard"
-    wandb = "wandb"
-    mlflow = "mlflow"
-
-
-class Precision(str, Enum):
-    """Number formats."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
 
 
 def run(
@@ -140,9 +112,8 @@ def run(
     from clbench.api.carry import Order, carry_out
     from clbench.cli.people import People
     from clbench.config import layers
-    from clbench.yaml_files import read_yaml
 
-    flags: dict[str, Any] = {
+    flags = {
         "strategy": strategy,
         "scenario": scenario,
         "seeds": seeds,
@@ -151,13 +122,8 @@ def run(
         "pretrain": pretrain,
         "precision": precision.value if precision else None,
     }
-    given = [
-        read_yaml(config) if config else {},
-        {key: value for key, value in flags.items() if value is not None},
-        layers.read_assignments(settings or []),
-    ]
     order = Order(
-        given,
+        layers.given(config, flags, settings or ()),
         tuned=tuned,
         device=device.value,
         threads=threads,
@@ -174,8 +140,7 @@ def run(
     )
     done = carry_out(order, People(quiet or as_json))
     if as_json:
-        json.dump([ended.result.model_dump(mode="json") for ended in done], sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        write_json([ended.result.model_dump(mode="json") for ended in done])
     elif not quiet:
         _summary(done)
     if any(ended.result.status != "ok" for ended in done):
@@ -184,14 +149,12 @@ def run(
 
 def _summary(done: list[Ended]) -> None:
     """Print R of a single run, or the estimates over seeds, what to know of them, and where the Results are."""
-    from clbench.analysis.compare import leaderboards
     from clbench.analysis.runs import run_of
     from clbench.render.summaries import print_runs, warnings_of
 
     results = [ended.result for ended in done]
-    console = for_people()
-    print_runs(leaderboards(map(run_of, results)), results[0] if len(results) == 1 else None, console)
+    print_runs([run_of(result) for result in results], results[0] if len(results) == 1 else None, for_people())
     for sentence in warnings_of((result.seed, result.warnings) for result in results):
         note(sentence)
     for path in (path for ended in done for path in (ended.where, ended.weights) if path):
-        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        say(f"wrote {path}")

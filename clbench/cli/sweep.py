@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from clbench.cli.choices import Device, Place
 from clbench.cli.options import PlansKeys
-from clbench.cli.output import complain, for_people, for_tables, note
-from clbench.cli.run import Device
+from clbench.cli.output import agreed, complain, for_people, for_tables, note, say
 from clbench.cli.stopping import gently
-from clbench.errors import UserError
 
 if TYPE_CHECKING:
     from clbench.api.plans import SweepOrder
     from clbench.config import RunConfig
-    from clbench.store import Folder
     from clbench.sweeps.conduct import Tally
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -57,13 +54,6 @@ class PlanOrCommand(TyperGroup):
         """Options may stand before the plan."""
         known = args and (args[0] in self.commands or args[0] in ("--help", "-h"))
         return super().parse_args(ctx, args if known or not args else ["run", *args])
-
-
-class Place(str, Enum):
-    """Where runs are run."""
-
-    local = "local"
-    ray = "ray"
 
 
 app = typer.Typer(
@@ -118,13 +108,19 @@ def run(
     What has a Result is not run again; what fails is tried again, and its reason kept. Ctrl-C stops where every run can
     be continued. Exit code 0: all runs ended; 1: some failed; 2: something to correct; 130: stopped by Ctrl-C.
     """
-    from clbench.api.plans import SweepOrder, expanded
+    from clbench.api.plans import SweepOrder, expanded, left
     from clbench.sweeps import plan as plans
+    from clbench.sweeps.expand import line
     from clbench.yaml_files import read_yaml
 
     asked = plans.read(read_yaml(plan), plan.name)
     if asked.size > plans.MANY and not yes:
-        _ask(plan.name, asked.size)
+        many = f"{plan.name} has {asked.size:,} runs."
+        agreed(
+            f"{many} Are they meant?",
+            f"{many} If they are meant, add --yes; else take values out of its axes.",
+            f"{plan.name}: nothing was started. Take values out of its axes.",
+        )
     order = SweepOrder(
         asked,
         plan.name,
@@ -144,7 +140,7 @@ def run(
     )
     configs = expanded(order, starting=not dry_run and not plan_only)
     if plan_only:
-        _print_lines(configs, order)
+        sys.stdout.writelines(f"{line(config)}\n" for config in left(order, configs))
     elif dry_run:
         _estimate(order, configs)
     elif _conduct(order, configs, quiet).failures:
@@ -152,12 +148,12 @@ def run(
 
 
 def _conduct(order: SweepOrder, configs: list[RunConfig], quiet: bool) -> Tally:
-    from clbench import store
+    """Run them, with people told how it goes and how it went."""
     from clbench.api.plans import conduct
     from clbench.render import sweep as rendered
+    from clbench.store import open_folder
 
-    console = for_people()
-    shown = rendered.SweepProgress(console, len(configs)) if not quiet else None
+    shown = rendered.SweepProgress(for_people(), len(configs)) if not quiet else None
     try:
         with gently() as stopping:
             tally = conduct(order, configs, shown or (lambda _: None), stopping)
@@ -166,27 +162,23 @@ def _conduct(order: SweepOrder, configs: list[RunConfig], quiet: bool) -> Tally:
             shown.close()
     for line in rendered.failures(tally.failures):
         complain(f"failed: {line}")
-    if not quiet:
-        _summary(tally, store.open_folder(order.results))
+    for line in rendered.ending(tally, str(open_folder(order.results))) if not quiet else ():
+        say(line)
     if tally.stopped:
         raise stopping.error(f"Stopped with {tally.left} of {tally.total} runs left. The same command goes on.")
     return tally
 
 
-def _summary(tally: Tally, folder: Folder) -> None:
-    """Say where the time went, and how many runs are where."""
+def _estimate(order: SweepOrder, configs: list[RunConfig]) -> None:
+    """Say how many runs there are, how many are left, and about how long they take."""
+    from clbench.api.plans import estimated, left
     from clbench.render import sweep as rendered
 
-    console = for_people()
-    diverged = sum(done.status == "diverged" for done in tally.done)
-    if tally.done:
-        console.print(rendered.costs(tally), markup=False, highlight=False, soft_wrap=True)
-    noted = [f"{tally.skipped} were done before"] if tally.skipped else []
-    noted += [f"{diverged} diverged"] if diverged else []
-    noted += [f"{len(tally.failures)} failed"] if tally.failures else []
-    done = f"{tally.skipped + len(tally.done)} of {tally.total} runs are in {folder}"
-    ending = f"{done} ({', '.join(noted)})" if noted else done
-    console.print(f"{ending}; see them with: clbench compare {folder}", markup=False, highlight=False, soft_wrap=True)
+    ahead = left(order, configs)
+    say(rendered.counted(order.plan.size, len(configs), len(ahead)))
+    if ahead:
+        known, workers = estimated(order, ahead)
+        say(rendered.estimated(known, len(ahead), workers))
 
 
 @app.command(epilog="[bold]Example[/bold]\n\nclbench sweep status --results results")
@@ -196,104 +188,19 @@ def status(results: Results = "results") -> None:
     Then each configuration's mean accuracy over the seeds that are done, the best first. A sweep runs seed by seed, so
     that an early look compares configurations on the same seeds.
     """
-    from clbench import store
     from clbench.render import sweep as rendered
     from clbench.render.tables import print_table
-    from clbench.sweeps.ledger import Ledger, is_running, known_plans
+    from clbench.store import open_folder
+    from clbench.sweeps.status import so_far, status_of
 
-    folder = store.open_folder(results)
-    plans = known_plans(folder)
-    if not plans:
-        raise UserError(f"{folder} has no sweep. Begin one with 'clbench sweep plan.yaml --results {folder}'.")
-    rows, failed, ended = [], [], set[str]()
-    present = Ledger(folder, plans[0]).present()
-    running = is_running(folder)
-    for plan in plans:
-        ledger = Ledger(folder, plan)
-        runs, told, failures = ledger.runs(), ledger.progress(), ledger.failures()
-        done = sum(name in present for name in runs.values())
-        ended |= {run for run, name in runs.items() if name in present}
-        failures = {run: one for run, one in failures.items() if run in runs and runs[run] not in present}
-        under_way = told is not None and not told.closed and running is not False and plan == plans[-1]
-        active = len(told.running) if told and under_way else 0
-        left = len(runs) - done - active - len(failures)
-        rate = 60 * told.ended / told.seconds if told and told.seconds and told.ended else None
-        rest = 60 * (left + active) / rate if rate and under_way else None
-        state = "running" if under_way else "done" if not left and not failures else "stopped"
-        rows.append((told.plan if told else plan, state, done, active, len(failures), left, rate, rest))
-        failed += rendered.failures(failures.values())
-    print_table(rendered.table(rows), for_tables())
-    _print_so_far(folder, ended)
-    for line in failed:
-        complain(f"failed: {line}")
-
-
-def _print_so_far(folder: Folder, ended: set[str]) -> None:
-    """Print what the runs of plans have reached; those behind a URL would have to be fetched one by one."""
-    from clbench.analysis.load import load
-    from clbench.analysis.standing import standings
-    from clbench.render import sweep as rendered
-    from clbench.render.tables import print_table
-    from clbench.store import LocalFolder
-
-    if not isinstance(folder, LocalFolder):
+    folder = open_folder(results)
+    found = status_of(folder)
+    print_table(rendered.table(found.plans), for_tables())
+    reached = so_far(folder, found.ended)
+    if reached is None:
         note(f"Accuracy so far is shown of local folders: clbench results import {folder}")
-        return
-    found, _ = load([folder.path]) if ended else ([], [])
-    for scenario, rows in standings([run for run in found if run.run_id in ended]).items():
+    for scenario, rows in (reached or {}).items():
         print_table(rendered.so_far(scenario, rows), for_tables())
-
-
-def _ask(name: str, size: int) -> None:
-    """Ask whether so many runs are meant."""
-    if not sys.stdin.isatty():
-        raise UserError(f"{name} has {size:,} runs. If they are meant, add --yes; else take values out of its axes.")
-    if not typer.confirm(f"{name} has {size:,} runs. Are they meant?", err=True):
-        raise UserError(f"{name}: nothing was started. Take values out of its axes.")
-
-
-def _print_lines(configs: list[RunConfig], order: SweepOrder) -> None:
-    """Print what is left of a plan, a line for each run."""
-    from clbench import store
-    from clbench.sweeps.expand import line
-    from clbench.sweeps.ledger import Ledger
-
-    present = Ledger(store.open_folder(order.results), "").present()
-    for config in configs:
-        if config.result_name not in present:
-            sys.stdout.write(f"{line(config)}\n")
-
-
-def _estimate(order: SweepOrder, configs: list[RunConfig]) -> None:
-    """Say how many runs there are, how many are left, and about how long they take."""
-    from clbench import store
-    from clbench.engine.run import Machine, run
-    from clbench.render.sweep import duration
-    from clbench.sweeps.estimate import estimate
-    from clbench.sweeps.ledger import Ledger
-    from clbench.sweeps.local import slots
-
-    asked, around = order.plan, order.around
-    present = Ledger(store.open_folder(order.results), asked.digest[:12]).present()
-    left = [config for config in configs if config.result_name not in present]
-    console = for_people()
-    repeated = f" ({asked.size - len(configs)} of {asked.size} combinations are excluded or equal to others)"
-    console.print(
-        f"{len(configs)} runs{repeated if asked.size > len(configs) else ''}, {len(left)} left.",
-        markup=False,
-        highlight=False,
-    )
-    if not left:
-        return
-    found = slots(order.workers)
-    machine = Machine(around.place, around.device, around.threads or len(found[0].cores))
-    known = estimate(left, lambda config: run(config, machine))
-    about = "at most" if known.at_most else "about"
-    console.print(
-        f"{about} {duration(known.seconds / len(found))} with {len(found)} workers, if they do not slow each other "
-        f"down ({duration(known.seconds / len(left))} a run; measured on short runs of {known.probed} of "
-        f"{known.kinds} kinds).",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    for plan in found.plans:
+        for line in rendered.failures(plan.failures):
+            complain(f"failed: {line}")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clbench.cli import completion
+from clbench.cli.choices import Place
 from clbench.cli.output import for_people, note
 from clbench.cli.stopping import gently
-from clbench.cli.sweep import Place
 
 if TYPE_CHECKING:
     from clbench.sweeps.study import Trial
@@ -99,14 +99,8 @@ def tune(
     from clbench.api.tuning import TuneOrder, choose
     from clbench.config import layers
     from clbench.render import tuning
-    from clbench.yaml_files import read_yaml
 
-    flags = {"strategy": strategy, "scenario": scenario}
-    given = layers.merge(
-        read_yaml(config) if config else {},
-        {key: value for key, value in flags.items() if value is not None},
-        layers.read_assignments(settings or []),
-    )
+    given = layers.merge(*layers.given(config, {"strategy": strategy, "scenario": scenario}, settings or ()))
     chosen: dict[str, Any] = {
         "sampler": sampler.value if sampler else None,
         "trials": trials,

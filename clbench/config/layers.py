@@ -17,6 +17,12 @@ SECTIONS = ("strategy", "scenario", "model", "optimizer", "pretrain")
 MAX_SEEDS = 10_000
 
 
+def given(file: Path | None, flags: Mapping[str, Any], assignments: Iterable[str]) -> list[Section]:
+    """Return what a command was told, what counts least first: a YAML file, flags (None: not given), ``--set``."""
+    told = {key: value for key, value in flags.items() if value is not None}
+    return [read_yaml(file) if file else {}, told, read_assignments(assignments)]
+
+
 def read_assignments(assignments: Iterable[str]) -> Section:
     """Turn ``--set a.b=v`` into nested keys; values are read as YAML."""
     result: Section = {}

@@ -15,12 +15,12 @@ from clbench.avalanche import SupervisedPlugin
 from clbench.config import RunConfig
 from clbench.data.streams import Request, Stream
 from clbench.data.tensors import BatchLoader, TaskData
-from clbench.engine.assemble import is_fine_tuning
 from clbench.engine.learner import ResidentLearner
 from clbench.engine.seeding import generator
 from clbench.errors import UserError
 from clbench.models.copies import bare_copy
 from clbench.strategy import Strategy, evaluating
+from clbench.strategy.composition import is_fine_tuning
 
 RELEARNING = 1000  # steps at most, and samples whose loss is looked at after each
 BATCH = 1024

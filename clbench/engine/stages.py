@@ -36,6 +36,7 @@ class Trained:
     """R and cost so far, why the run ended early, if it did, how often it was continued and the seconds before that.
 
     ``confusion``: of each task in the last row. Where tasks are ``periods``, ``ahead``: after each stage, of the next.
+    ``removal``: how a request to forget was answered, once that is measured.
     """
 
     rows: list[list[float | None]] = field(default_factory=list)
@@ -46,6 +47,7 @@ class Trained:
     reason: str | None = None
     before: float = 0.0
     continued: int = 0
+    removal: metrics.Removal | None = None
 
     def course(self, answers: AnswerWatch, within: WithinWatch | None, tested: Sequence[int]) -> metrics.Course:
         """What the metrics are computed from; ``tested``: scored samples of each task."""
@@ -64,6 +66,7 @@ class Trained:
             confusion=self.whole_confusion,
             ahead=self.ahead if self.periods else None,
             periods=self.periods,
+            removal=self.removal,
         )
 
     @property

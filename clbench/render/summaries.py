@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from clbench.analysis import compare
 from clbench.analysis.boards import Leaderboard
-from clbench.analysis.compare import better
 from clbench.analysis.overall import across
 from clbench.analysis.ranking import Ranking
 from clbench.render import leaderboards, tables
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from clbench.analysis.runs import Run
     from clbench.store import Result
 
 SHOWN_WARNINGS = 10
 SHOWN_TASKS = 12  # a wider accuracy matrix says nothing on a terminal; it is in the Result
 
 
-def print_runs(boards: Sequence[Leaderboard], alone: Result | None, console: Console) -> None:
+def print_runs(runs: Sequence[Run], alone: Result | None, console: Console) -> None:
     """Print the estimates of runs that have ended; of a single one R, too."""
+    boards = compare.leaderboards(runs)
     if alone is not None and len(alone.accuracy[0]) <= SHOWN_TASKS:
         tables.print_table(tables.accuracy_matrix(alone), console)
     for board in boards:
@@ -40,7 +42,7 @@ def print_boards(boards: Sequence[Leaderboard], found: Ranking | None, console: 
         tables.print_table(leaderboards.leaderboard(board), console)
     console.print(leaderboards.caption(boards), style="dim", markup=False, highlight=False)
     column = boards[0].metrics[0]
-    together = across(boards, better(column) == "lower")
+    together = across(boards, compare.better(column) == "lower")
     if together is not None:
         console.print()
         tables.print_table(leaderboards.overall(together, column), console)

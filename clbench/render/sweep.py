@@ -15,7 +15,9 @@ from clbench.render.tables import Table
 if TYPE_CHECKING:
     from clbench.analysis.standing import Standing
     from clbench.sweeps.conduct import Tally
+    from clbench.sweeps.estimate import Estimate
     from clbench.sweeps.ledger import Failure
+    from clbench.sweeps.status import PlanStatus
 
 LINE_SECONDS = 30.0
 SHOWN_FAILURES = 10
@@ -122,20 +124,47 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def table(rows: Iterable[tuple[str, str, int, int, int, int, float | None, float | None]]) -> Table:
-    """Plans of a results folder: what they are, where they stand, rate per minute and seconds left."""
+def table(plans: Iterable[PlanStatus]) -> Table:
+    """Plans of a results folder: what they are, where they stand, rate per minute and time left."""
     header = ["plan", "state", "done", "running", "failed", "left", "per min", "time left"]
     cells = [
         [
-            plan,
-            state,
-            str(done),
-            str(running),
-            str(failed),
-            str(left),
-            "–" if not rate else f"{rate:.1f}",
-            duration(rest),
+            one.plan,
+            one.state,
+            str(one.done),
+            str(one.running),
+            str(len(one.failures)),
+            str(one.left),
+            "–" if not one.rate else f"{one.rate:.1f}",
+            duration(one.seconds_left),
         ]
-        for plan, state, done, running, failed, left, rate, rest in rows
+        for one in plans
     ]
     return Table("", header, cells, right=frozenset(range(2, 8)))
+
+
+def counted(combinations: int, runs: int, left: int) -> str:
+    """How many runs a plan has, of how many combinations, and how many are left."""
+    repeated = f" ({combinations - runs} of {combinations} combinations are excluded or equal to others)"
+    return f"{runs} runs{repeated if combinations > runs else ''}, {left} left."
+
+
+def estimated(known: Estimate, left: int, workers: int) -> str:
+    """About how long the runs that are left take."""
+    about = "at most" if known.at_most else "about"
+    return (
+        f"{about} {duration(known.seconds / workers)} with {workers} workers, if they do not slow each other "
+        f"down ({duration(known.seconds / left)} a run; measured on short runs of {known.probed} of "
+        f"{known.kinds} kinds)."
+    )
+
+
+def ending(tally: Tally, folder: str) -> list[str]:
+    """Where a sweep's time went, and how many of its runs are where."""
+    diverged = sum(done.status == "diverged" for done in tally.done)
+    noted = [f"{tally.skipped} were done before"] if tally.skipped else []
+    noted += [f"{diverged} diverged"] if diverged else []
+    noted += [f"{len(tally.failures)} failed"] if tally.failures else []
+    done = f"{tally.skipped + len(tally.done)} of {tally.total} runs are in {folder}"
+    told = f"{done} ({', '.join(noted)})" if noted else done
+    return [*([costs(tally)] if tally.done else []), f"{told}; see them with: clbench compare {folder}"]

@@ -24,7 +24,7 @@ from clbench.store.files import (
 )
 from clbench.store.folders import Folder, LocalFolder, open_folder
 from clbench.store.later import shortened
-from clbench.store.packing import pack, remove, unpack
+from clbench.store.packing import discard, pack, remove, unpack
 from clbench.store.packs import PACK, located, shown
 from clbench.store.schema import (
     CONFUSION_CELLS,
@@ -63,6 +63,7 @@ __all__ = [
     "canonical",
     "content_of",
     "digest",
+    "discard",
     "expand",
     "find",
     "flat",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clbench.errors import UserError
 from clbench.store.atomic import write_bytes
-from clbench.store.files import as_single, find, parsed, unwritable
+from clbench.store.files import as_single, find, parsed, unwritable, weights_name
 from clbench.store.layout import laid_out
 from clbench.store.line import apart, encode
 from clbench.store.packs import PACK, Pack, is_safe, located, opened, shown, written
@@ -105,6 +105,15 @@ def remove(paths: Iterable[Path]) -> None:
             write_bytes(file, written(packed, b"", lines))
         else:
             file.unlink()
+
+
+def discard(path: Path) -> None:
+    """Remove a Result with the weights that are kept of it; UserError if that cannot be done."""
+    try:
+        remove([path])
+        Path(weights_name(str(as_single(path)))).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be removed ({error.strerror}).") from None
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,8 @@ from clbench.store.schema import Result
 
 LARGEST = 256 * 2**20  # bytes of a member of an archive; a Result has thousands
 TOO_LARGE = f"has more than {LARGEST // 2**20} MiB, and no Result has. It was not opened."
+# What a member that is damaged, encrypted or packed in an unknown way raises.
+UNPACKABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError)
 Content = Iterable[tuple[str, bytes | UserError]]
 
 
@@ -27,6 +31,10 @@ class Taken:
     same: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        new, same, replaced, refused = map(len, (self.new, self.same, self.replaced, self.refused))
+        return f"{new} new, {same} already there, {replaced} replaced by newer ones, {refused} left out"
 
 
 def contents(source: str) -> Iterator[tuple[str, bytes | UserError]]:
@@ -66,17 +74,27 @@ def _unpacked(name: str, raw: bytes) -> Iterator[tuple[str, bytes | UserError]]:
 
 def _members(source: str) -> Iterator[tuple[str, bytes | UserError]]:
     try:
-        raw = _read(source)
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            for member in archive.infolist():
-                if not _is_result(member.filename):
-                    continue
-                if member.file_size > LARGEST:
-                    yield member.filename, UserError(f"{member.filename} {TOO_LARGE}")
-                    continue
-                yield from _unpacked(member.filename, archive.read(member))
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        archive = zipfile.ZipFile(io.BytesIO(_read(source)))
+    except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{source} is no .zip archive that can be read ({error}). Check the path.") from None
+    with archive:
+        for member in archive.infolist():
+            if _is_result(member.filename):
+                yield from _opened(archive, member)
+
+
+def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[tuple[str, bytes | UserError]]:
+    """A member's Results; in place of one that is too large or cannot be unpacked (damaged, encrypted, …), why."""
+    name = member.filename
+    if member.file_size > LARGEST:
+        yield name, UserError(f"{name} {TOO_LARGE}")
+        return
+    try:
+        raw = archive.read(member)
+    except UNPACKABLE as error:
+        yield name, UserError(f"{name} cannot be unpacked ({error}). Make the archive again.")
+        return
+    yield from _unpacked(name, raw)
 
 
 def _read(source: str) -> bytes:

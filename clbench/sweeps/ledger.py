@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -122,10 +122,15 @@ def label(config: RunConfig) -> str:
     return f"{config.strategy['name']} on {config.scenario['name']}, seed {config.seed} ({config.run_id[:12]})"
 
 
+def left(configs: Iterable[RunConfig], folder: Folder) -> list[RunConfig]:
+    """Return the runs that have no Result in a folder, in order."""
+    present = set(names(folder))
+    return [config for config in configs if config.result_name not in present]
+
+
 def known_plans(folder: Folder) -> list[str]:
     """The plans that a folder has notes of, the one that told last at the end."""
-    names = [name for name in folder.names(FOLDER) if name.endswith("/runs.json")]
-    plans = [name.split("/")[1] for name in names]
+    plans = [name.split("/")[1] for name in folder.names(FOLDER) if name.endswith("/runs.json")]
     told = {plan: Ledger(folder, plan).progress() for plan in plans}
     return sorted(plans, key=lambda plan: (told[plan] is not None, getattr(told[plan], "began", "")))
 

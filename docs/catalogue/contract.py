@@ -9,10 +9,14 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from clbench import registry
 from clbench.errors import Remark, UserError
 from clbench.registry.options import validated
+
+if TYPE_CHECKING:
+    from clbench.strategy.composition import Part
 
 SHAPE = (3, 32, 32)
 TASKS = 5
@@ -41,14 +45,9 @@ class Contract:
     ``alters``: whether it changes which data a stage uses.
     """
 
-    exclusive: str | None
-    own_loss: bool
-    holds: bool
-    rewrites: bool
-    trains: bool
+    part: Part
     forgets: bool
     alters: bool
-    idle: bool
     networks: Sequence[Refusal]
     streams: Sequence[Refusal]
 
@@ -61,11 +60,17 @@ def contracts() -> Mapping[str, Contract]:
 
 def refused_with(name: str, contracts: Mapping[str, Contract]) -> dict[str, list[str]]:
     """Return why a strategy cannot be composed with others → their names; the rules are those of a run's assembly."""
+    from clbench.strategy.composition import clash
+
     mine, found = contracts[name], dict[str, list[str]]()
     for other, theirs in contracts.items():
-        why = None if other == name else _clash(mine, theirs)
-        if why:
-            found.setdefault(why, []).append(other)
+        if other == name:
+            continue
+        clashing = clash({f"'{name}'": mine.part, "the other": theirs.part}, each=lambda *_: "each")
+        if clashing is not None:
+            found.setdefault(clashing.why, []).append(other)
+        elif mine.alters and theirs.alters:  # a run finds out with its stream: clbench.engine.plugins.stages_of
+            found.setdefault("each changes which data a stage uses", []).append(other)
     return found
 
 
@@ -74,24 +79,9 @@ def is_about(refusal: Refusal, network: str) -> bool:
     return network in refusal.names
 
 
-def _clash(mine: Contract, theirs: Contract) -> str | None:
-    """Why two parts cannot be composed; None if they can."""
-    if mine.exclusive and mine.exclusive == theirs.exclusive:
-        return f"each {mine.exclusive}"
-    if mine.own_loss and theirs.own_loss:
-        return "each has a loss of its own for the batch"
-    if (mine.holds and theirs.rewrites) or (mine.rewrites and theirs.holds):
-        return "one holds weights for earlier tasks, and the other sets weights anew or freezes them"
-    if mine.alters and theirs.alters:
-        return "each changes which data a stage uses"
-    if (not mine.trains and theirs.trains and not theirs.idle) or (not theirs.trains and mine.trains and not mine.idle):
-        return "one answers by itself, without training a network, so that the other could change nothing"
-    return None
-
-
 def _contract(name: str) -> Contract:
-    from clbench.engine.assemble import is_fine_tuning
     from clbench.strategy import Ahead, Strategy
+    from clbench.strategy.composition import part_of
 
     unit = registry.strategy.load(name)
     made = unit.make(**validated("strategy", unit.schema, {}))
@@ -103,14 +93,9 @@ def _contract(name: str) -> Contract:
             ahead = Ahead(stream, 2 * TASKS, logits, lambda: [[2 * task, 2 * task + 1] for task in range(TASKS)])
             streams += [((stream, logits), said, remark) for said, remark in _asked(made.check_stream, ahead)]
     return Contract(
-        made.exclusive,
-        made.own_loss,
-        made.holds,
-        made.rewrites,
-        made.trains,
+        part_of(made),
         made.forgets,
         made.stages(TASKS) is not None,
-        is_fine_tuning(made),
         _by_words(networks, _networks_told),
         _by_words(streams, _streams_told),
     )

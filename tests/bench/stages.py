@@ -23,9 +23,11 @@ from clbench.data.benchmark import make_benchmark
 from clbench.data.dataset import Dataset
 from clbench.data.sources import DataPlace
 from clbench.data.tensors import ResidentStream
-from clbench.engine.assemble import beside, learner_of, plugins_of, stages_of, stream_of
 from clbench.engine.learner import ResidentLearner
+from clbench.engine.network import learner_of
+from clbench.engine.plugins import plugins_of, stages_of
 from clbench.engine.seeding import prepare_process, seed_everything
+from clbench.engine.stream import beside, stream_of
 from clbench.engine.watch import AnswerWatch, DivergenceWatch, ReportSteps
 from clbench.progress import Reporter
 from tests.bench.bare import Bare, permuted

@@ -21,8 +21,8 @@ from torch import nn
 
 from clbench.config import RunConfig, resolve
 from clbench.data.sources import DataPlace
-from clbench.engine.assemble import resident_of, stream_of
 from clbench.engine.run import Machine, run
+from clbench.engine.stream import resident_of, stream_of
 from clbench.models.mlp import mlp
 from tests.real_data import prepared
 

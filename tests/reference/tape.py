@@ -15,6 +15,7 @@ from clbench import store
 from clbench.config import RunConfig
 from clbench.data.sources import DataPlace
 from clbench.engine import run as engine
+from clbench.engine.watches import Watches
 from clbench.strategy import Strategy
 
 Named = dict[str, Tensor]
@@ -83,8 +84,8 @@ def record(config: RunConfig, root: Path | None = None) -> tuple[Tape, store.Res
     """Run a config in float64 on the real engine."""
     tape = Tape()
     with pytest.MonkeyPatch.context() as patch:
-        around = engine._Watches.around
-        patch.setattr(engine._Watches, "around", lambda self, plugins: [Recorder(tape), *around(self, plugins)])
+        around = Watches.around
+        patch.setattr(Watches, "around", lambda self, plugins: [Recorder(tape), *around(self, plugins)])
         # The learner hands logits on as float32.
         patch.setattr(torch.Tensor, "float", lambda one: one if one.dtype == torch.float64 else one.to(torch.float32))
         return tape, engine.run(config, engine.Machine(DataPlace.default(root)))
