@@ -61,8 +61,6 @@ class ComplementaryReplay(OnlineRehearsal):
     a running mean of every weight, twice; a second pass in evaluation. The images in memory; two copies of the network.
     """
 
-    exclusive = "answers with another network than the one that is trained"
-
     def __init__(
         self,
         *,

@@ -626,6 +626,7 @@ def test_composes(composition: str) -> None:
         ({"name": "er-aml"}, {"model": "linear"}, r"'er-aml' trains features.*Use one with hidden layers"),
         ({"name": "er-ace", "memory": "ten"}, {}, r"strategy.memory: expected a number of samples"),
         ({"name": "mir", "memory": "10B"}, {}, r"10B holds no sample"),
+        ({"name": "scr+cls-er"}, CLASS, r"each of 'scr' and 'cls-er' answers in the classifier's place"),
         ({"name": "er-ace+scr"}, CLASS, r"makes no sense: each of 'er-ace' and 'scr' has a loss of its own"),
     ],
 )

@@ -205,6 +205,11 @@ class Strategy(SupervisedPlugin):
         """Whether ``task_loss`` may say something; of one part of a composition alone."""
         return type(self).task_loss is not Strategy.task_loss
 
+    @property
+    def own_answers(self) -> bool:
+        """Whether it may answer in the classifier's place when tasks are evaluated; so may one part alone."""
+        return type(self).after_eval_forward is not SupervisedPlugin.after_eval_forward
+
     def task_loss(self, learner: Learner) -> Tensor | None:
         """Say what the loss of the mini-batch is; None leaves it at cross-entropy."""
         return None

@@ -18,6 +18,7 @@ class Part:
 
     exclusive: str | None
     own_loss: bool
+    own_answers: bool
     holds: bool
     rewrites: bool
     trains: bool
@@ -35,9 +36,16 @@ class Clash:
 def part_of(plugin: SupervisedPlugin) -> Part:
     """Return what a plugin says of itself; of one that is Avalanche's nothing is known but whether it is idle."""
     if not isinstance(plugin, Strategy):
-        return Part(None, False, False, False, True, is_fine_tuning(plugin))
-    own_loss, idle = plugin.own_loss, is_fine_tuning(plugin)
-    return Part(plugin.exclusive, own_loss, plugin.holds, plugin.rewrites, plugin.trains, idle)
+        return Part(None, False, False, False, False, True, is_fine_tuning(plugin))
+    return Part(
+        plugin.exclusive,
+        plugin.own_loss,
+        plugin.own_answers,
+        plugin.holds,
+        plugin.rewrites,
+        plugin.trains,
+        is_fine_tuning(plugin),
+    )
 
 
 def is_fine_tuning(plugin: SupervisedPlugin) -> bool:
@@ -70,6 +78,11 @@ def _has_a_loss(one: str, mine: Part, other: str, theirs: Part, each: Each) -> C
     return Clash(f"{each(one, other)} has a loss of its own for the batch") if both else None
 
 
+def _answers(one: str, mine: Part, other: str, theirs: Part, each: Each) -> Clash | None:
+    both = mine.own_answers and theirs.own_answers
+    return Clash(f"{each(one, other)} answers in the classifier's place") if both else None
+
+
 def _rewrites_what_is_held(one: str, mine: Part, other: str, theirs: Part, each: Each) -> Clash | None:
     if theirs.holds and mine.rewrites:
         one, other = other, one
@@ -90,4 +103,4 @@ def _answers_alone(one: str, mine: Part, other: str, theirs: Part, each: Each) -
     )
 
 
-RULES = (_does_the_same, _has_a_loss, _rewrites_what_is_held, _answers_alone)  # the gravest first
+RULES = (_does_the_same, _has_a_loss, _rewrites_what_is_held, _answers_alone, _answers)  # the gravest first
