@@ -1,10 +1,11 @@
 """What sweeps cost: 2,000 runs from start to leaderboard, a worker's overhead, two workers against one.
 
-    python -m tests.bench.sweep [permuted | digits [RUNS]]
+    python -m tests.bench.sweep [permuted | convolutions | digits [RUNS]]
 
 The plan: four strategies × λ × learning rate × seeds on split-digits, with 5 epochs a task; a tenth of it again with
-the standard recipe's 20. Before, permuted MNIST, real images, with one worker and with two, in turn. Where a run's
-seconds go is what workers themselves report. Two bare processes that train at once, with nothing of clbench around
+the standard recipe's 20. Before, permuted MNIST, real images, with one worker and with two, in turn; and convolutional
+networks on CIFAR-10, by two workers of one thread and by one of two. Where a run's seconds go is what workers
+themselves report. Two bare processes that train at once, with nothing of clbench around
 them, say what two cores of this machine are worth.
 """
 
@@ -88,6 +89,24 @@ def permuted(root: Path, folder: Path) -> None:
     print(f"two bare processes against one: {statistics.median(bare):.2f} × (rounds: {_shown(bare)})")
 
 
+def convolutions(root: Path, folder: Path) -> None:
+    """Two workers with a thread each against one with two, in turn."""
+    for network in ("lenet", "cnn6", "slim-resnet18"):
+        scenario = {"name": "split-cifar10", "keep": 2, "samples_per_task": 500}
+        plan = {"base": {"scenario": scenario, "strategy": "naive", "model": network, "epochs": 2}, "seeds": 4}
+        ratios = []
+        for number in range(ROUNDS):
+            rates = []
+            for workers in (1, 2):
+                name = f"{network}-{number}-{workers}"
+                words = ("--workers", str(workers), "--threads", str(3 - workers), "--data-root", str(root))
+                sweep(plan, folder, name, *words)
+                rates.append(_rate(folder / name))
+            ratios.append(rates[1] / rates[0])
+        middle = statistics.median(ratios)
+        print(f"{network}, two workers ÷ one on two threads: {middle:.2f} × (rounds: {_shown(ratios)})", flush=True)
+
+
 def _rate(folder: Path) -> float:
     """Runs per minute from the beginning of the first to the end of the last: without importing."""
     files = [file for _, file in store.find([folder])]
@@ -141,9 +160,10 @@ def main() -> None:
     print(f"{os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as place:
         root = prepared()
-        if root is not None and part != "digits":
-            permuted(root, Path(place))
-        if part != "permuted":
+        for name, measure in (("permuted", permuted), ("convolutions", convolutions)):
+            if root is not None and part in ("", name):
+                measure(root, Path(place))
+        if part in ("", "digits"):
             digits(int(sys.argv[2]) if len(sys.argv) > 2 else 2000, Path(place))
 
 
