@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 import weakref
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from clbench.data.tensors import ResidentStream
 from clbench.engine.precision import choose_device, choose_precision, choose_threads
 from clbench.engine.run import Machine, run
 from clbench.engine.seeding import available_cores
-from clbench.errors import UserError
+from clbench.errors import Remark, UserError
 from clbench.models import network
 from clbench.optimizers import AdaptiveGradientClipping
 from clbench.store import Result
@@ -284,6 +285,19 @@ def test_auto_precision_is_a_rule() -> None:
     amx = torch.cpu._is_amx_tile_supported()
     assert choose_precision("auto", torch.device("cpu"), cnn) == ("bf16" if amx else "fp32")
     assert choose_precision("auto", torch.device("cuda"), cnn) == "fp32"
+
+
+def test_emulated_bf16_is_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    mlp = nn.Linear(1, 1)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: False)
+    with pytest.warns(Remark, match="emulates bf16.*Leave precision at 'auto'"):
+        assert choose_precision("bf16", torch.device("cpu"), mlp) == "bf16"
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert choose_precision("bf16", torch.device("cpu"), mlp) == "bf16"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

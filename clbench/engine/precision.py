@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+import warnings
+
 import torch
 from torch import nn
 
 from clbench.engine.seeding import available_cores
-from clbench.errors import UserError
+from clbench.errors import Remark, UserError
 
 # Multiply-adds of a forward pass from which two threads were measured to be faster than one.
 PARALLEL_WORK = 20_000_000
@@ -29,12 +32,27 @@ def choose_precision(name: str, device: torch.device, model: nn.Module) -> str:
     """Return ``fp32`` or ``bf16``.
 
     ``auto`` is bf16 only where it was measured to be faster: convolutional networks on a CPU with AMX (4.5 × there;
-    without AMX a CPU emulates bf16 and is slower). It is a rule, not a timing, so that two runs always agree.
+    without AMX a CPU emulates bf16 and is slower). It is a rule, not a timing, so that two runs always agree. A remark
+    says so of bf16 that was asked for and is emulated.
     """
+    if name == "bf16" and device.type == "cpu" and emulates_bf16():
+        warnings.warn(
+            Remark(
+                "precision: this CPU emulates bf16; on one without AVX-512 steps of mlp, lenet, cnn6 and slim-resnet18 took "
+                "7 to 15 times as long as in fp32. Leave precision at 'auto'."
+            ),
+            stacklevel=2,
+        )
     if name != "auto":
         return name
     amx = device.type == "cpu" and torch.cpu._is_amx_tile_supported()
     return "bf16" if amx and is_convolutional(model) else "fp32"
+
+
+def emulates_bf16() -> bool:
+    """Whether this CPU is known to have no instructions for bf16; of CPUs other than Intel's kind nothing is known."""
+    known = platform.machine().lower() in {"x86_64", "amd64"}
+    return known and not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def choose_threads(threads: int | None, model: nn.Module, batch_size: int) -> int:
