@@ -38,8 +38,8 @@ def choose_precision(name: str, device: torch.device, model: nn.Module) -> str:
     if name == "bf16" and device.type == "cpu" and emulates_bf16():
         warnings.warn(
             Remark(
-                "precision: this CPU emulates bf16; on one without AVX-512 steps of mlp, lenet, cnn6 and slim-resnet18 took "
-                "7 to 15 times as long as in fp32. Leave precision at 'auto'."
+                "precision: this CPU emulates bf16. On one without AVX-512 steps of mlp, lenet and cnn6 took 7 to 15 "
+                "times as long as in fp32. Leave precision at 'auto'."
             ),
             stacklevel=2,
         )
