@@ -30,6 +30,10 @@ class UnwritableError(UserError):
     """Results cannot be written, so that there is no point in going on."""
 
 
+class UnreachableError(UserError, OSError):
+    """A store behind a URL does not answer, or refuses: for whoever takes care of failing files one of those."""
+
+
 class Remark(UserWarning):
     """Something a user should know although the work goes on; the command line prints it as one line, once."""
 

@@ -11,7 +11,7 @@ from clbench import registry
 from clbench.analysis.compare import leaderboards
 from clbench.analysis.runs import run_of
 from clbench.config import resolve
-from clbench.config.layers import shipped_recipe
+from clbench.config.shipped import shipped_recipe
 from clbench.data.dataset import Dataset
 from clbench.data.streams import Rotation
 from clbench.sweeps.space import Tune

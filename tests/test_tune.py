@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from clbench import store
 from clbench.cli import app
 from clbench.config import RunConfig, resolve
-from clbench.config.layers import shipped_recipe
+from clbench.config.shipped import shipped_recipe
 from clbench.data.sources import DataPlace
 from clbench.engine.run import Machine
 from clbench.errors import UserError

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from clbench import registry, store
 from clbench.config import layers
 from clbench.config.layers import Section
+from clbench.config.shipped import shipped_recipe
 from clbench.errors import UserError
 from clbench.progress import Reporter, Reporters
 
@@ -186,7 +187,7 @@ def _shipped(given: Sequence[Section]) -> Section:
     """Settings that clbench ships for the strategy and scenario of layers."""
     told = layers.merge(*given)
     names = [str(told.get(section, {}).get("name") or "") or None for section in ("strategy", "scenario")]
-    return layers.shipped_recipe(names[0], names[1] or "split-digits")
+    return shipped_recipe(names[0], names[1] or "split-digits")
 
 
 def _check_writable(folder: store.Folder) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -119,19 +118,3 @@ def read_seeds(value: Any) -> list[int]:
             return value
         raise UserError(f"seeds: {value} names a seed twice. Each seed is one run.")
     raise UserError("seeds: expected a number of seeds such as 3 (seeds 0, 1, 2), or a list such as 0,4,7.")
-
-
-def shipped_recipe(strategy: str | None, scenario: str) -> Section:
-    """Return settings that 'clbench tune' chose and clbench ships; UserError if there are none for these two."""
-    spec = importlib.util.find_spec("clbench.scenarios")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    folder = Path(next(iter(spec.submodule_search_locations))) / "tuned"
-    file = folder / scenario / f"{strategy}.yaml"
-    if not file.is_file():
-        known = ", ".join(sorted(f"{found.stem} on {found.parent.name}" for found in folder.glob("*/*.yaml")))
-        raise UserError(
-            f"--tuned: no settings are shipped for '{strategy}' on '{scenario}'. There are: {known}. Choose some with "
-            "'clbench tune'."
-        )
-    return read_yaml(file)

@@ -6,14 +6,13 @@ classes first. A run has the stream's own name and the options, so that it is th
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from clbench.config.layers import Section, merge
+from clbench.config.shipped import shipped
 from clbench.yaml_files import read_yaml
 
 
@@ -38,11 +37,8 @@ class Standard:
 @cache
 def standards() -> dict[str, Standard]:
     """Return every standard setting by name, in alphabetical order."""
-    spec = importlib.util.find_spec("clbench.scenarios")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
     found = {}
-    for file in sorted((Path(next(iter(spec.submodule_search_locations))) / "standard").glob("*.yaml")):
+    for file in shipped("standard"):
         config = read_yaml(file)
         found[file.stem] = Standard(file.stem, str(config.pop("about")), config)
     return found

@@ -131,15 +131,19 @@ class Registry:
                 found[unit.name] = unit
         return dict(sorted(found.items()))
 
-    def _sources(self) -> list[tuple[str | None, Path]]:
-        """(module, file) of everything that may declare units of this kind."""
+    @cached_property
+    def folder(self) -> Path:
+        """Where clbench's own units of this kind lie, and what is shipped beside them; nothing is imported."""
         spec = importlib.util.find_spec(self.package)
         assert spec is not None
         assert spec.submodule_search_locations is not None
-        folder = Path(next(iter(spec.submodule_search_locations)))
+        return Path(next(iter(spec.submodule_search_locations)))
+
+    def _sources(self) -> list[tuple[str | None, Path]]:
+        """(module, file) of everything that may declare units of this kind."""
         sources: list[tuple[str | None, Path]] = [
             (f"{self.package}.{file.stem}", file)
-            for file in sorted(folder.glob("*.py"))
+            for file in sorted(self.folder.glob("*.py"))
             if not file.name.startswith("_")
         ]
         for point in entry_points(group=self.package):

@@ -167,4 +167,8 @@ def ending(tally: Tally, folder: str) -> list[str]:
     noted += [f"{len(tally.failures)} failed"] if tally.failures else []
     done = f"{tally.skipped + len(tally.done)} of {tally.total} runs are in {folder}"
     told = f"{done} ({', '.join(noted)})" if noted else done
-    return [*([costs(tally)] if tally.done else []), f"{told}; see them with: clbench compare {folder}"]
+    see = f"clbench compare {folder}"
+    if "://" in folder:
+        copy = folder.rpartition("/")[2]
+        see = f"clbench results import {folder} --results {copy} && clbench compare {copy}"
+    return [*([costs(tally)] if tally.done else []), f"{told}; see them with: {see}"]

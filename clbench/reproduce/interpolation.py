@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from clbench.config.layers import shipped_recipe
+from clbench.config.shipped import shipped_recipe
 from clbench.reproduce.entry import Claim, Entry
 
 SOURCE = "Lubana et al. 2022, CoLLAs"

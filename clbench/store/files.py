@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from clbench.errors import UnwritableError, UserError
+from clbench.errors import UnreachableError, UnwritableError, UserError
 from clbench.store.folders import Folder, LocalFolder
 from clbench.store.layout import laid_out
 from clbench.store.migrations import migrate
@@ -97,6 +97,8 @@ def content_of(result: Result) -> bytes:
 
 def unwritable(folder: Path | Folder, error: OSError) -> UnwritableError:
     """Return the error for a results folder that cannot be written."""
+    if isinstance(error, UnreachableError):
+        return UnwritableError(str(error))
     reason = error.strerror or str(error)
     return UnwritableError(
         f"The results folder {folder} cannot be written ({reason}). Name another with --results, or make it writable."
@@ -205,9 +207,19 @@ def expand(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         here = [path] if is_there(path) else _matching(path)
         if not here:
+            check_here(path)
             raise UserError(f"{path}: there is no such file or folder. 'clbench run' writes Results; see --results.")
         found += here
     return found
+
+
+def check_here(path: Path) -> None:
+    """Raise UserError for a path that was a URL: what it names must come to this machine first."""
+    scheme, _, rest = str(path).partition(":/")
+    if path.exists() or not rest or len(scheme) < 2 or not scheme.isalnum():  # C:/ is a path
+        return
+    url = f"{scheme}://{rest.lstrip('/')}"
+    raise UserError(f"{url} is not on this machine. Copy its Results first: clbench results import {url}.")
 
 
 def _matching(pattern: Path) -> list[Path]:

@@ -6,11 +6,16 @@ import os
 import shutil
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from clbench.errors import UserError
+from clbench.errors import UnreachableError, UserError
 from clbench.store.atomic import write_bytes
+
+# Stores whose files have no folders above them; their drivers would make a bucket that is not there.
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
 
 
 class Folder(ABC):
@@ -91,12 +96,14 @@ class LocalFolder(Folder):
 class RemoteFolder(Folder):
     """A folder behind a URL that fsspec understands: ``s3://bucket/results``, ``gs://…``, ``memory://…``.
 
-    A file is uploaded under another name and then moved: stores whose uploads are not atomic show no half of it.
+    A file is uploaded under another name and then moved: stores whose uploads are not atomic show no half of it. Each
+    method raises UnreachableError if the store fails, FileNotFoundError where a file is missing.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self.system, self.root = _open(self.url)
+        self._has_folders = self.url.partition("://")[0] not in OBJECT_STORES
 
     def __str__(self) -> str:
         return self.url
@@ -104,46 +111,74 @@ class RemoteFolder(Folder):
     def _at(self, name: str) -> str:
         return f"{self.root}/{name}"
 
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Let a driver's own kinds of errors be one that is known here."""
+        try:
+            yield
+        except OSError:
+            raise
+        except Exception as error:
+            raise UnreachableError(_unreached(self.url, error)) from None
+
     def write(self, name: str, content: bytes) -> None:
         """Upload, then move."""
         target = self._at(name)
-        self.system.makedirs(target.rpartition("/")[0], exist_ok=True)
-        scratch = f"{target.rpartition('/')[0]}/.{uuid.uuid4().hex}"
-        try:
-            self.system.pipe_file(scratch, content)
-            self.system.mv(scratch, target)
-        except BaseException:
+        above = target.rpartition("/")[0]
+        scratch = f"{above}/.{uuid.uuid4().hex}"
+        with self._reached():
+            if self._has_folders:
+                self.system.makedirs(above, exist_ok=True)
+            try:
+                self.system.pipe_file(scratch, content)
+                self.system.mv(scratch, target)
+            except BaseException:
+                self._forget(scratch)
+                raise
+
+    def _forget(self, scratch: str) -> None:
+        """Remove what a failed upload has left, if the store can still be asked."""
+        with suppress(Exception):
             if self.system.exists(scratch):
                 self.system.rm_file(scratch)
-            raise
 
     def read(self, name: str) -> bytes:
         """Download."""
-        content: bytes = self.system.cat_file(self._at(name))
+        with self._reached():
+            content: bytes = self.system.cat_file(self._at(name))
         return content
 
     def names(self, under: str = "") -> list[str]:
         """List, without what an earlier listing remembered."""
-        self.system.invalidate_cache()
-        found = self.system.find(self._at(under) if under else self.root)
-        inside = (name.split(f"{self.root.lstrip('/')}/", 1)[-1] for name in found)
+        inside = (name.split(f"{self.root.lstrip('/')}/", 1)[-1] for name in self._find(under))
         return sorted(name for name in inside if not name.rpartition("/")[2].startswith("."))
+
+    def _find(self, under: str) -> list[str]:
+        """Every file below, by the store's own names."""
+        with self._reached():
+            self.system.invalidate_cache()
+            try:
+                return [*self.system.find(self._at(under) if under else self.root)]
+            except OSError as error:  # not even an empty folder: there is no such bucket, or it is closed
+                raise UnreachableError(_unreached(self.url, error)) from None
 
     def exists(self, name: str) -> bool:
         """Ask the store."""
-        self.system.invalidate_cache()
-        return bool(self.system.exists(self._at(name)))
+        with self._reached():
+            self.system.invalidate_cache()
+            return bool(self.system.exists(self._at(name)))
 
     def remove(self, name: str) -> None:
         """Remove the file; such stores have no folders that could stay empty."""
         if self.exists(name):
-            self.system.rm_file(self._at(name))
+            with self._reached():
+                self.system.rm_file(self._at(name))
 
     def clear(self, under: str) -> None:
         """Remove every file below."""
-        self.system.invalidate_cache()
-        for name in self.system.find(self._at(under)):
-            self.system.rm_file(name)
+        for name in self._find(under):
+            with self._reached():
+                self.system.rm_file(name)
 
 
 def is_url(text: str) -> bool:
@@ -178,5 +213,9 @@ def _open(url: str) -> tuple[Any, str]:
         how = f"Run: pip install {named}" if named else f"Install the fsspec driver of {scheme}://."
         raise UserError(f"{url} needs a driver that is not installed ({error}). {how}") from None
     except Exception as error:  # each driver has its own
-        raise UserError(f"{url} cannot be reached ({type(error).__name__}: {error}). Check it and its keys.") from None
+        raise UnreachableError(_unreached(url, error)) from None
     return system, str(root).rstrip("/")
+
+
+def _unreached(url: str, error: Exception) -> str:
+    return f"{url} cannot be reached ({type(error).__name__}: {error}). Check it and its keys."

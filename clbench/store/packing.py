@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clbench.errors import UserError
 from clbench.store.atomic import write_bytes
-from clbench.store.files import as_single, find, parsed, unwritable, weights_name
+from clbench.store.files import as_single, check_here, find, parsed, unwritable, weights_name
 from clbench.store.layout import laid_out
 from clbench.store.line import apart, encode
 from clbench.store.packs import PACK, Pack, is_safe, located, opened, shown, written
@@ -35,9 +35,11 @@ def pack(folder: Path, single: Sequence[str] = ()) -> Packed:
     Names that match a pattern of ``single``, such as 'split-digits/ewc/*', stay files. The pack is written before files
     go. Raises UserError, and changes nothing, if a Result is damaged or lies in two places.
     """
+    check_here(folder)
     file = folder / PACK
     before = opened(file) if file.is_file() else None
-    singles = [path for _, path in find([folder]) if not path.is_relative_to(file)]
+    found = find([folder]) if folder.is_dir() else []
+    singles = [path for _, path in found if not path.is_relative_to(file)]
     names = {path: _name(path, folder) for path in singles}
     moved = {path: name for path, name in names.items() if not any(fnmatch.fnmatchcase(name, one) for one in single)}
     if not moved and before is None:
@@ -70,6 +72,7 @@ def unpack(folder: Path) -> int:
 
     Raises UserError, and changes nothing, if a line is damaged or a file is there already and another.
     """
+    check_here(folder)
     file = folder / PACK
     if not file.is_file():
         raise UserError(f"{folder} has no {PACK}. Name the folder that 'clbench results pack' was given.")

@@ -5,29 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-import clbench.scenarios
 from clbench.config.keys import written
-from clbench.config.layers import shipped_recipe
+from clbench.config.shipped import shipped_recipe, shipped_recipes
 from clbench.store import flat
 from docs.catalogue.boards import BASELINE
 from docs.catalogue.text import anchor, block, code, escaped, page, prose, table
 
-TUNED = Path(next(iter(clbench.scenarios.__path__))) / "tuned"
 HEAD = re.compile(r"^\| (?P<name>\S+): (?P<option>\S+) \|", re.MULTILINE)
-
-
-@cache
-def recipes() -> Mapping[str, list[str]]:
-    """Return the scenarios for which settings of a strategy are shipped, by its name."""
-    found: dict[str, list[str]] = {}
-    for file in sorted(TUNED.glob("*/*.yaml")):
-        found.setdefault(file.stem, []).append(file.parent.name)
-    return found
 
 
 @cache
@@ -45,7 +33,7 @@ def strengths() -> Mapping[str, str]:
 def of_strategy(name: str) -> str:
     """Return what was chosen for a strategy; empty where nothing was."""
     parts = []
-    for scenario in recipes().get(name, []):
+    for scenario in shipped_recipes().get(name, []):
         command = f"clbench run --strategy {name} --scenario {scenario} --tuned"
         parts.append(f"### {escaped(scenario)}\n\n{block(command, 'sh')}\n{block(_written(name, scenario), 'yaml')}")
     tuned = ["Chosen by `clbench tune` on other tasks than those they are scored on, and shipped:", *parts]
@@ -71,7 +59,7 @@ def _written(name: str, scenario: str) -> str:
 def recipes_page(pages: Mapping[str, str]) -> str:
     """The page of all shipped settings, and of how default strengths were chosen; ``pages``: strategies' slugs."""
     rows = []
-    for name, scenarios in recipes().items():
+    for name, scenarios in shipped_recipes().items():
         for scenario in scenarios:
             recipe: dict[str, Any] = shipped_recipe(name, scenario)
             settings = flat({key: recipe[key] for key in ("optimizer", "strategy") if key in recipe})

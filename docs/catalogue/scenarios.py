@@ -8,13 +8,14 @@ from functools import cache
 from clbench import registry
 from clbench.analysis.boards import Leaderboard
 from clbench.config.names import scenario_parts
+from clbench.config.shipped import shipped_recipes
 from clbench.config.standard import standards
 from clbench.data.known import scenario_names
 from clbench.registry.catalogue import Listed, common_options
 from clbench.registry.words import words
 from clbench.render import catalogue
 from clbench.render.leaderboards import answer
-from docs.catalogue import boards, chosen, sources
+from docs.catalogue import boards, sources
 from docs.catalogue.strategies import options_table
 from docs.catalogue.text import anchor, block, cell, code, escaped, joined, page, prose, slugs, table
 
@@ -113,7 +114,7 @@ def _tuned(names: Sequence[str]) -> str:
     pages = slugs(registry.strategy.listed)
     lines = []
     for name in names:
-        known = [strategy for strategy, scenarios in chosen.recipes().items() if name in scenarios]
+        known = [strategy for strategy, scenarios in shipped_recipes().items() if name in scenarios]
         linked = [f"[{escaped(one)}]({UP}strategies/{pages[one]}.md)" for one in known if one in pages]
         lines += [f"- {escaped(name)}: {joined(linked)}"] if linked else []
     return page("## Shipped settings", "`--tuned` has settings of:", "\n".join(lines)) if lines else ""
