@@ -19,8 +19,8 @@ SLOW = """
     api api_streams bests boards_on_bad_input checkpoint class_incremental cli cli_telling code completion costs
     diagnostics docs_catalogue engine faults first_session guests holding long_streams meta_device online pages
     plasticity plots quadratic reference_networks reference_quadratic regularisers rehearsal removal report
-    report_browser reproduce schema site snippets strategy_contract strategy_families sweep time trackers walls warnings within
-    wrong_words
+    report_browser reproduce schema site snippets strategy_contract strategy_families sweep time trackers walls warnings
+    within wrong_words
 """.split()  # noqa: SIM905
 
 

@@ -33,6 +33,10 @@ def shortened(words: list[str]) -> list[str]:
         least += ["max_epochs=2"] if any("warm-start-" in word for word in words) else ["epochs=1"]
         given = {word.partition("=")[0] for word in words}
         words += [part for key in least if key.partition("=")[0] not in given for part in ("--set", key)]
+    if words[:1] in (["run"], ["tune"]) or words[:2] == ["sweep", "plan.yaml"]:
+        words = [*words, "--threads", "1"]  # more would wait for each other where other tests run
+    if words[:1] == ["tune"]:
+        words = [*words, "--workers", "1"]
     few = {"--seeds": "1", "--trials": "2"}
     return [
         few[before] if before in few and word.isdigit() else word

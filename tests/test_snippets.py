@@ -152,7 +152,7 @@ def test_what_a_page_shows_can_be_done(page: Path, programs: Path, tmp_path: Pat
             (tmp_path / "snippet.py").write_text(imports + code)
             imports += "".join(re.findall(r"^(?:import|from) .*\n", code, re.M))
             code = "python snippet.py"
-        done = subprocess.run([*program, code], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=100)
+        done = subprocess.run([*program, code], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
 
 
