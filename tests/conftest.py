@@ -20,8 +20,8 @@ SLOW = """
     cli_telling code completion costs described diagnostics docs_catalogue embed engine faults first_session foreign
     frozen_features guests holding long_streams meta_device online pages plasticity plots quadratic reference_memory
     reference_networks reference_plasticity reference_quadratic reference_removal regularisers rehearsal removal
-    replay report report_browser reproduce s3 schema site strategy_contract strategy_families sweep time trackers
-    uneven units walls warnings within wrong_words
+    replay report report_browser reproduce s3 schema site snippets strategy_contract strategy_families sweep time
+    trackers uneven units walls warnings within wrong_words
 """.split()  # noqa: SIM905
 
 

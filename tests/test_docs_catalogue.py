@@ -25,13 +25,14 @@ from clbench.errors import UserError
 from clbench.registry.catalogue import Listed
 from clbench.registry.words import words
 from clbench.render.formats import as_text
-from docs.catalogue import boards, generate
+from docs.catalogue import boards, evidence, generate
 from docs.catalogue.contract import contracts, refused_with
 from docs.catalogue.maths import equations, spans
 from docs.catalogue.sources import sources
 from docs.catalogue.text import anchor, code, escaped, prose, slug, slugs, table, values
 
 LINK = re.compile(r"(?<!\\)\[(?:[^\[\]]|\\\[|\\\])*\]\((?P<target>[^()\s]*)\)")
+HOME = boards.ROOT / "docs" / "pages"
 STRATEGIES = sorted(registry.strategy.listed)
 
 
@@ -108,7 +109,11 @@ def test_links_between_pages_lead_somewhere(site: Path) -> None:
                 assert target.startswith(("https://arxiv.org/abs/", "https://doi.org/10."))
                 continue
             there = (file.parent / target).resolve() if target else file.resolve()
-            assert there.is_file(), f"{file.relative_to(site)}: {found[0]}"
+            if not there.is_file():  # to what the site brings along, from where the page will lie
+                there = (HOME / file.relative_to(site).parent / target).resolve()
+                assert there.is_file(), f"{file.relative_to(site)}: {found[0]}"
+                assert {HOME / "findings", boards.ROOT / "results"} & {*there.parents}
+                continue
             assert site.resolve() in there.parents
             assert not place or place in anchors[there], f"{file.relative_to(site)}: {found[0]}"
             count += 1
@@ -187,8 +192,45 @@ def test_what_composes_is_what_a_run_accepts(other: str) -> None:
 def test_what_was_published_is_judged(site: Path) -> None:
     text = page_of(site, "strategies", "jumpstart")
     assert "clbench reproduce jumpstart-thin-deep" in text
-    assert "holds" in text.partition("## Published numbers and claims")[2]
-    assert "## Published numbers" not in page_of(site, "strategies", "slda")
+    assert "holds" in text.partition("### Published numbers and claims")[2]
+    assert "### Published numbers" not in page_of(site, "strategies", "slda")
+
+
+def test_evidence_is_what_the_studies_say(site: Path) -> None:
+    """Differences are those of the tables that lie beside the Results; every study is told of what took part."""
+    results = boards.ROOT / "results"
+    committed = {path.parent for path in results.glob("studies/*/tables.md")}
+    committed |= {path.parent for path in results.glob("reproduction/*/leaderboard.md")}
+    assert {study.folder for study in evidence.studies()} == committed
+    fire = page_of(site, "strategies", "fire").partition("\n## Evidence\n")[2]
+    for name, streams in (("with-memory", ["er+fire", "wa+fire"]), ("drift", ["fire"])):
+        text = (results / "studies" / name / "tables.md").read_text(encoding="utf-8")
+        assert f"/results/studies/{name}/README.md)** ([findings](../../findings/" in fire
+        for label in streams:
+            rows = re.findall(rf"\| \**{re.escape(label)}\** \| \d \| (\S+ ± \S+) \| (\S+ ± \S+) \| (\w+) \|", text)
+            assert rows
+            for mean, difference, stand in rows:
+                told = [line for line in fire.splitlines() if f"| {label} |" in line and f"| {difference} to " in line]
+                assert len(told) == 1
+                assert f" {mean} |" in told[0]
+                assert told[0].endswith(f"| {stand} |")
+    assert "to er |" in fire
+    answer = next(study.answer for study in evidence.studies() if study.folder.name == "warm-start")
+    assert answer.startswith("5 seeds. ")
+    assert answer in (results / "reproduction" / "warm-start" / "leaderboard.md").read_text(encoding="utf-8")
+    assert "## Evidence" not in page_of(site, "strategies", "x-der"), "nobody has studied it"
+
+
+def test_what_a_composition_is_compared_with() -> None:
+    rows = [row for study in evidence.studies() for row in study.rows]
+    assert {row.board.reference for row in rows if row.entry.strategy.endswith("+fire")} == {
+        "er",
+        "er-ace",
+        "icarl",
+        "wa",
+    }
+    assert {row.board.reference for row in rows if row.entry.strategy == "racecar+ewc"} == {"ewc"}
+    assert all("er" not in row.strategies for row in rows if row.entry.strategy == "er+fire"), "it is fire's evidence"
 
 
 def test_words_alone_need_no_torch() -> None:

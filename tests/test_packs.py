@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -19,7 +20,8 @@ from clbench.analysis.runs import Run
 from clbench.cli import app
 from clbench.errors import UserError
 from clbench.store import LocalFolder, line, transfer
-from clbench.store.packs import PACK
+from clbench.store.line import _unfolded
+from clbench.store.packs import PACK, opened
 from clbench.sweeps.ledger import Ledger
 from tests.helpers import make_result
 
@@ -54,13 +56,17 @@ def said(*words: str) -> str:
     return done.output
 
 
-@given(TREES, st.lists(st.integers(1, 10_000), max_size=3), st.data())
-def test_a_line_gives_back_every_digit(tree: Any, counts: list[int], data: st.DataObject) -> None:
+@settings(deadline=None, max_examples=40)
+@given(TREES, st.lists(st.integers(1, 10_000), max_size=3), st.integers(0, 400), st.data())
+def test_a_line_gives_back_every_digit(tree: Any, counts: list[int], size: int, data: st.DataObject) -> None:
     shares = [data.draw(st.integers(0, count)) / count for count in counts]
     content = {"data": {"test_samples": counts}, "shares": shares, "tree": tree, "small": [5e-324, 0.1 + 0.2, 1e22]}
-    packed = line.encode(content, b'{"data":{"test_samples":[#]}')
-    assert packed.isascii()
-    assert line.decode(packed, b'{"data":{"test_samples":[#]}').decode() == json.dumps(content, separators=(",", ":"))
+    (packed,) = line.folded({"a/x.json": content, "y.json": {"images": [base64.b64encode(bytes(size)).decode()]}})
+    shown = json.dumps(packed.shown())
+    assert shown.isascii()
+    again = line.of_json(json.loads(shown), None)
+    assert again.content("a/x.json").decode() == json.dumps(content, separators=(",", ":"))
+    assert json.loads(again.content("y.json")) == {"images": [base64.b64encode(bytes(size)).decode()]}
 
 
 def test_unpack_gives_what_pack_took(tmp_path: Path) -> None:
@@ -119,10 +125,23 @@ def test_packs_further_down_are_taken_in(tmp_path: Path) -> None:
     assert len(load([tmp_path / "a"])[0]) == 7
 
 
+def two_lines(folder: Path) -> None:
+    """A pack with six Results in its second line and one in its third."""
+    filled(folder)
+    (aside,) = (folder / "split-digits" / "old").glob("*.json")
+    content = aside.read_bytes()
+    aside.unlink()
+    store.pack(folder)
+    aside.parent.mkdir(exist_ok=True)
+    aside.write_bytes(content)
+    store.pack(folder)
+    lines = map(json.loads, (folder / PACK).read_text().splitlines())
+    assert [sum(map(len, one.get("names", {}).values())) for one in lines] == [0, 6, 1]
+
+
 def damaged(folder: Path, number: int, change: Any) -> list[str]:
     """Change a line of a pack; what is said of it."""
-    filled(folder)
-    store.pack(folder)
+    two_lines(folder)
     lines = (folder / PACK).read_text().splitlines()
     lines[number - 1] = change(lines[number - 1])
     (folder / PACK).write_text("\n".join(lines) + "\n")
@@ -139,9 +158,11 @@ def flipped(text: str) -> str:
     [
         (lambda one: one[: len(one) // 2], "line 3"),
         (flipped, "line 3"),
-        (lambda one: '{"name": "../x.json", "packed": ""}', "no name of a Result"),
+        (lambda one: '{"names": {"..": ["x"]}, "packed": ""}', "no name of a Result"),
+        (lambda one: '{"name": "x.json", "packed": ""}', "lacks that pack's first line"),
+        (lambda one: one.replace('["s0-old"]', '["s0-old", "s1"]'), "2 names and 1 Results"),
         (lambda one: "<<<<<<< HEAD", "merge conflict"),
-        (lambda one: one.replace("ewc", "\N{GREEK SMALL LETTER LAMDA}"), "line 3"),
+        (lambda one: one.replace("old", "\N{GREEK SMALL LETTER LAMDA}"), "line 3"),
     ],
 )
 def test_a_damaged_line_is_named_and_the_others_are_read(change: Any, why: str, tmp_path: Path) -> None:
@@ -149,7 +170,7 @@ def test_a_damaged_line_is_named_and_the_others_are_read(change: Any, why: str, 
     assert why in sentence
     assert PACK in sentence
     assert "line 3" in sentence
-    assert len(load([tmp_path])[0]) == 6
+    assert len(load([tmp_path])[0]) == 6, "those of the other line"
     before = (tmp_path / PACK).read_bytes()
     store.write(make_result("si"), tmp_path)
     with pytest.raises(UserError, match="line 3"):
@@ -180,8 +201,48 @@ def test_the_same_run_twice_is_named_and_the_newer_counts(tmp_path: Path) -> Non
     newer.unlink()
     with (tmp_path / PACK).open("a") as stream:
         stream.write((tmp_path / PACK).read_text().splitlines()[1] + "\n")
-    (sentence,) = load([tmp_path])[1]
-    assert "line 9" in sentence
+    sentences = load([tmp_path])[1]
+    assert len(sentences) == 7
+    assert all(f"{PACK}/line 3/split-digits/" in sentence for sentence in sentences)
+    with pytest.raises(UserError, match="line 3, is the same run as an earlier line"):
+        store.pack(tmp_path)
+    store.remove(file for _, file in store.find([tmp_path]) if "line 3" in file.parts and "ewc" in file.parts)
+    assert len(load([tmp_path])[1]) == 5
+
+
+def test_a_damaged_line_of_many_is_said_once_with_what_it_had(tmp_path: Path) -> None:
+    (sentence,) = damaged(tmp_path, 2, flipped)
+    assert "line 2, holds no packed Results" in sentence
+    assert "it had 6 Results" in sentence
+    assert len(load([tmp_path])[0]) == 1
+
+
+def test_packs_of_the_first_format_are_read_and_grow_into_todays(tmp_path: Path) -> None:
+    before = filled(tmp_path / "new")
+    shutil.copy(GOLDEN / "pack-1.jsonl", tmp_path / PACK)
+    old = opened(tmp_path / PACK)
+    assert {name: json.loads(old.content(name)) for name in old.names()} == {
+        name: json.loads(content) for name, content in before.items()
+    }
+    shutil.rmtree(tmp_path / "new")
+    assert len(load([tmp_path / "split-digits" / "ewc"])[0]) == 2
+    assert "0 packed, 7 in the pack" in said("pack", str(tmp_path))
+    lines = (tmp_path / PACK).read_text().splitlines()
+    assert len(lines) == 2
+    assert "pack 2" in lines[0]
+    assert len(load([tmp_path])[0]) == 7
+
+
+def test_a_line_has_no_more_than_is_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path)
+    monkeypatch.setattr(line, "TOGETHER", 3)
+    store.pack(tmp_path)
+    assert len((tmp_path / PACK).read_text().splitlines()) == 1 + 3
+    assert len(load([tmp_path])[0]) == 7
+    monkeypatch.setattr(line, "LARGEST", 1000)
+    _unfolded.cache_clear()
+    assert "cut off or too long" in load([tmp_path])[1][0]
+    _unfolded.cache_clear()
 
 
 def test_packed_runs_are_removed_and_moved(tmp_path: Path) -> None:
@@ -233,8 +294,9 @@ def test_folders_have_plain_names(words: str, name: str) -> None:
     assert store.slug(words) == name
 
 
-def test_committed_results_are_few_and_plainly_named() -> None:
+def test_committed_results_are_few_light_and_plainly_named() -> None:
     files = [file for file in (GOLDEN.parents[1] / "results").rglob("*") if file.is_file()]
     names = [file.relative_to(GOLDEN.parents[1]).as_posix() for file in files if file.name[0] != "."]
     assert len(names) < 300
+    assert sum(file.stat().st_size for file in files) < 4e6, "pack what only feeds a table"
     assert all(name.isascii() and not {*" ,"} & {*name} for name in names)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import re
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from matplotlib.text import Text
@@ -18,6 +21,7 @@ from clbench.cli import app
 from clbench.errors import UserError
 from clbench.render.plots import Scene, figure
 from clbench.render.plots.style import WIDTHS, styled
+from clbench.render.plots.svg import lighter
 from tests.helpers import make_result
 
 BASELINE = Path(__file__).resolve().parents[1] / "results" / "baseline"
@@ -112,3 +116,34 @@ def test_command_line_draws_at_the_width_of_a_column(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*words, "--plot", str(tmp_path / "d.svg")])
     assert done.exit_code == 0, done.output
     assert f'width="{72 * WIDTHS["column"]:.1f}pt"' in (tmp_path / "d.svg").read_text(encoding="utf-8")
+
+
+def test_an_svg_is_light_and_shows_the_same(baseline: Scene) -> None:
+    made = drawn("difference", baseline, "full")
+    buffer = io.BytesIO()
+    with styled():
+        made.savefig(buffer, format="svg")
+    whole = buffer.getvalue().decode()
+    light = lighter(whole)
+    assert len(light) < 0.6 * len(whole)
+    elements, before = (list(ElementTree.fromstring(text).iter()) for text in (light, whole))
+    assert [one.tag for one in elements] == [one.tag for one in before]
+    rules = dict(re.findall(r"^\.(\w+)\{(.*?)\}", light, re.MULTILINE))
+    for one, other in zip(elements, before, strict=True):
+        if not one.tag.endswith("style"):
+            assert (one.text or "").strip() == (other.text or "").strip()
+        assert rules.get(one.get("class", ""), one.get("style")) == other.get("style")
+        for key in ("d", "x", "y"):
+            numbers, exact = (re.findall(r"-?\d+(?:\.\d+)?", each.get(key, "")) for each in (one, other))
+            assert [float(number) for number in numbers] == pytest.approx([float(n) for n in exact], abs=0.00501)
+
+
+def test_what_is_hidden_is_left_out_of_an_svg_alone() -> None:
+    text = (
+        '<svg><style>*{a}</style><!-- 5 -->\n  <text x="1.0049" style="f: 1">1.23456 M 2</text><g style="f: 1"/></svg>'
+    )
+    light = lighter(text)
+    assert '<text x="1" class="' in light
+    assert ">1.23456 M 2</text>" in light
+    assert light.count("f: 1") == 1
+    assert "<!--" not in light

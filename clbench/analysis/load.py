@@ -49,7 +49,7 @@ def load(paths: Sequence[Path], without: Path | None = None) -> tuple[list[Run],
                 older, run = sorted((known, run), key=lambda one: one.created)
                 left_out.append(f"{_shown(older)} is the same run as {_shown(run)}, which is newer and counts.")
             newest[run.source, run.run_id] = run
-    return list(newest.values()), left_out
+    return list(newest.values()), list(dict.fromkeys(left_out))  # a line of a pack is damaged for all its runs at once
 
 
 def _shown(run: Run) -> str:

@@ -149,7 +149,7 @@ def _in_pack(name: str, folder: Folder) -> bytes | None:
     if not folder.exists(PACK):
         return None
     pack = parsed_pack(folder.read(PACK), f"{folder}/{PACK}")
-    return pack.content(name) if name in pack.lines else None
+    return pack.content(name) if name in pack.places else None
 
 
 def names(folder: Folder) -> list[str]:
@@ -158,7 +158,7 @@ def names(folder: Folder) -> list[str]:
     for name in folder.names():
         if name.rpartition("/")[2] == PACK:
             where = name.removesuffix(PACK)
-            found += [where + one for one in parsed_pack(folder.read(name), f"{folder}/{name}").lines]
+            found += [where + one for one in parsed_pack(folder.read(name), f"{folder}/{name}").places]
         elif name.endswith(".json") and name[0] != ".":
             found.append(name)
     return found

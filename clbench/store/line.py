@@ -1,103 +1,140 @@
-"""A Result as a line of a pack, and back, to the last digit.
+"""A line of a pack: up to 128 Results, compressed together, since what runs of a study share is most of them.
 
-The text of a Result, as compact JSON, is taken apart: its numbers, each replaced by ``#``, and what is left, which runs
-of one kind share. A number between 0 and 1 that is a share of one of the stream's sample counts is ``right/i``, where
-``i`` is the place of that count in the first part (left out: 0); one whose binary digits are fewer is hexadecimal, as
-``x<digits>p<power>``. Each is so only where it gives back the very same text. The three parts (counts, numbers, the
-rest), a line each, are compressed (deflate, with what the pack's Results share as its dictionary) and written in the
-85 ASCII characters of ``base64.b85encode``.
+The Results are taken apart (see ``clbench.store.apart``). The line's text is all their counts, a line each, then all
+sizes, all numbers and all rests; it and the bytes of all images are compressed (LZMA) and written in the 85 ASCII
+characters of ``base64.b85encode``. A line needs no other one.
+
+Lines of packs that an earlier clbench wrote hold one Result each, compressed (deflate) with a dictionary that stands
+in the pack's first line.
 """
 
 from __future__ import annotations
 
 import base64
-import json
-import re
+import lzma
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?')
-_PLACES = re.compile(r'"(?:[^"\\]|\\.)*"|#')
-_HEX = re.compile(r"0x1\.([0-9a-f]*?)0*p([+-]\d+)")
-_COUNTS = 40  # of samples that are looked at
-LARGEST = 256 * 2**20  # bytes that a line may unfold to; a Result has thousands
+from clbench.store.apart import Apart, apart, together
+
+TOGETHER = 128  # Results of a line, at most
+SIZE = 8 * 2**20  # characters of a line's text, about, and of what LZMA looks back at
+LARGEST = 256 * 2**20  # bytes that a line may unfold to
+_MEMORY = 64 * 2**20  # bytes that unfolding may take beside what comes out
+_TEXT = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "lp": 0, "pb": 0}
+_BROKEN = (ValueError, IndexError, ArithmeticError, StopIteration, RuntimeError, lzma.LZMAError, zlib.error)
 
 
-def encode(content: dict[str, Any], dictionary: bytes) -> str:
-    """Return a Result's content, checksum and all, as ASCII text."""
-    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zdict=dictionary)
-    return base64.b85encode(squeezer.compress(apart(content).encode()) + squeezer.flush()).decode()
+@dataclass(frozen=True)
+class Line:
+    """The Results of a line: their names, in order, and what is compressed; ``dictionary`` of a line of before."""
+
+    names: tuple[str, ...]
+    packed: str
+    images: str = ""
+    dictionary: bytes | None = None
+
+    def content(self, name: str) -> bytes:
+        """Return a Result's JSON; ValueError if the line is damaged."""
+        try:
+            found = _unfolded(self.packed, self.images, self.dictionary)
+            if len(found) != len(self.names):
+                raise ValueError(f"it has {len(self.names)} names and {len(found)} Results")
+            return together(found[self.names.index(name)])
+        except _BROKEN as error:
+            raise ValueError(str(error) or "it is cut off") from None
+
+    def shown(self) -> dict[str, Any]:
+        """Return what its JSON says: names by folder, without '.json', so that none is written out for each."""
+        folders: dict[str, list[str]] = {}
+        for name in self.names:
+            folder, _, own = name.rpartition("/")
+            folders.setdefault(folder, []).append(own.removesuffix(".json"))
+        return {"names": folders, "packed": self.packed, **({"images": self.images} if self.images else {})}
 
 
-def decode(text: str, dictionary: bytes) -> bytes:
-    """Return the JSON of what was encoded; ValueError if it is damaged."""
+def of_json(found: Any, dictionary: bytes | None) -> Line:
+    """Return the line that JSON says, an earlier clbench's too. Raises ValueError, KeyError, TypeError."""
+    if "name" in found:
+        if dictionary is None:
+            raise ValueError("it is of another pack, from before, and lacks that pack's first line")
+        line = Line((found["name"],), found["packed"], "", dictionary)
+    else:
+        line = Line(tuple(_names(found["names"])), found["packed"], found.get("images", ""))
+    if not line.names or not all(isinstance(one, str) for one in (*line.names, line.packed, line.images)):
+        raise ValueError("no name of a Result")
+    return line
+
+
+def _names(folders: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    if not isinstance(folders, dict):
+        raise TypeError("no names of Results")
+    for folder, own in folders.items():
+        yield from (f"{folder}/{one}.json" if folder else f"{one}.json" for one in own)
+
+
+def folded(contents: Mapping[str, dict[str, Any]]) -> Iterator[Line]:
+    """Yield the lines of Results by name, those of a folder side by side."""
+    names: list[str] = []
+    parts: list[Apart] = []
+    for name in sorted(contents, key=lambda one: one.rpartition("/")):
+        names.append(name)
+        parts.append(apart(contents[name]))
+        if len(names) == TOGETHER or sum(len(one.numbers) + len(one.rest) for one in parts) > SIZE:
+            yield _line(names, parts)
+            names, parts = [], []
+    if names:
+        yield _line(names, parts)
+
+
+def _line(names: Sequence[str], parts: Sequence[Apart]) -> Line:
+    kinds = ("counts", "sizes", "numbers", "rest")
+    text = "\n".join(getattr(one, kind) for kind in kinds for one in parts)
+    images = b"".join(one.images for one in parts)
+    return Line(tuple(names), _squeezed(text.encode()), _squeezed(images) if images else "")
+
+
+def _squeezed(raw: bytes) -> str:
+    look = _TEXT | {"dict_size": min(max(len(raw), 4096), SIZE)}  # memory is taken for all of it
+    squeezed = lzma.compress(raw, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=[look])
+    return base64.b85encode(squeezed).decode()
+
+
+@lru_cache(maxsize=16)
+def _unfolded(packed: str, images: str, dictionary: bytes | None) -> list[Apart]:
+    """A line's Results in parts; the last lines stay in memory, since Results are read one after the other."""
+    if dictionary is not None:
+        counts, numbers, rest = _inflated(packed, dictionary).split("\n")
+        return [Apart(counts, "", numbers, rest)]
+    lines = _opened(packed).decode().split("\n")
+    many, over = divmod(len(lines), 4)
+    if over:
+        raise ValueError("its parts do not fit each other")
+    raw, start, found = _opened(images) if images else b"", 0, []
+    for counts, sizes, numbers, rest in zip(*(lines[k * many : (k + 1) * many] for k in range(4)), strict=True):
+        end = start + sum(map(int, sizes.split()))
+        found.append(Apart(counts, sizes, numbers, rest, raw[start:end]))
+        start = end
+    return found
+
+
+def _opened(text: str) -> bytes:
+    opener = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
+    raw = opener.decompress(base64.b85decode(text), LARGEST)
+    return _whole(raw, opener)
+
+
+def _inflated(text: str, dictionary: bytes) -> str:
     opener = zlib.decompressobj(-15, zdict=dictionary)
-    try:
-        raw = opener.decompress(base64.b85decode(text), LARGEST)
-    except zlib.error as error:
-        raise ValueError(str(error)) from None
+    raw = opener.decompress(base64.b85decode(text), LARGEST)
+    return _whole(raw, opener).decode()
+
+
+def _whole(raw: bytes, opener: Any) -> bytes:
+    """What was opened, if that is all there is."""
     if not opener.eof or opener.unused_data:
         raise ValueError("it is cut off or too long")
-    counts, numbers, rest = raw.decode().split("\n")
-    found = _numbers(numbers.split(","), counts.split())
-    text = _PLACES.sub(lambda match: next(found) if match[0] == "#" else match[0], rest)
-    if next(found, None) is not None:
-        raise ValueError("numbers are left over")
-    return text.encode()
-
-
-def apart(content: dict[str, Any]) -> str:
-    """Return the three parts of a Result's content: counts of samples, numbers, and what is left."""
-    counts = _counts(content)
-    numbers: list[str] = []
-
-    def taken(match: re.Match[str]) -> str:
-        if match[0][0] == '"':
-            return match[0]
-        numbers.append(_short(match[0], counts))
-        return "#"
-
-    rest = _TOKENS.sub(taken, json.dumps(content, separators=(",", ":"), allow_nan=False))
-    return "\n".join([" ".join(map(str, counts)), ",".join(numbers), rest])
-
-
-def _counts(content: dict[str, Any]) -> list[int]:
-    """How many samples tasks have, those of tests first."""
-    data = content.get("data")
-    kinds = [data.get(key) for key in ("test_samples", "train_samples")] if isinstance(data, dict) else []
-    found = [sorted({n for n in kind if isinstance(n, int) and n > 0}) for kind in kinds if isinstance(kind, list)]
-    return list(dict.fromkeys(n for kind in found for n in kind))[:_COUNTS]
-
-
-def _short(number: str, counts: Sequence[int]) -> str:
-    if not number.startswith("0.") or len(number) < 6:
-        return _in_hex(number)
-    value = float(number)
-    for place, count in enumerate(counts):
-        right = round(value * count)
-        if repr(right / count) == number:
-            return f"{right}/{place or ''}"
-    return _in_hex(number)
-
-
-def _in_hex(number: str) -> str:
-    """The number in hexadecimal, where that is shorter and the same."""
-    if "." not in number or not (found := _HEX.fullmatch(float(number).hex())):
-        return number
-    short = f"x{found[1]}p{int(found[2])}"
-    return short if len(short) < 0.9 * len(number) and _of_hex(short) == number else number
-
-
-def _of_hex(short: str) -> str:
-    digits, _, power = short[1:].partition("p")
-    return repr(float.fromhex(f"0x1.{digits}p{power}"))
-
-
-def _numbers(short: Sequence[str], counts: Sequence[str]) -> Iterator[str]:
-    for one in short:
-        right, slash, place = one.partition("/")
-        if slash:
-            yield repr(int(right) / int(counts[int(place or 0)]))
-        else:
-            yield _of_hex(one) if one[:1] == "x" else one
+    return raw

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clbench.errors import UserError
 from clbench.store.atomic import write_bytes
 from clbench.store.files import as_single, check_here, find, parsed, unwritable, weights_name
 from clbench.store.layout import laid_out
-from clbench.store.line import apart, encode
+from clbench.store.line import Line, folded
 from clbench.store.packs import PACK, Pack, is_safe, located, opened, shown, written
-
-SHARED = 32 * 1024  # bytes that a dictionary of zlib's may have
-SAMPLES = 12  # Results that a new pack's dictionary is made of
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,10 @@ class Packed:
 def pack(folder: Path, single: Sequence[str] = ()) -> Packed:
     """Move a folder's single Results into its pack, those of its folders with them; packs further down are taken in.
 
-    Names that match a pattern of ``single``, such as 'split-digits/ewc/*', stay files. The pack is written before files
-    go. Raises UserError, and changes nothing, if a Result is damaged or lies in two places.
+    Names that match a pattern of ``single``, such as 'split-digits/ewc/*', stay files. Lines that are there stay as
+    they are, unless an earlier clbench wrote them. The pack is written before files go.
+
+    Raises UserError, and changes nothing, if a Result is damaged or lies in two places.
     """
     check_here(folder)
     file = folder / PACK
@@ -47,24 +47,23 @@ def pack(folder: Path, single: Sequence[str] = ()) -> Packed:
     if before is not None:
         _check(before, folder)
     contents = {name: _content(path) for path, name in moved.items()}
-    lines = {name: line for name, (_, line) in before.lines.items()} if before else {}
-    for name in contents.keys() & lines.keys():
+    known = before.places if before else {}
+    for name in contents.keys() & known.keys():
         assert before is not None
         if json.loads(before.content(name)) != json.loads(contents[name]):
             raise UserError(
                 f"{folder / name} is in {shown(file / name)} too, and another. Remove one of the two: see "
                 "'clbench results show'."
             )
-    new = contents.keys() - lines.keys()
-    dictionary = before.dictionary if before else _dictionary([contents[name] for name in sorted(contents)])
-    lines |= {name: encode(json.loads(contents[name]), dictionary) for name in sorted(new)}
-    raw = written(before, dictionary, lines)
+    new = contents.keys() - known.keys()
+    lines, loose = _kept(before) if before else ([], {})
+    raw = written([*lines, *folded({name: json.loads(contents[name]) for name in new} | loose)])
     _write(file, raw)
     _check(opened(file), folder, contents)
     remove(moved)
     for path in moved:
         _tidy(path.parent, folder)
-    return Packed(len(new), len(lines), len(singles) - len(moved), len(raw))
+    return Packed(len(new), len(new) + len(known), len(singles) - len(moved), len(raw))
 
 
 def unpack(folder: Path) -> int:
@@ -78,7 +77,7 @@ def unpack(folder: Path) -> int:
         raise UserError(f"{folder} has no {PACK}. Name the folder that 'clbench results pack' was given.")
     packed = opened(file)
     _check(packed, folder)
-    contents = {name: packed.content(name) for name in packed.lines}
+    contents = {name: packed.content(name) for name in packed.places}
     for name, content in contents.items():
         path = folder / name
         if path.is_file() and json.loads(_content(path)) != json.loads(content):
@@ -98,14 +97,9 @@ def remove(paths: Iterable[Path]) -> None:
         elif (found := located(path)) is not None:
             gone.setdefault(found[0], set()).add(found[1])
     for file, names in gone.items():
-        packed = opened(file)
-        numbers = {packed.number(name) for name in names}
-        lines = {name: line for name, (number, line) in packed.lines.items() if number not in numbers}
-        for number, (name, line) in packed.again.items():  # what a removed line hid
-            if number not in numbers:
-                lines.setdefault(name, line)
-        if lines:
-            write_bytes(file, written(packed, b"", lines))
+        lines, loose = _kept(opened(file), names)
+        if lines or loose:
+            write_bytes(file, written([*lines, *folded(loose)]))
         else:
             file.unlink()
 
@@ -117,6 +111,25 @@ def discard(path: Path) -> None:
         Path(weights_name(str(as_single(path)))).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be removed ({error.strerror}).") from None
+
+
+def _kept(packed: Pack, gone: Collection[str] = ()) -> tuple[list[Line], dict[str, Any]]:
+    """A pack's lines that can stay as they are, and the Results, by name, of those that cannot.
+
+    These are lines with one of the names ``gone``, and those that an earlier clbench wrote. UserError if one of them is
+    damaged.
+    """
+    without = {place[0] for name in gone if (place := packed.place(name))}
+    lines = {n: line for n, line in packed.lines.items() if line.dictionary is None and n not in without}
+    kept = [
+        (own, packed.content(name))
+        for name, (number, own) in [*packed.places.items(), *packed.again.items()]
+        if number not in lines and name not in gone
+    ]
+    loose: dict[str, Any] = {}
+    for own, content in kept:  # of what was there twice the first counts, as before
+        loose.setdefault(own, json.loads(content))
+    return list(lines.values()), loose
 
 
 def _name(path: Path, folder: Path) -> str:
@@ -139,20 +152,14 @@ def _check(packed: Pack, folder: Path, wanted: Mapping[str, bytes] | None = None
     """UserError if a pack has lines that are damaged or repeated, or not what it should have."""
     for number in packed.damaged:
         packed.content(f"line {number}")
-    for number, (name, _) in packed.again.items():
+    for number, name in packed.again.values():
         raise UserError(f"{folder / PACK}, line {number}, is the same run as an earlier line, {name}. Take one out.")
     if wanted is None:
-        for name in packed.lines:
+        for name in packed.places:
             parsed(packed.content(name), shown(folder / PACK / name))
         return
     for name, content in wanted.items():
         assert json.loads(packed.content(name)) == json.loads(content), name
-
-
-def _dictionary(contents: Sequence[bytes]) -> bytes:
-    """What Results share: some of them, evenly over their order, without their numbers."""
-    chosen = contents[:: max(1, len(contents) // SAMPLES)]
-    return "\n".join(apart(json.loads(one)).rpartition("\n")[2] for one in chosen).encode()[-SHARED:]
 
 
 def _tidy(place: Path, folder: Path) -> None:

@@ -1,13 +1,15 @@
-"""Packs: many Results of a folder in one file, ``packed.jsonl``, that git can merge and whose every line is verified.
+"""Packs: many Results of a folder in one file, ``packed.jsonl``, that git can merge and whose every Result is verified.
 
-The file is ASCII, an object a line. The first names the format and holds the dictionary that its lines are compressed
-with. Each other is one Result: ``{"name": <its path below the pack's folder>, "packed": <see clbench.store.line>}``,
-in the order of names. What is packed is the content of the single file, its own checksum with it, whatever its schema
-version. A line depends on the first line and on no other, and both stay as they are when a pack grows: lines of two
-branches are merged by putting them together, in whatever order.
+The file is ASCII, an object a line. The first names the format. Each other holds Results, up to 128:
+``{"names": <stems of their paths by folder, below the pack's>, "packed": …, "images": …}``, see
+``clbench.store.line``. What is packed is the content of the single file, its own checksum with it, whatever its schema
+version. A line depends on no other, and stays as it is when a pack grows: lines of two branches are merged by putting
+them together, in whatever order. Packs of the first format, which had a line for each Result and a dictionary in the
+first line, are read, and written anew when something is packed there.
 
 Where files are named, a packed Result is ``<folder>/packed.jsonl/<name>``; it is found at ``<folder>/<name>`` too, as
-if it were not packed. Lines that say nothing, or name a Result again, are ``<folder>/packed.jsonl/line <number>``.
+if it were not packed. A line that says nothing is ``<folder>/packed.jsonl/line <number>``, and what a line has that an
+earlier one has too is below that.
 """
 
 from __future__ import annotations
@@ -16,89 +18,100 @@ import base64
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from clbench.errors import UserError
-from clbench.store.line import LARGEST, decode
+from clbench.store.line import LARGEST, Line, of_json
 
 PACK = "packed.jsonl"
-FORMAT = "clbench pack 1"
+FORMAT = "clbench pack 2"
+BEFORE = "clbench pack 1"
 _MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 
 
 @dataclass(frozen=True)
 class Pack:
-    """A pack's lines: the dictionary, the line and number of each name, and why other lines say nothing or too much.
+    """A pack's lines by number, and why others say nothing.
 
-    ``again``: lines by number that name a Result which an earlier line has.
+    ``places``: number of the line and name there, of each Result; ``again``: the same for Results that an earlier line
+    has, whose own names begin with that of their line.
     """
 
     file: str
-    dictionary: bytes
-    lines: dict[str, tuple[int, str]] = field(default_factory=dict)
-    again: dict[int, tuple[str, str]] = field(default_factory=dict)
+    lines: dict[int, Line] = field(default_factory=dict)
+    places: dict[str, tuple[int, str]] = field(default_factory=dict)
+    again: dict[str, tuple[int, str]] = field(default_factory=dict)
     damaged: dict[int, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
-        """What its lines are called, in order; the damaged and the repeated by their number."""
-        return sorted(self.lines) + [f"line {number}" for number in sorted([*self.again, *self.damaged])]
+        """What it has, in order; the repeated and the damaged by the number of their line."""
+        return [*sorted(self.places), *self.again, *(f"line {number}" for number in self.damaged)]
 
-    def number(self, name: str) -> int | None:
-        """The number of a line; None if there is none of that name."""
-        if name in self.lines:
-            return self.lines[name][0]
+    def place(self, name: str) -> tuple[int, str] | None:
+        """The number of a name's line, and its name there; None if there is none."""
         number = name.removeprefix("line ")
-        return int(number) if number.isdigit() and int(number) in {*self.again, *self.damaged} else None
+        if number.isdigit() and int(number) in self.damaged:
+            return int(number), name
+        return self.places.get(name) or self.again.get(name)
 
     def content(self, name: str) -> bytes:
         """Return a Result's JSON. Raises KeyError if there is none, UserError, with the line, if it is damaged."""
-        number = self.number(name)
-        if number is None:
+        place = self.place(name)
+        if place is None:
             raise KeyError(name)
+        number, own = place
         if number in self.damaged:
             raise self._error(number, self.damaged[number])
-        _, packed = self.again.get(number) or self.lines[name]
         try:
-            return decode(packed, self.dictionary)
-        except (ValueError, IndexError, ArithmeticError, StopIteration, RuntimeError) as error:
+            return self.lines[number].content(own)
+        except ValueError as error:
             raise self._error(number, str(error)) from None
 
     def _error(self, number: int, why: str) -> UserError:
+        many = len(self.lines[number].names) if number in self.lines else 0
+        lost = f"; it had {many} Results" if many > 1 else ""
         return UserError(
-            f"{self.file}, line {number}, is no packed Result ({why}). Take the line out, or take the file from git."
+            f"{self.file}, line {number}, holds no packed Results ({why}{lost}). Take the line out, or take the file "
+            "from git."
         )
 
 
 def parsed_pack(raw: bytes, file: str) -> Pack:
     """Read a pack's lines, without opening them. Raises UserError if its first line is not a pack's."""
     first, *others = raw.split(b"\n")
-    pack = Pack(file, _dictionary(first, file))
-    for number, line in enumerate(others, start=2):
-        if not line:
+    dictionary = _dictionary(first, file)
+    pack = Pack(file)
+    for number, text in enumerate(others, start=2):
+        if not text:
             continue
         try:
-            found = json.loads(line.decode("ascii"))
-            name, packed = found["name"], found["packed"]
-            if not (isinstance(name, str) and isinstance(packed, str) and is_safe(name)):
+            line = of_json(json.loads(text.decode("ascii")), dictionary)
+            if not all(map(is_safe, line.names)):
                 raise ValueError("no name of a Result")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            merging = line.startswith(tuple(marker.encode() for marker in _MARKERS))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            merging = text.startswith(tuple(marker.encode() for marker in _MARKERS))
             pack.damaged[number] = "a merge conflict that is not resolved" if merging else str(error)
             continue
-        if name in pack.lines:
-            pack.again[number] = (name, packed)
-        else:
-            pack.lines[name] = (number, packed)
+        pack.lines[number] = line
+        for name in line.names:
+            if name in pack.places:
+                pack.again[f"line {number}/{name}"] = (number, name)
+            else:
+                pack.places[name] = (number, name)
     return pack
 
 
-def _dictionary(line: bytes, file: str) -> bytes:
+def _dictionary(line: bytes, file: str) -> bytes | None:
+    """What lines of the first format are compressed with; None for those of today. UserError if it is neither."""
     try:
         head = json.loads(line)
-        if head["format"] != FORMAT:
+        if head["format"] == FORMAT:
+            return None
+        if head["format"] != BEFORE:
             raise UserError(f"{file} is of the format {head['format']!r}. Use the clbench that wrote it.")
         opener = zlib.decompressobj()
         return opener.decompress(base64.b85decode(head["dictionary"]), LARGEST)
@@ -109,11 +122,10 @@ def _dictionary(line: bytes, file: str) -> bytes:
         ) from None
 
 
-def written(pack: Pack | None, dictionary: bytes, lines: Mapping[str, str]) -> bytes:
-    """Return a pack's file, of lines by name; its dictionary is that of the pack which it grew from."""
-    head = pack.dictionary if pack else dictionary
-    shown = {"format": FORMAT, "dictionary": base64.b85encode(zlib.compress(head, 9)).decode()}
-    rows = [shown, *({"name": name, "packed": lines[name]} for name in sorted(lines))]
+def written(lines: Iterable[Line]) -> bytes:
+    """Return a pack's file, of lines of today."""
+    rows: list[dict[str, Any]] = [{"format": FORMAT}]
+    rows += [line.shown() for line in sorted(lines, key=lambda one: one.names)]
     return "".join(json.dumps(row) + "\n" for row in rows).encode("ascii")
 
 
@@ -159,7 +171,7 @@ def has(file: Path, name: str) -> bool:
         pack = opened(file)
     except (OSError, UserError):
         return False
-    return name in pack.lines or any(one.startswith(f"{name}/") for one in pack.lines)
+    return name in pack.places or any(one.startswith(f"{name}/") for one in pack.places)
 
 
 def inside(file: Path, under: str = "") -> Iterator[Path]:
@@ -177,7 +189,7 @@ def shown(path: Path) -> str:
     if PACK not in path.parts[:-1] or (found := located(path)) is None:
         return str(path)
     try:
-        number = opened(found[0]).number(found[1])
+        place = opened(found[0]).place(found[1])
     except (OSError, UserError):
         return str(path)
-    return f"{path} (line {number})" if number and not found[1].startswith("line ") else str(path)
+    return f"{path} (line {place[0]})" if place and not found[1].startswith("line ") else str(path)

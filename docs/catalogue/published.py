@@ -30,10 +30,11 @@ def of_strategy(name: str) -> str:
         return ""
     entries = dict.fromkeys(finding.entry.name for finding in found)
     return page(
-        "## Published numbers and claims",
+        "### Published numbers and claims",
         tables.markdown(reproduction.table(found)),
         prose(reproduction.caption()),
         "\n".join(f"- {prose(note)}" for note in reproduction.notes(found)),
+        "All of them, and what they say: [findings](../../findings/reproductions.md).",
         block("\n".join(f"clbench reproduce {entry}" for entry in entries), "sh"),
     )
 

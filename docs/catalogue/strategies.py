@@ -9,7 +9,7 @@ from clbench.registry.catalogue import FAMILIES, Listed, Option
 from clbench.registry.words import words
 from clbench.render import catalogue
 from clbench.render.catalogue import ROLES, Described
-from docs.catalogue import boards, chosen, published, sources
+from docs.catalogue import boards, chosen, evidence, sources
 from docs.catalogue.advice import advice
 from docs.catalogue.contract import Contract, Refusal, contracts, refused_with
 from docs.catalogue.maths import equations
@@ -51,7 +51,7 @@ def strategy_page(unit: Listed) -> str:
         ROLES[unit.role],
         f"## When to use it, and when not\n\n{advice(unit, contract, places, link)}",
         _on_boards(unit.name, places),
-        published.of_strategy(unit.name),
+        evidence.of_strategy(unit.name),
         f"## Options\n\n{options_table(described.options, link)}",
         _cost(described.cost, places, link),
         _refusals(unit.name, contract),

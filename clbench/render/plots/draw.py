@@ -23,6 +23,7 @@ from clbench.render.plots.ages import ages
 from clbench.render.plots.images import backwards
 from clbench.render.plots.ranks import ranks
 from clbench.render.plots.style import WIDTHS, styled
+from clbench.render.plots.svg import lighter
 from clbench.store import Result, read
 
 if TYPE_CHECKING:
@@ -130,12 +131,20 @@ def write_figures(file: Path, makers: Sequence[Callable[[], Figure]], option: st
     files = [file if len(makers) == 1 else file.with_stem(f"{file.stem}-{n}") for n in range(1, len(makers) + 1)]
     for target, make in zip(files, makers, strict=True):
         with styled():
-            buffer = io.BytesIO()
-            metadata = {"Date": None} if file.suffix.lower() == ".svg" else None
-            make().savefig(buffer, format=file.suffix[1:].lower(), metadata=metadata)
+            content = _saved(make(), file.suffix[1:].lower())
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(buffer.getvalue())
+            target.write_bytes(content)
         except OSError as error:
             raise UserError(f"{option} {target} cannot be written ({error.strerror}). Name another file.") from None
     return files
+
+
+def _saved(made: Figure, kind: str) -> bytes:
+    """A figure's file; an SVG says neither when nor by what it was drawn, so that the same picture is the same file."""
+    buffer = io.BytesIO()
+    if kind != "svg":
+        made.savefig(buffer, format=kind)
+        return buffer.getvalue()
+    made.savefig(buffer, format=kind, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return lighter(buffer.getvalue().decode()).encode()

@@ -37,7 +37,7 @@ def backwards(title: str, found: Sequence[Diagnosis]) -> Figure:
             axes.remove()
             continue
         kept = {words: _pixels(one.pictures[key]) for key, words in ROWS.items() if key in one.pictures}
-        axes.imshow(_mosaic(list(kept.values())), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.imshow(_mosaic(list(kept.values())), cmap="gray", vmin=0, vmax=255, interpolation="none")
         places = [(place + 0.5) * axes.get_ylim()[0] / len(kept) for place in range(len(kept))]
         axes.set_yticks(places, list(kept), fontsize=7)
         axes.set_xticks([])

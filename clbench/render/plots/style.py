@@ -26,6 +26,7 @@ MARKERS: dict[Role, str] = {"method": "o", "bound": "s", "control": "D"}
 STYLE: dict[str, Any] = {
     "font.size": 9,
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # matplotlib's own; an SVG names all of them at each text
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 10,

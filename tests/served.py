@@ -1,0 +1,111 @@
+"""A process that has clbench loaded and forks for each command, so that what a shell calls ``clbench`` answers at once.
+
+``python -m tests.served SOCKET`` serves; ``client`` is the program that a shell finds. Runs are made short on the way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+CLIENT = """#!{python} -IS
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as line:
+    line.connect({address!r})
+    asked = {{"words": [os.path.basename(sys.argv[0]), *sys.argv[1:]], "cwd": os.getcwd(), "environ": dict(os.environ)}}
+    socket.send_fds(line, [json.dumps(asked).encode()], [0, 1, 2])
+    sys.exit((line.recv(1) or b"\\x01")[0])
+"""
+
+
+def shortened(words: list[str]) -> list[str]:
+    """A command of clbench as it is tried: a seed, two trials, few samples, an epoch or two; 'rm' has been answered."""
+    if words[:2] == ["results", "rm"]:
+        return [*words, "--yes"]
+    if words[:1] in (["run"], ["tune"]) and "--config" not in words:
+        least = ["scenario.samples_per_task=48"] if not any("forget-" in word for word in words) else []
+        least += ["max_epochs=2"] if any("warm-start-" in word for word in words) else ["epochs=1"]
+        given = {word.partition("=")[0] for word in words}
+        words += [part for key in least if key.partition("=")[0] not in given for part in ("--set", key)]
+    if words[:1] in (["run"], ["tune"]) or words[:2] == ["sweep", "plan.yaml"]:
+        words = [*words, "--threads", "1"]  # more would wait for each other where other tests run
+    if words[:1] == ["tune"]:
+        words = [*words, "--workers", "1"]
+    few = {"--seeds": "1", "--trials": "2"}
+    return [
+        few[before] if before in few and word.isdigit() else word
+        for before, word in zip(["", *words], words, strict=False)
+    ]
+
+
+def client(folder: Path, address: str) -> None:
+    """Put the programs ``clbench`` and ``python`` into a folder."""
+    folder.mkdir()
+    for name in ("clbench", "python"):
+        program = folder / name
+        program.write_text(CLIENT.format(python=sys.executable, address=address))
+        program.chmod(0o755)
+
+
+def serve(address: str) -> None:
+    """Answer until ended; the word 'ready' says when."""
+    import clbench.cli  # imported here: the client's tests need none of it
+    import clbench.engine.run
+    import clbench.registry
+
+    for kind in clbench.registry.REGISTRIES.values():
+        assert kind.listed
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(address)
+        door.listen()
+        print("ready", flush=True)
+        while True:
+            line, _ = door.accept()
+            with line:
+                if os.fork() == 0:
+                    answer(line)
+
+
+def answer(line: socket.socket) -> NoReturn:
+    """Be the command that was asked for, and say its exit code."""
+    from clbench.cli import main
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    raw, files, *_ = socket.recv_fds(line, 2**20, 3)
+    asked = json.loads(raw)
+    for place, file in enumerate(files):
+        os.dup2(file, place)
+    os.chdir(asked["cwd"])
+    os.environ.clear()
+    os.environ.update(asked["environ"])
+    program, *words = asked["words"]
+    code: object = 0
+    try:
+        if program == "python":
+            sys.path.insert(0, asked["cwd"])
+            runpy.run_path(words[0], run_name="__main__")
+        else:
+            sys.argv = [program, *shortened(words)]
+            main()
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    line.send(bytes([code if isinstance(code, int) else int(code is not None)]))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
