@@ -137,9 +137,7 @@ def test_entries_are_whole(name: str) -> None:
 NOT_RUN = {
     "interpolation-cifar100": "the official CIFAR-100 was not at hand",
     "avalanche-si-permuted-mnist": "an hour on two cores",
-    **dict.fromkeys(("cls-er-split-mnist-200", "cls-er-split-mnist-500", "avalanche-mir-split-mnist"), "still to come"),
     **{f"avalanche-{name}-split-cifar10": "an hour on two cores" for name in ("er", "er-ace", "scr")},
-    "wa-bias-split-cifar10": "an hour and a half on two cores",
     **{f"der-split-cifar10-{memory}": "needs a GPU" for memory in (200, 500)},
 }
 

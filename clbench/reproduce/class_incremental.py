@@ -147,7 +147,7 @@ ENTRIES = (
         },
         {arm: {"strategy": {"name": "wa", "memory": 500} | options} for arm, options in ABLATION.items()},
         claims=[Claim("ce + wa", "ce", LAST), Claim("ce + kd + wa", "ce + kd", LAST)],
-        minutes=60,
+        minutes=25,
         needs=["cifar10"],
         differs="CIFAR-10 at 16 × 16 pixels, 2,000 images a task and a ResNet-18 an eighth as wide as usual, where the "
         "paper has CIFAR-100 and a ResNet-32.",
