@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from clbench.data.tensors import TaskData, sent
 from clbench.errors import UserError
-from clbench.strategy import Learner, Strategy, evaluating, has_heads
+from clbench.strategy import Learner, evaluating, has_heads
 
 from ._between import BetweenStages
 from ._passes import KeepsFeatures, features_seen
@@ -54,14 +54,8 @@ class FrozenFeatures(KeepsFeatures):
         return True
 
     def before_training(self, learner: Learner, **kwargs: Any) -> None:
-        """Refuse what would move the features between stages, and what answers in the classifier's place too."""
+        """Refuse what would move the features between stages."""
         plugins: list[Any] = getattr(learner, "plugins", [])
-        others = [plugin for plugin in plugins if isinstance(plugin, Strategy) and plugin is not self]
-        if any(type(other).after_eval_forward is not Strategy.after_eval_forward for other in others):
-            raise UserError(
-                "strategy: one part of the composition answers from frozen features, and another one in the "
-                "classifier's place too. Keep one of them."
-            )
         moving = next((plugin for plugin in plugins if isinstance(plugin, BetweenStages)), None)
         if moving is not None:
             raise _moved(f"'{moving.method}' changes the network before later stages")

@@ -374,7 +374,7 @@ def test_composes_with_what_acts_while_the_first_stage_trains() -> None:
         ("ncm+slda", "each of 'ncm' and 'slda' answers from statistics of frozen features"),
         ("shrink-perturb+ncm", "'shrink-perturb' changes the network before later stages. Compose with"),
         ("acil+dash", "'dash' changes the network before later stages"),
-        ("icarl+ncm", "another one in the classifier's place too. Keep one of them"),
+        ("icarl+ncm", "each of 'icarl' and 'ncm' answers in the classifier's place. Keep one of them"),
         ("ranpac+gdumb", "another part trains the network in later stages too"),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from clbench.engine import run as engine
+from clbench.engine import assemble
 from clbench.engine.plugins import plugins_of
 from clbench.errors import Remark, UserError
 from clbench.models.network import Classifier, build
@@ -229,7 +229,7 @@ def kept(strategy: dict[str, Any], *layers: dict[str, Any]) -> Any:
     """A strategy after a small run."""
     made = plugins_of(config(strategy, *layers))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "plugins_of", lambda _: made)
+        patch.setattr(assemble, "plugins_of", lambda _: made)
         run_small(strategy, *layers)
     return made[0]
 
