@@ -21,7 +21,7 @@ run: install                 ## the main job on the bundled digits
 test: install check gate     ## lint, types, the whole test suite, and clbench's own regression gate
 	$(BIN)/python -m pytest -n auto
 
-quick: check                 ## lint, types and the tests that take no time, for the inner loop (about two minutes)
+quick: check                 ## lint, types and the tests that take no time, for the inner loop (about a minute)
 	$(BIN)/python -m pytest -q -n auto --quick
 
 check: install               ## lint, format and types

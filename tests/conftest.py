@@ -16,12 +16,12 @@ from tests.real_data import prepared
 
 # Files of tests that train whole runs, start processes or open a browser: 'make quick' leaves them out.
 SLOW = """
-    api api_networks api_objects api_streams bests blurry boards_on_bad_input checkpoint class_incremental cli
-    cli_telling code completion costs described diagnostics docs_catalogue embed engine faults first_session foreign
-    frozen_features guests holding long_streams meta_device online pages plasticity plots quadratic reference_memory
-    reference_networks reference_plasticity reference_quadratic reference_removal regularisers rehearsal removal
-    replay report report_browser reproduce s3 schema site snippets strategy_contract strategy_families sweep time
-    trackers uneven units walls warnings within wrong_words
+    answers api api_networks api_objects api_streams bests blurry boards_on_bad_input checkpoint class_incremental
+    cli cli_telling code completion costs described diagnostics docs_catalogue embed engine faults features
+    first_session foreign frozen_features guests holding long_streams meta_device online pages plasticity plots
+    quadratic reference_memory reference_networks reference_plasticity reference_quadratic reference_removal
+    regularisers rehearsal removal replay report report_browser reproduce results s3 schema site snippets
+    strategy_contract strategy_families sweep time trackers tune uneven units walls warnings within wrong_words
 """.split()  # noqa: SIM905
 
 
