@@ -92,7 +92,7 @@ def permuted(root: Path, folder: Path) -> None:
 def convolutions(root: Path, folder: Path) -> None:
     """Two workers with a thread each against one with two, in turn."""
     for network in ("lenet", "slim-resnet18"):
-        scenario = {"name": "split-cifar10", "keep": 2, "samples_per_task": 200}
+        scenario = {"name": "split-cifar10", "keep": 2, "samples_per_task": 500}
         plan = {"base": {"scenario": scenario, "strategy": "naive", "model": network, "epochs": 2}, "seeds": 4}
         ratios = []
         for number in range(ROUNDS):
