@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from clbench import registry, store
-from clbench.analysis.compare import leaderboards
+from clbench.analysis.compare import Method, leaderboards
 from clbench.analysis.diagnosis import QUANTITIES, diagnoses
 from clbench.analysis.load import load
 from clbench.analysis.runs import run_of
@@ -175,6 +176,13 @@ def test_diagnoses_are_means_over_seeds(folder: Path) -> None:
         sum(result.accuracy[3][0] or 0 for result in results) / 2
     )
     assert sum(warm.cosines["backbone.1.weight"]) == 2 * 12, "a group per row and seed"
+
+
+def test_networks_with_the_same_accuracies_are_told_apart(folder: Path) -> None:
+    runs, _ = load([folder])
+    same = [replace(run, accuracy=str(run.seed)) for run in runs]
+    labels = [{entry.label for entry in leaderboards(same, how)[0].entries} for how in (Method(), Method(apart=True))]
+    assert labels == [{"warm"}, {"cold", "warm"}]
 
 
 @pytest.mark.parametrize("picture", ["stages", "cosines"])
