@@ -15,7 +15,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from clbench import registry, store
-from clbench.analysis.compare import Method, leaderboards
+from clbench.analysis.compare import leaderboards
 from clbench.analysis.diagnosis import QUANTITIES, diagnoses
 from clbench.analysis.load import load
 from clbench.analysis.runs import run_of
@@ -181,7 +181,7 @@ def test_diagnoses_are_means_over_seeds(folder: Path) -> None:
 def test_networks_with_the_same_accuracies_are_told_apart(folder: Path) -> None:
     runs, _ = load([folder])
     same = [replace(run, accuracy=str(run.seed)) for run in runs]
-    labels = [{entry.label for entry in leaderboards(same, how)[0].entries} for how in (Method(), Method(apart=True))]
+    labels = [{entry.label for entry in leaderboards(same, apart=one)[0].entries} for one in (False, True)]
     assert labels == [{"warm"}, {"cold", "warm"}]
 
 

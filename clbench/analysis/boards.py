@@ -93,7 +93,6 @@ class Leaderboard:
     margin: float = MARGIN
     bound: str = ""
     fronts: Sequence[Objectives] = (FRONT,)
-    apart: bool = False
 
     @property
     def title(self) -> str:
@@ -116,8 +115,7 @@ class Method:
 
     Without columns each board has those that suit its scenario. ``against``: a row's label, a strategy or a folder;
     None: fine-tuning, where it is there. ``margin``: differences below it are none for practical purposes; of columns
-    that are no shares, the same share of the reference's value. A front is its objectives' columns. ``apart``: each
-    strategy has a row of its own, also where two have the same R, since networks are to be looked at.
+    that are no shares, the same share of the reference's value. A front is its objectives' columns.
     """
 
     columns: Sequence[str] = ()
@@ -127,4 +125,3 @@ class Method:
     against: str | None = None
     margin: float = MARGIN
     fronts: Sequence[Objectives] = (FRONT,)
-    apart: bool = False

@@ -75,8 +75,10 @@ def check_metrics(names: Sequence[str]) -> list[str]:
     return resolved(names)
 
 
-def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Leaderboard]:
+def leaderboards(runs: Iterable[Run], method: Method | None = None, apart: bool = False) -> list[Leaderboard]:
     """Sort runs into leaderboards, ranked by the first column.
+
+    ``apart``: strategies with the same R have a row each, since their networks are to be looked at.
 
     Runs whose scenario options or version, data fingerprint, scored images or metric versions differ never meet in one
     board; the boards' settings say what differs. Raises UserError for an unknown metric, and for a reference that is on
@@ -98,7 +100,7 @@ def leaderboards(runs: Iterable[Run], method: Method | None = None) -> list[Lead
             mine = method if method.columns else replace(method, columns=_suitable(group))
             told_by, columns = ", ".join(parts), list(mine.columns)
             empty = Leaderboard(scenario, told_by, kind, columns, [], mine.interval, mine.test, fronts=mine.fronts)
-            boards.append(_answered(empty, of_one_group(group, mine), mine))
+            boards.append(_answered(empty, of_one_group(group, mine, apart), mine))
     wanted = method.against
     if wanted is not None and boards and not any(named(board.entries, wanted) for board in boards):
         raise unknown([entry for board in boards for entry in board.entries], wanted)

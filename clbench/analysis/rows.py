@@ -35,8 +35,9 @@ class Row:
         return fmean(self.values.values())
 
 
-def of_one_group(runs: Sequence[Run], method: Method) -> list[Row]:
-    """The rows of runs that may be compared; strategies whose R are the same, bit for bit, are one row.
+def of_one_group(runs: Sequence[Run], method: Method, apart: bool = False) -> list[Row]:
+    """The rows of runs that may be compared; strategies whose R are the same, bit for bit, are one row, unless kept
+    ``apart``.
 
     Raises UserError for bootstrap intervals of few seeds.
     """
@@ -48,7 +49,7 @@ def of_one_group(runs: Sequence[Run], method: Method) -> list[Row]:
     made = [_row(label, group, method, seeds) for label, group in zip(names, groups.values(), strict=True)]
     # In one order, whatever that of the files: the first of those that are the same gives the row its name.
     for mine, group in sorted(zip(made, groups.values(), strict=True), key=lambda pair: _precedence(pair[0])):
-        key = (group[0].setup, group[0].source) if method.apart else _same(group, rows)
+        key = (group[0].setup, group[0].source) if apart else _same(group, rows)
         rows[key] = _merged(rows[key], mine) if key in rows else mine
     return list(rows.values())
 

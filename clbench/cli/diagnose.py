@@ -61,14 +61,14 @@ def diagnose(
 
     Accuracy, online accuracy and steps are in every Result; the rest is measured by 'clbench run --diagnostics'.
     """
-    from clbench.analysis.compare import Method, leaderboards
+    from clbench.analysis.compare import leaderboards
     from clbench.analysis.diagnosis import diagnoses
     from clbench.errors import UserError
     from clbench.render import diagnosis, tables
     from clbench.render.plots import Scene, draw
 
     runs = load_chosen(paths or [Path("results")], scenario, strategy, where)
-    boards = leaderboards(runs, Method(apart=True))
+    boards = leaderboards(runs, apart=True)
     found = [(board.title, diagnoses(board, runs)) for board in boards]
     console = for_tables()
     abreast = max(1, (console.width - NAME_WIDTH) // COLUMN_WIDTH)
