@@ -49,7 +49,7 @@ def of_one_group(runs: Sequence[Run], method: Method, apart: bool = False) -> li
     made = [_row(label, group, method, seeds) for label, group in zip(names, groups.values(), strict=True)]
     # In one order, whatever that of the files: the first of those that are the same gives the row its name.
     for mine, group in sorted(zip(made, groups.values(), strict=True), key=lambda pair: _precedence(pair[0])):
-        key = (group[0].setup, group[0].source) if apart else _same(group, rows)
+        key = _same(group, rows, apart)
         rows[key] = _merged(rows[key], mine) if key in rows else mine
     return list(rows.values())
 
@@ -73,14 +73,15 @@ def scores(rows: Sequence[Row]) -> list[float]:
     return found
 
 
-def _same(group: Sequence[Run], rows: Mapping[object, Row]) -> object:
+def _same(group: Sequence[Run], rows: Mapping[object, Row], apart: bool) -> object:
     """What tells a row from others: its runs' R of all seeds; its configuration, where that is another's of the same
-    strategy (settings that change nothing are worth seeing), and where a seed diverged.
+    strategy (settings that change nothing are worth seeing), where a seed diverged, and of all that are kept apart.
     """
     first = group[0]
     key = (first.source, tuple((run.seed, run.accuracy) for run in group))
     taken = rows.get(key)
-    if any(run.status != "ok" for run in group) or (taken is not None and taken.entry.strategy == first.strategy):
+    apart = apart or any(run.status != "ok" for run in group)
+    if apart or (taken is not None and taken.entry.strategy == first.strategy):
         return first.setup, first.source
     return key
 
