@@ -10,15 +10,16 @@ from clbench.data.dataset import Array, Dataset
 from clbench.errors import UserError
 from clbench.registry import Count
 
-ClassOrder = Literal["fixed", "random", "coarse"] | Count | list[int]
+ClassOrder = Literal["fixed", "random", "coarse", "first-fixed"] | Count | list[int]
 
 
-def class_order(data: Dataset, seed: int, kind: ClassOrder) -> Array:
-    """Return the dataset's classes in the order in which tasks get them.
+def class_order(data: Dataset, seed: int, kind: ClassOrder, first: int | None) -> Array:
+    """Return the dataset's classes in the order in which tasks get them; the first task gets ``first``.
 
     A number is a seed of NumPy's old generator, whatever the run's: ``np.random.seed(1993)`` and
     ``np.random.permutation`` in the code of Rebuffi et al. 2017 (arXiv:1611.07725), whose order of CIFAR-100 papers
-    share. Raises UserError for superclasses that the dataset does not have, and for a list that is no order of classes.
+    share. Raises UserError for superclasses that the dataset does not have, for a list that is no order of classes, and
+    for a first task in the dataset's order where no task has classes of its own (``first`` is None).
     """
     classes = len(data.classes)
     if isinstance(kind, int):
@@ -33,6 +34,12 @@ def class_order(data: Dataset, seed: int, kind: ClassOrder) -> Array:
         return np.array(kind, np.int64)
     if kind == "random":
         return np.random.default_rng([seed, 0]).permutation(classes)
+    if kind == "first-fixed":
+        if first is None:
+            raise UserError(
+                "scenario.class_order: first-fixed needs a first task with classes of its own. Use fixed or random."
+            )
+        return np.append(np.arange(first), np.random.default_rng([seed, 0]).permutation(np.arange(first, classes)))
     if kind == "coarse":
         if data.coarse is None:
             raise UserError(

@@ -58,7 +58,7 @@ def blurry(
     class_order: as for 'split'.
     """
     random = np.random.default_rng([seed, 10])
-    own, sharp = _own_classes(ordered(data, seed, class_order), tasks, disjoint, random if stochastic else None)
+    own, sharp = _own_classes(ordered(data, seed, class_order, None), tasks, disjoint, random if stochastic else None)
     label = np.empty(len(data.classes), np.int64)
     label[np.concatenate(own)] = np.arange(len(label))
     alone = np.isin(np.arange(len(label)), sharp)

@@ -94,7 +94,8 @@ def split(
     apart), 'domain' (one head; a class's label is its place within its task).
     class_order: 'random' (by seed: which classes meet in a task decides much, so seeds must differ in it), 'fixed' (the
     dataset's), 'coarse' (superclass by superclass, CIFAR-100), a number (1993 is the order of CIFAR-100 that most
-    papers share, drawn with that seed of NumPy's whatever the run's) or a list of the dataset's classes as numbers.
+    papers share, drawn with that seed of NumPy's whatever the run's), a list of the dataset's classes as numbers, or
+    'first-fixed' (the first task in the dataset's order, the others by seed: skip what pretraining has learnt).
     imbalance: how many times as many training samples the most frequent class keeps as the rarest, a long tail (Cui et
     al. 2019, arXiv:1901.05555) over classes in an order drawn by seed; test samples stay as they are.
     shots: how many training samples of each class every task but the first keeps, drawn by seed: few-shot sessions
@@ -102,7 +103,7 @@ def split(
     """
     classes = len(data.classes)
     sizes = division(classes, tasks, first, then)
-    order = ordered(data, seed, class_order)
+    order = ordered(data, seed, class_order, sizes[0])
     kept = long_tailed(data, seed, imbalance)
     few = kept if shots is None else few_of_each(data, seed, kept, shots)
     stream, start = [], 0

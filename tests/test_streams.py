@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,16 @@ def test_split_divides_images_without_overlap(digits: Dataset) -> None:
 def test_random_class_order_depends_on_the_seed_alone(digits: Dataset) -> None:
     orders = [[t.source_classes for t in make("split", digits, seed).tasks] for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_first_task_in_the_datasets_order_and_the_others_by_seed(digits: Dataset) -> None:
+    options = {"first": 4, "then": 2, "class_order": "first-fixed", "tasks": None}
+    orders = [[t.source_classes for t in make("split", digits, seed, **options).tasks] for seed in (0, 0, 1, 2)]
+    assert all(order[0] == [0, 1, 2, 3] for order in orders)
+    assert all(sorted(chain(*order[1:])) == [4, 5, 6, 7, 8, 9] for order in orders)
+    assert orders[0] == orders[1] != orders[2] != orders[3]
+    with pytest.raises(UserError, match="first-fixed needs a first task"):
+        make("blurry", digits, class_order="first-fixed")
 
 
 def test_coarse_class_order_keeps_superclasses_together(digits: Dataset) -> None:

@@ -85,7 +85,7 @@ def check(config: RunConfig, stream: Stream) -> None:
     if config.scenario["skip"]:
         raise UserError(
             f"pretrain.classes: {seen}, though scenario.skip leaves out {config.scenario['skip']} tasks. Add --set "
-            "scenario.class_order=fixed, and skip as many tasks as hold those classes."
+            "scenario.class_order=fixed (or first-fixed), and skip as many tasks as hold those classes."
         )
     warnings.warn(Remark(f"{seen}. To leave them out: scenario.class_order=fixed and scenario.skip."), stacklevel=2)
 
