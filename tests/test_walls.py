@@ -131,7 +131,7 @@ def test_telling_imports_no_torch(module: str) -> None:
 def test_avalanches_optional_world_is_not_imported() -> None:
     code = (
         "import sys, clbench.engine.run\n"
-        "bad = {'wandb', 'tensorboard', 'torchmetrics', 'gdown'} & set(sys.modules)\n"
+        "bad = {'wandb', 'tensorboard', 'torchmetrics', 'matplotlib', 'gdown'} & set(sys.modules)\n"
         "assert not bad, bad\n"
         "from torch.utils.tensorboard import SummaryWriter\n"  # asked for: the real one
         "assert SummaryWriter.__module__.startswith('torch.utils.tensorboard')\n"
@@ -140,6 +140,31 @@ def test_avalanches_optional_world_is_not_imported() -> None:
         "writer = Deferred(tempfile.mkdtemp())\n"
         "assert isinstance(writer, SummaryWriter)\n"
         "writer.close()\n"
+        "from avalanche.logging.tensorboard_logger import Figure\n"
+        "assert not isinstance(3, Figure) and 'matplotlib' not in sys.modules\n"
+        "from avalanche.evaluation.metric_utils import default_cm_image_creator\n"
+        "import torch, matplotlib\n"
+        "matplotlib.use('agg')\n"
+        "assert isinstance(default_cm_image_creator(torch.eye(2), [0, 1]), Figure)\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+
+
+def test_a_run_goes_without_the_compiler_and_whoever_wants_it_gets_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, clbench, torch\n"
+        f"clbench.run('ewc', 'split-digits', epochs=1, results={str(tmp_path)!r})\n"
+        "from clbench.avalanche.compiler import ANSWERS\n"
+        "loaded = {name for name in sys.modules if name.startswith(('torch._dynamo', 'torch._inductor'))}\n"
+        "assert loaded == {*ANSWERS}, loaded\n"
+        "torch.use_deterministic_algorithms(True)\n"
+        "compiled = torch.compile(lambda x: x.sin() + 1, backend='eager')\n"
+        "assert torch.equal(compiled(torch.ones(3)), torch.ones(3).sin() + 1)\n"
+        "assert 'torch._dynamo.symbolic_convert' in sys.modules\n"
+        "import torch._inductor.config as config\n"
+        "assert config.deterministic and config.__file__ and torch._dynamo.__file__\n"
+        "from torchvision.ops.roi_align import is_compile_supported\n"
+        "assert is_compile_supported('cpu') is torch._dynamo.utils.is_compile_supported('cpu')\n"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
 

@@ -1,8 +1,9 @@
 """The one door to Avalanche: what clbench uses of it, imported without its optional world.
 
-Importing Avalanche pulls in Weights & Biases, TensorBoard, torchmetrics and gdown at module level, though only
-optional loggers, one metric and one downloader use them. While Avalanche is imported they are stood in for by
-objects that import the real thing when first used; afterwards the names are free again.
+Importing Avalanche pulls in Weights & Biases, TensorBoard, torchmetrics, matplotlib, GPUtil and gdown at module level,
+though only optional loggers, a few metrics and one downloader use them. While Avalanche is imported they are stood in
+for by objects that import the real thing when first used; afterwards the names are free again. PyTorch's compiler is
+stood in for from then on.
 """
 
 from __future__ import annotations
@@ -15,10 +16,17 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from clbench.avalanche.compiler import without_compiler
+
 OPTIONAL = (
     "wandb",
     "gdown",
     "qpsolvers",
+    "GPUtil",
+    "matplotlib",
+    "matplotlib.axes",
+    "matplotlib.figure",
+    "matplotlib.pyplot",
     "torch.utils.tensorboard",
     "torchmetrics",
     "torchmetrics.functional",
@@ -38,6 +46,10 @@ class _Deferred:
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self._real(), name)
+
+    def __instancecheck__(self, instance: object) -> bool:
+        """Nothing is an instance of a class that nobody has imported."""
+        return self._module in sys.modules and isinstance(instance, self._real())
 
     def _real(self) -> Any:
         return getattr(importlib.import_module(self._module), self._name)
@@ -60,6 +72,10 @@ class _StandIn(ModuleType):
 def _optional_world_deferred() -> Iterator[None]:
     stand_ins = {name: _StandIn(name) for name in OPTIONAL if name not in sys.modules}
     sys.modules.update(stand_ins)
+    for name, module in stand_ins.items():
+        package, _, last = name.rpartition(".")
+        if package in stand_ins:
+            setattr(stand_ins[package], last, module)
     try:
         yield
     finally:
@@ -68,6 +84,7 @@ def _optional_world_deferred() -> Iterator[None]:
                 del sys.modules[name]
 
 
+without_compiler()
 with _optional_world_deferred(), warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its own dependencies' deprecations, which a user can do nothing about
     from avalanche.benchmarks import CLExperience, CLScenario
