@@ -60,6 +60,7 @@ def test_run_id_is_the_same_however_the_config_was_written() -> None:
 def test_seeds() -> None:
     assert [c.seed for c in resolve({"strategy": "naive", "seeds": 3})] == [0, 1, 2]
     assert read_seeds("0,4,7") == [0, 4, 7]
+    assert read_seeds("7,") == [7]
     assert len({c.run_id for c in resolve({"strategy": "naive", "seeds": 3})}) == 3
 
 

@@ -55,7 +55,7 @@ def run(
         Path | None, typer.Option(help="Your own table, arrays or image folder; then --scenario may be a family alone.")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="How many (3: seeds 0, 1, 2) or which (0,4,7). \\[default: 1]")
+        str | None, typer.Option(help="How many (3: seeds 0, 1, 2) or which (0,4,7; one: 7,). \\[default: 1]")
     ] = None,
     settings: Annotated[
         list[str] | None,

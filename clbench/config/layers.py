@@ -103,10 +103,10 @@ def _as_section(key: str, value: Any) -> Section:
 
 
 def read_seeds(value: Any) -> list[int]:
-    """Turn ``3`` into seeds 0, 1, 2, and ``0,4,7`` or a list into itself."""
+    """Turn ``3`` into seeds 0, 1, 2, ``7,`` into seed 7 alone, and ``0,4,7`` or a list into itself."""
     try:
         if isinstance(value, str) and "," in value:
-            value = [int(part) for part in value.split(",")]
+            value = [int(part) for part in value.removesuffix(",").split(",")]
         elif isinstance(value, str):
             value = int(value)
     except ValueError:
@@ -117,4 +117,4 @@ def read_seeds(value: Any) -> list[int]:
         if len(set(value)) == len(value):
             return value
         raise UserError(f"seeds: {value} names a seed twice. Each seed is one run.")
-    raise UserError("seeds: expected a number of seeds such as 3 (seeds 0, 1, 2), or a list such as 0,4,7.")
+    raise UserError("seeds: expected a number of seeds such as 3 (seeds 0, 1, 2), or a list such as 0,4,7 (7, for one).")
