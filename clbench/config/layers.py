@@ -117,4 +117,6 @@ def read_seeds(value: Any) -> list[int]:
         if len(set(value)) == len(value):
             return value
         raise UserError(f"seeds: {value} names a seed twice. Each seed is one run.")
-    raise UserError("seeds: expected a number of seeds such as 3 (seeds 0, 1, 2), or a list such as 0,4,7 (7, for one).")
+    raise UserError(
+        "seeds: expected a number of seeds such as 3 (seeds 0, 1, 2), or a list such as 0,4,7 (7, for one)."
+    )
