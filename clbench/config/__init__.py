@@ -22,7 +22,7 @@ from clbench.data.description import checked
 from clbench.data.sources import DataPlace
 from clbench.errors import UserError, did_you_mean
 from clbench.registry import Count, Declared, Positive, UnitInterval
-from clbench.registry.options import user_error, validated
+from clbench.registry.options import section_model, user_error, validated
 
 # How long a stage lasts: exactly one of these is given.
 LENGTHS = ("epochs", "steps", "until_train_accuracy")
@@ -269,7 +269,7 @@ def _scenario_section(section: Section, family: str) -> Section:
 
     options = {key: value for key, value in section.items() if key != "name"}
     unit = registry.scenario.load(family)
-    common = registry.options_model("scenario", common_options)
+    common = section_model("scenario", common_options)
     mine = {key: value for key, value in options.items() if key not in common.model_fields}
     shared = {key: value for key, value in options.items() if key in common.model_fields}
     known = [*unit.schema.model_fields, *common.model_fields]
@@ -328,7 +328,7 @@ def _pretrain_section(given: Any) -> Section | None:
         return {"name": name, "sha256": known or _sha256(Path(name))}
     if not name:
         raise UserError("pretrain: expected a dataset such as cifar10, or a file of weights that ends in .safetensors.")
-    return {"name": name} | validated("pretrain", registry.options_model("pretrain", pretraining), section)
+    return {"name": name} | validated("pretrain", section_model("pretrain", pretraining), section)
 
 
 def _sha256(file: Path) -> str:

@@ -83,14 +83,13 @@ def beside(file: Path) -> dict[str, Any]:
 
 def checked(options: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return options of ``data`` that are given, validated; UserError that names the key."""
-    from clbench.registry import options_model
-    from clbench.registry.options import validated
+    from clbench.registry.options import section_model, validated
 
     section = dict(options)
     for key in ("features", "drop", "categories"):
         if isinstance(section.get(key), str):
             section[key] = [section[key]]
-    found = validated(where, options_model("data", data_options), section)
+    found = validated(where, section_model("data", data_options), section)
     return {key: value for key, value in found.items() if value is not None}
 
 

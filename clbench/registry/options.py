@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -72,6 +73,12 @@ def options_model(
         protected_namespaces=(),
     )
     return create_model(name, __config__=config, **fields)
+
+
+@cache
+def section_model(name: str, declare: Callable[..., None]) -> type[BaseModel]:
+    """The model of options that one of clbench's own functions declares, made once: a sweep asks for each run."""
+    return options_model(name, declare)
 
 
 def validated(
