@@ -111,6 +111,10 @@ def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert re.search(r"one\s+accuracy\s+90.0\s±\s20.0.*within", done.stdout)
     assert re.search(r"other\s+accuracy\s+10.0\s±\s1.0.*outside", done.stdout)
     assert (tmp_path / "results" / "reproduction" / "toy" / "stages.svg").exists()
+    runs, _ = load([tmp_path / "results" / "reproduction"])
+    for one in (store.read(run.path) for run in runs):
+        assert "probe" in one.diagnostics
+        assert "pictures" not in one.diagnostics, "kept for who draws them"
     again = CliRunner().invoke(app, words)
     assert "2 runs, 2 of them done before" in again.stderr
     listed = CliRunner().invoke(app, ["reproduce", "--format", "markdown"])

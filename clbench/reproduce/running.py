@@ -16,13 +16,14 @@ from clbench.reproduce.entry import Entry
 
 @dataclass(frozen=True)
 class Job:
-    """One run: an arm of an entry with one seed."""
+    """One run: an arm of an entry with one seed. ``images``: are those of the reverse pass shown, and so kept?"""
 
     entry: str
     arm: str
     config: RunConfig
     folder: Path
     diagnostics: bool
+    images: bool = False
 
 
 def jobs(entry: Entry, folder: Path, seeds: int | None = None) -> list[Job]:
@@ -31,7 +32,14 @@ def jobs(entry: Entry, folder: Path, seeds: int | None = None) -> list[Job]:
     configs = {arm: resolve(entry.setting, layer, {"seeds": count}) for arm, layer in entry.arms.items()}
     place = folder / entry.name
     return [
-        Job(entry.name, arm, configs[arm][seed], place / store.slug(arm), entry.diagnostics)
+        Job(
+            entry.name,
+            arm,
+            configs[arm][seed],
+            place / store.slug(arm),
+            entry.diagnostics,
+            images="backwards" in entry.pictures,
+        )
         for seed in range(count)
         for arm in entry.arms
     ]
@@ -60,5 +68,8 @@ def _run(job: Job, place: DataPlace) -> store.Result:
     from clbench.engine.run import Machine, run
 
     result = run(job.config, Machine(place, "cpu", threads=1, diagnostics=job.diagnostics))
+    if not job.images:
+        kept = {name: measured for name, measured in result.diagnostics.items() if name != "pictures"}
+        result = result.model_copy(update={"diagnostics": kept})
     store.write(result, job.folder)
     return result
