@@ -45,6 +45,7 @@ bench: install               ## speed against stock Avalanche and bare loops (ab
 	$(BIN)/python -m tests.bench.fisher
 	$(BIN)/python -m tests.bench.sweep
 	$(BIN)/python -m tests.bench.vectors
+	$(BIN)/python -m tests.bench.formats
 	$(BIN)/python -m tests.bench.speed
 
 faults: install              ## everything that runs and sweeps must survive, in full (about 20 minutes)

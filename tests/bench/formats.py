@@ -1,0 +1,87 @@
+"""What bf16 gains or costs in training on this CPU, beside what ``precision: auto`` chooses here.
+
+    python -m tests.bench.formats [--rounds 3] [--threads 2]
+
+Bare steps (forward, backward, SGD with momentum), fp32 and bf16 in turns; ratios are medians over rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from clbench import registry
+from clbench.engine.precision import choose_precision, is_convolutional
+
+SECONDS = 0.5  # of a turn, at least one step
+CLASSES = 10
+CASES: tuple[tuple[str, dict[str, Any], tuple[int, ...], int], ...] = (
+    ("mlp", {"widths": [100, 100]}, (64,), 16),
+    ("mlp", {"widths": [256, 256]}, (784,), 32),
+    ("mlp", {"widths": [256, 256]}, (784,), 128),  # permuted MNIST as its standard recipe has it
+    ("mlp", {"widths": [1000, 1000]}, (784,), 128),
+    ("mlp", {"widths": [2000, 2000]}, (3072,), 256),
+    ("lenet", {}, (3, 32, 32), 10),
+    ("lenet", {}, (3, 32, 32), 32),
+    ("cnn6", {}, (3, 32, 32), 10),
+    ("cnn6", {}, (3, 32, 32), 32),
+    ("slim-resnet18", {}, (3, 32, 32), 10),
+    ("slim-resnet18", {}, (3, 32, 32), 32),
+    ("resnet18", {}, (3, 32, 32), 32),
+)
+
+
+class _Training:
+    """A network with a head, its optimiser and one batch."""
+
+    def __init__(self, name: str, options: dict[str, Any], shape: tuple[int, ...], batch: int) -> None:
+        backbone = registry.model.load(name).make(shape, **options)
+        self.inputs = torch.randn(batch, *shape)
+        if is_convolutional(backbone):
+            backbone, self.inputs = (part.to(memory_format=torch.channels_last) for part in (backbone, self.inputs))
+        self.network = nn.Sequential(backbone, nn.Linear(backbone(self.inputs).shape[1], CLASSES))
+        self.labels = torch.randint(CLASSES, (batch,))
+        self.optimizer = torch.optim.SGD(self.network.parameters(), 0.001, 0.9)
+
+    def turn(self, precision: str) -> float:
+        """Train for a while; return seconds of a step."""
+        begun, steps = time.perf_counter(), 0
+        while not steps or time.perf_counter() - begun < SECONDS:
+            self.optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext():
+                logits = self.network(self.inputs)
+            functional.cross_entropy(logits.float(), self.labels).backward()
+            self.optimizer.step()
+            steps += 1
+        return (time.perf_counter() - begun) / steps
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"{torch.backends.cpu.get_cpu_capability()}, {options.threads} threads\n")
+    print("| network | batch | fp32, ms a step | bf16, ms a step | times as fast | auto |")
+    print("|---|---:|---:|---:|---:|---|")
+    for name, chosen, shape, batch in CASES:
+        training = _Training(name, chosen, shape, batch)
+        turns = [{kind: training.turn(kind) for kind in ("fp32", "bf16")} for _ in range(options.rounds + 1)][1:]
+        one, half = (1000 * statistics.median(turn[kind] for turn in turns) for kind in ("fp32", "bf16"))
+        gain = statistics.median(turn["fp32"] / turn["bf16"] for turn in turns)
+        auto = choose_precision("auto", torch.device("cpu"), training.network, batch)
+        words = "-".join(str(size) for size in (*shape, *chosen.get("widths", ())))
+        print(f"| {name} {words} | {batch} | {one:.2f} | {half:.2f} | {gain:.2f} | {auto} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Does training in bf16 cost accuracy? Ten paired seeds in both formats, on permuted MNIST and split CIFAR-10.
+
+    python -m tests.bench.halves [--workers 2] [--seeds 10] [SCENARIO…]
+
+Six methods at their defaults, each with ``precision`` fp32 and bf16. On a CPU without instructions for bf16 it is
+emulated, which is slow and gives what they would give: products of bf16 numbers, summed in fp32. It is one 'clbench
+sweep', which goes on where it was; then each method's bf16 is held against its fp32, with a margin of one point, in
+results/studies/half-precision. Needs the real images (CLBENCH_TEST_DATA or ../shared/data).
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from clbench import store
+from tests.bench.study import conduct
+
+FOLDER = Path(__file__).resolve().parents[2] / "results" / "studies" / "half-precision"
+METHODS = ("naive", "ewc", "ewc-fixed", "si", "er", "dash")
+METRICS = ("average_accuracy", "forgetting")
+# Small enough for emulation: a few thousand images, the CNN on images of 16 × 16 pixels.
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "permuted-mnist": {"scenario.tasks": 5, "scenario.samples_per_task": 2000, "batch_size": 64},
+    "split-cifar10": {
+        "scenario.samples_per_task": 1000,
+        "scenario.image_size": 16,
+        "model": {"name": "lenet"},
+        "optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.9},
+        "epochs": 3,
+        "batch_size": 32,
+    },
+}
+
+
+def points(scenarios: list[str]) -> list[dict[str, Any]]:
+    """What is run: every method in both formats."""
+    return [
+        {"scenario": scenario, "strategy": method, "precision": precision} | SCENARIOS[scenario]
+        for scenario in scenarios
+        for method in METHODS
+        for precision in ("fp32", "bf16")
+    ]
+
+
+def main() -> None:
+    """Run what is missing, then write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
+    options = parser.parse_args()
+    conduct(FOLDER, points(options.scenarios or [*SCENARIOS]), options.seeds, options.workers)
+    boards = [_board(method, metric) for metric in METRICS for method in METHODS]
+    store.write_text(FOLDER / "tables.md", "\n".join(boards))
+
+
+def _board(method: str, metric: str) -> str:
+    """One method in both formats, bf16 against fp32."""
+    compare = [sys.executable, "-m", "clbench", "compare", str(FOLDER), "--format", "markdown", "--metric", metric]
+    chosen = ["--strategy", method, "--against", f"{method} (precision=fp32)", "--margin", "1"]
+    told = subprocess.run([*compare, *chosen], check=True, capture_output=True, text=True).stdout
+    return f"# {method}, {metric.replace('_', ' ')}\n\n{told}"
+
+
+if __name__ == "__main__":
+    main()
