@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install run test quick check gate bench faults reproduction study drift memory baselines leaderboard pages docs dist clean
+.PHONY: help install run test quick check gate bench faults reproduction study drift memory halves baselines leaderboard pages docs dist clean
 
 help:                        ## this list; 'make' alone prints it, too
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,9 @@ drift: install               ## which remedy helps on real drift? what is missin
 
 memory: install              ## do remedies help methods with a memory? what is missing of results/studies/with-memory (about an hour)
 	$(BIN)/python -m tests.bench.with_memory
+
+halves: install              ## does training in bf16 cost accuracy? what is missing of results/studies/half-precision (about half an hour)
+	$(BIN)/python -m tests.bench.halves
 
 baselines: install           ## rewrite results/baseline and its leaderboard (about 15 minutes)
 	$(BIN)/python -m tests.bench.baselines

@@ -98,6 +98,13 @@ def test_what_is_done_is_not_run_again(tmp_path: Path) -> None:
     assert missing(found) == found[1:]
 
 
+def test_diagnostics_of_the_first_seeds(tmp_path: Path) -> None:
+    for diagnosed, measured in ((None, 3), (1, 1)):
+        one = entry(seeds=3, diagnostics=True, diagnosed=diagnosed)
+        assert {job.config.seed for job in jobs(one, tmp_path) if job.diagnostics} == {*range(measured)}
+    assert not any(job.diagnostics for job in jobs(entry(seeds=3), tmp_path))
+
+
 def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = [Published("one", "average_accuracy", 0.9, 0.2), Published("other", "average_accuracy", 0.1, 0.01)]
     toy = entry(published=said, seeds=1, diagnostics=True, pictures=("stages",), differs="It is a toy.")
@@ -112,7 +119,8 @@ def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert re.search(r"other\s+accuracy\s+10.0\s±\s1.0.*outside", done.stdout)
     assert (tmp_path / "results" / "reproduction" / "toy" / "stages.svg").exists()
     runs, _ = load([tmp_path / "results" / "reproduction"])
-    for one in (store.read(run.path) for run in runs):
+    assert len(runs) == 2
+    for one in (store.read(run.path) for run in runs if run.path):
         assert "probe" in one.diagnostics
         assert "pictures" not in one.diagnostics, "kept for who draws them"
     again = CliRunner().invoke(app, words)

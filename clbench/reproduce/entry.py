@@ -43,8 +43,8 @@ class Entry:
 
     ``setting`` is what all arms share, ``arms`` what each adds, as in a YAML config; ``differs`` says how that is not
     the source's set-up, ``minutes`` what it takes on two cores, ``needs`` which data. ``control``
-    is an arm whose mean stands beside published numbers. ``diagnostics`` are measured if asked for; ``pictures`` are
-    those of 'clbench diagnose' that are drawn beside the Results.
+    is an arm whose mean stands beside published numbers. ``diagnostics`` are measured if asked for, of the first
+    ``diagnosed`` seeds (None: of all); ``pictures`` are those of 'clbench diagnose' that are drawn beside the Results.
     """
 
     name: str
@@ -60,4 +60,5 @@ class Entry:
     needs: Sequence[str] = ("mnist",)
     control: str | None = None
     diagnostics: bool = False
+    diagnosed: int | None = None
     pictures: Sequence[str] = ()

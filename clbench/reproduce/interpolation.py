@@ -129,6 +129,7 @@ ENTRIES = (
         "held-out images of another order.",
         needs=("cifar10",),
         diagnostics=True,
+        diagnosed=1,
         pictures=("importance", "shares", "cka"),
     ),
     Entry(

@@ -37,7 +37,7 @@ def jobs(entry: Entry, folder: Path, seeds: int | None = None) -> list[Job]:
             arm,
             configs[arm][seed],
             place / store.slug(arm),
-            entry.diagnostics,
+            entry.diagnostics and (entry.diagnosed is None or seed < entry.diagnosed),
             images="backwards" in entry.pictures,
         )
         for seed in range(count)
