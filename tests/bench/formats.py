@@ -78,7 +78,7 @@ def main() -> None:
         turns = [{kind: training.turn(kind) for kind in ("fp32", "bf16")} for _ in range(options.rounds + 1)][1:]
         one, half = (1000 * statistics.median(turn[kind] for turn in turns) for kind in ("fp32", "bf16"))
         gain = statistics.median(turn["fp32"] / turn["bf16"] for turn in turns)
-        auto = choose_precision("auto", torch.device("cpu"), training.network, batch)
+        auto = choose_precision("auto", torch.device("cpu"), training.network)
         words = "-".join(str(size) for size in (*shape, *chosen.get("widths", ())))
         print(f"| {name} {words} | {batch} | {one:.2f} | {half:.2f} | {gain:.2f} | {auto} |", flush=True)
 
