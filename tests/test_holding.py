@@ -152,6 +152,22 @@ def test_summaries_and_pictures(tmp_path: Path) -> None:
         draw(tmp_path / "map.svg", "map", scene)
 
 
+def test_seeds_that_were_not_measured_are_left_out(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        diagnosed("ewc", folder=tmp_path, seed=seed)
+    both, _ = load([tmp_path])
+    (whole,) = diagnoses(leaderboards(both)[0], both)
+    result = store.read(Path(str(both[0].path)))
+    store.write(result.model_copy(update={"diagnostics": {}}), tmp_path)
+    half, _ = load([tmp_path])
+    (row,) = diagnoses(leaderboards(half)[0], half)
+    assert row.series.keys() == whole.series.keys()
+    assert row.cka.keys() == whole.cka.keys() != set()
+    measured = row.series["CKA with the first stage"]
+    assert measured.keys() == whole.series["CKA with the first stage"].keys()
+    assert {found.n for found in measured.values()} == {1}
+
+
 def test_map_has_cells_limits_and_divergence(tmp_path: Path) -> None:
     for lam, eta in ((1.0, 0.1), (100.0, 0.1), (1.0, 0.01)):
         status = "diverged" if lam == 100 else "ok"

@@ -209,12 +209,13 @@ def _held_layer(layer: str, found: Sequence[Any]) -> HeldLayer:
 
 
 def _cka_by_layer(results: Sequence[Result]) -> dict[str, Series]:
-    looked = [result.diagnostics.get("cka", []) for result in results]
-    layers = looked[0][0] if looked and looked[0] else {}
+    looked = [found for result in results if (found := result.diagnostics.get("cka"))]
+    layers = looked[0][0] if looked else {}
     return {layer: _series([dict(enumerate((s[layer] for s in one), start=1)) for one in looked]) for layer in layers}
 
 
 def _series(found: Sequence[dict[int, float]]) -> Series:
-    """Estimates of the stages that every seed has."""
-    stages = sorted(set.intersection(*(set(one) for one in found)))
-    return {stage: estimate([one[stage] for one in found]) for stage in stages}
+    """Estimates of the stages that every seed has, of seeds that were measured."""
+    measured = [one for one in found if one]
+    stages = sorted(set.intersection(*(set(one) for one in measured))) if measured else []
+    return {stage: estimate([one[stage] for one in measured]) for stage in stages}
