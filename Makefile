@@ -65,7 +65,7 @@ drift: install               ## which remedy helps on real drift? what is missin
 memory: install              ## do remedies help methods with a memory? what is missing of results/studies/with-memory (about an hour)
 	$(BIN)/python -m tests.bench.with_memory
 
-halves: install              ## does training in bf16 cost accuracy? what is missing of results/studies/half-precision (about half an hour)
+halves: install              ## does training in bf16 cost accuracy? what is missing of results/studies/half-precision (about an hour)
 	$(BIN)/python -m tests.bench.halves
 
 baselines: install           ## rewrite results/baseline and its leaderboard (about 15 minutes)

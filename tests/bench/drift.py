@@ -11,13 +11,11 @@ sweep', which goes on where it was; then the tables are written beside the Resul
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from clbench import registry, store
-from tests.bench.study import conduct
+from tests.bench.study import board, conduct
 from tests.test_strategy_contract import ONE_CLASSIFIER, OWN_HEADS
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "studies" / "drift"
@@ -70,8 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--workers", type=int, default=2)
     conduct(FOLDER, points(), SEEDS, parser.parse_args().workers)
-    compare = [sys.executable, "-m", "clbench", "compare", str(FOLDER), "--against", "naive", "--format", "markdown"]
-    store.write_text(FOLDER / "tables.md", subprocess.run(compare, check=True, capture_output=True, text=True).stdout)
+    store.write_text(FOLDER / "tables.md", board(FOLDER, "--against", "naive"))
 
 
 if __name__ == "__main__":

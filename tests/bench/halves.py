@@ -11,13 +11,11 @@ results/studies/half-precision. Needs the real images (CLBENCH_TEST_DATA or ../s
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from clbench import store
-from tests.bench.study import conduct
+from tests.bench.study import board, conduct
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "studies" / "half-precision"
 METHODS = ("naive", "ewc", "ewc-fixed", "si", "er", "dash")
@@ -60,9 +58,8 @@ def main() -> None:
 
 def _board(method: str, metric: str) -> str:
     """One method in both formats, bf16 against fp32."""
-    compare = [sys.executable, "-m", "clbench", "compare", str(FOLDER), "--format", "markdown", "--metric", metric]
-    chosen = ["--strategy", method, "--against", f"{method} (precision=fp32)", "--margin", "1"]
-    told = subprocess.run([*compare, *chosen], check=True, capture_output=True, text=True).stdout
+    chosen = ["--metric", metric, "--strategy", method, "--against", f"{method} (precision=fp32)", "--margin", "1"]
+    told = board(FOLDER, *chosen)
     return f"# {method}, {metric.replace('_', ' ')}\n\n{told}"
 
 

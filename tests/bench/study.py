@@ -1,4 +1,4 @@
-"""One study: a list of runs as 'clbench sweep', which goes on where it was; then their Results are packed."""
+"""One study: a list of runs as 'clbench sweep', which goes on where it was; their Results are packed, and told."""
 
 from __future__ import annotations
 
@@ -31,3 +31,9 @@ def conduct(folder: Path, points: Sequence[dict[str, Any]], seeds: int, workers:
     for name in (".sweeps", ".checkpoints"):
         shutil.rmtree(folder / name, ignore_errors=True)
     store.pack(folder)
+
+
+def board(folder: Path, *words: str) -> str:
+    """What 'clbench compare' with these words says of a study's Results, as Markdown."""
+    compare = [sys.executable, "-m", "clbench", "compare", str(folder), "--format", "markdown", *words]
+    return subprocess.run(compare, check=True, capture_output=True, text=True).stdout

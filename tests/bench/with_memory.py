@@ -11,13 +11,11 @@ tables are written beside the Results in results/studies/with-memory. Needs the 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from clbench import store
-from tests.bench.study import conduct
+from tests.bench.study import board, conduct
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "studies" / "with-memory"
 SEEDS = 5
@@ -57,9 +55,7 @@ def _board(method: str) -> str:
     """One method's rows against the method alone."""
     names = [method if other == "naive" else f"{method}+{other}" for other in BESIDE]
     chosen = [word for name in names for word in ("--strategy", name)]
-    compare = [sys.executable, "-m", "clbench", "compare", str(FOLDER), "--against", method, "--format", "markdown"]
-    told = subprocess.run([*compare, *chosen], check=True, capture_output=True, text=True).stdout
-    return f"# With {method}\n\n{told}"
+    return f"# With {method}\n\n{board(FOLDER, '--against', method, *chosen)}"
 
 
 if __name__ == "__main__":
