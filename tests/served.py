@@ -1,27 +1,84 @@
-"""A process that has clbench loaded and forks for each command, so that what a shell calls ``clbench`` answers at once.
+"""A process that has clbench loaded and forks for each command, so that the command line answers at once.
 
-``python -m tests.served SOCKET`` serves; ``client`` is the program that a shell finds. Runs are made short on the way.
+``clbench`` and ``python`` are for tests that ask for a command as a user would, but not for how a process begins or is
+interrupted: what is asked of is everything after the imports. ``client`` is the program that a shell finds where the
+snippets of the pages are tried; their runs are made short on the way.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import runpy
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
+ROOT = Path(__file__).resolve().parents[1]
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as line:
     line.connect({address!r})
     asked = {{"words": [os.path.basename(sys.argv[0]), *sys.argv[1:]], "cwd": os.getcwd(), "environ": dict(os.environ)}}
-    socket.send_fds(line, [json.dumps(asked).encode()], [0, 1, 2])
-    sys.exit((line.recv(1) or b"\\x01")[0])
+    socket.send_fds(line, [json.dumps(asked | {{"short": True}}).encode()], [0, 1, 2])
+    sys.exit((line.recv(1) or b"\x01")[0])
 """
+
+
+def clbench(*words: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    """What the command line says in a folder; nothing is a terminal, and it is 100 columns wide."""
+    return _asked(["clbench", *words], cwd, environ)
+
+
+def python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """What a program in Python says: a file, and its arguments."""
+    return _asked(["python", *words], cwd, {})
+
+
+def _asked(words: list[str], cwd: Path | None, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    asked = {
+        "words": words,
+        "cwd": str(cwd or Path.cwd()),
+        "environ": os.environ | {"NO_COLOR": "1", "COLUMNS": "100"} | environ,
+        "short": False,
+    }
+    with (
+        socket.socket(socket.AF_UNIX) as line,
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryFile() as errors,
+        open(os.devnull) as nothing,
+    ):
+        line.settimeout(300)
+        line.connect(door())
+        files = [file.fileno() for file in (nothing, output, errors)]
+        socket.send_fds(line, [json.dumps(asked).encode()], files)
+        code = line.recv(1)
+        assert code, f"{' '.join(words)}: died without an answer"
+        output.seek(0)
+        errors.seek(0)
+        said, told = (file.read().decode() for file in (output, errors))
+    return subprocess.CompletedProcess(words, code[0], said, told)
+
+
+@cache
+def door() -> str:
+    """The address of this process's server, which is started when it is first needed and ends with it."""
+    folder = tempfile.mkdtemp()  # short: a socket's name has a hundred letters
+    address = f"{folder}/door"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.served", address], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(server.terminate)
+    assert server.stdout is not None
+    assert server.stdout.readline() == "ready\n"
+    return address
 
 
 def shortened(words: list[str]) -> list[str]:
@@ -44,12 +101,12 @@ def shortened(words: list[str]) -> list[str]:
     ]
 
 
-def client(folder: Path, address: str) -> None:
+def client(folder: Path) -> None:
     """Put the programs ``clbench`` and ``python`` into a folder."""
     folder.mkdir()
     for name in ("clbench", "python"):
         program = folder / name
-        program.write_text(CLIENT.format(python=sys.executable, address=address))
+        program.write_text(CLIENT.format(python=sys.executable, address=door()))
         program.chmod(0o755)
 
 
@@ -85,14 +142,16 @@ def answer(line: socket.socket) -> NoReturn:
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["environ"])
+    sys.modules["__main__"] = ModuleType("__main__")  # which workers of a sweep would import again
     program, *words = asked["words"]
     code: object = 0
     try:
         if program == "python":
-            sys.path.insert(0, asked["cwd"])
+            sys.path.insert(0, str(Path(asked["cwd"], words[0]).parent))
+            sys.argv = words
             runpy.run_path(words[0], run_name="__main__")
         else:
-            sys.argv = [program, *shortened(words)]
+            sys.argv = [program, *(shortened(words) if asked["short"] else words)]
             main()
     except SystemExit as ended:
         code = ended.code

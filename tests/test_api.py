@@ -16,6 +16,7 @@ from clbench.api.results import Results
 from clbench.api.settings import as_keyword, layers_of
 from clbench.errors import Remark
 from tests.helpers import make_result
+from tests.served import clbench, python
 
 SCENARIO = {"name": "split-digits", "samples_per_task": 48}
 SMALL: dict[str, Any] = {"scenario": SCENARIO, "model": {"name": "mlp", "widths": [12]}, "epochs": 1, "quiet": True}
@@ -61,7 +62,7 @@ def test_the_verbs_are_there_and_others_are_named_as_missing() -> None:
 def test_a_run_equals_the_command_lines_bit_for_bit(tmp_path: Path) -> None:
     words = ["run", "--strategy", "ewc", "--seeds", "2", "--set", "strategy.lam=5", "--set", "epochs=2"]
     words += ["--set", "scenario.samples_per_task=48", "--set", "optimizer.lr=0.1", "--results", "line", "--quiet"]
-    subprocess.run([sys.executable, "-m", "clbench", *words], cwd=tmp_path, check=True, timeout=120)
+    assert clbench(*words, cwd=tmp_path).returncode == 0
     made = cl.run(
         "ewc",
         {"samples_per_task": 48},
@@ -379,9 +380,8 @@ def test_ctrl_c_is_pythons_own_and_leaves_a_checkpoint_where_there_is_a_folder(
     tmp_path: Path, folder: dict[str, str]
 ) -> None:
     (tmp_path / "stopped.py").write_text(INTERRUPTED.replace("FOLDER", repr(folder)))
-    done = subprocess.run(
-        [sys.executable, "stopped.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
-    )
+    done = python("stopped.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     if folder:
         assert done.stdout.splitlines() == [
             "stopped: Stopped in seed 0. The same call with resume=True goes on.",
@@ -397,9 +397,7 @@ def test_ctrl_c_is_pythons_own_and_leaves_a_checkpoint_where_there_is_a_folder(
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_examples_run_and_write_nothing(example: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = python(str(example), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "fine-tuning (naive)" in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -26,6 +26,7 @@ from clbench.engine.run import Machine, complete, run
 from clbench.errors import Remark, UserError
 from clbench.store import LocalFolder
 from tests.helpers import SMALL, config
+from tests.served import clbench
 from tests.test_strategy_contract import FROZEN, NEEDS, QUICK, RULES, SOON, STRATEGIES
 
 MACHINE = Machine(DataPlace.default(), "cpu", threads=1)
@@ -248,7 +249,7 @@ class WithALock(Strategy):
 def test_what_cannot_be_kept_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(PLUGIN)
     words = ["run", "--plugin", "mine.py", "--strategy", "with-a-lock", "--set", "epochs=1"]
-    done = subprocess.run([sys.executable, "-m", "clbench", *words], cwd=tmp_path, capture_output=True, text=True)
+    done = clbench(*words, cwd=tmp_path)
     assert done.returncode == 0
     assert done.stderr.count("goes on without checkpoints") == 1
     assert ".lock is a _thread.lock" in done.stderr
@@ -258,8 +259,9 @@ def test_what_cannot_be_kept_is_said_once(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_keeps_a_checkpoint_and_resume_goes_on(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "clbench", "run", "--strategy", "ewc", "--set", "epochs=20"]
-    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    words = ["run", "--strategy", "ewc", "--set", "epochs=20"]
+    command = [sys.executable, "-m", "clbench", *words]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "stage 1/5" in line:
@@ -269,9 +271,10 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_goes_on(tmp_path: Path) -> None:
     assert process.returncode == 130, said
     assert "Stopped in seed 0. The same command with --resume goes on." in said
     assert files(tmp_path / "results")
-    done = subprocess.run([*words, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = clbench(*words, "--resume", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert "seed 0  stage 1/5" in done.stderr, "what was done before is told"
-    fresh = subprocess.run([*words, "--results", "fresh", "-q"], cwd=tmp_path, check=True)
+    fresh = clbench(*words, "--results", "fresh", "-q", cwd=tmp_path)
     assert fresh.returncode == 0
     for file in (tmp_path / "fresh").rglob("s*.json"):
         found = store.read(tmp_path / "results" / file.relative_to(tmp_path / "fresh"))

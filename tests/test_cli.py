@@ -15,12 +15,13 @@ import pytest
 from clbench import store
 from clbench.cli.stopping import gently
 from tests.helpers import make_result
+from tests.served import clbench
 
 QUICK = ["--set", "epochs=2", "--set", "scenario.samples_per_task=48"]
 
 
-def clbench(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder; nothing is a terminal."""
+def begun(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process that begins with it."""
     return subprocess.run(
         [sys.executable, "-m", "clbench", *words],
         cwd=cwd,
@@ -43,7 +44,7 @@ def fails(completed: subprocess.CompletedProcess[str], *words: str) -> None:
 
 def test_first_session(tmp_path: Path) -> None:
     """Run, run another, compare: what the README shows."""
-    done = clbench("run", "--strategy", "ewc-fixed", "--seeds", "2", *QUICK, cwd=tmp_path)
+    done = begun("run", "--strategy", "ewc-fixed", "--seeds", "2", *QUICK, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "", "people read stderr when stdout is no terminal"
     assert "stage 5/5" in done.stderr
@@ -56,7 +57,7 @@ def test_first_session(tmp_path: Path) -> None:
     quiet = clbench("run", "--strategy", "naive", "--quiet", *QUICK, cwd=tmp_path)
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
-    table = clbench("compare", cwd=tmp_path)
+    table = begun("compare", cwd=tmp_path)
     assert table.returncode == 0
     assert "ewc-fixed" in table.stdout
     assert "naive" in table.stdout
@@ -214,7 +215,7 @@ def test_torch_and_torchvision_that_do_not_fit(tmp_path: Path) -> None:
     """A CPU-only torch beside torchvision from PyPI: the message says what to do."""
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
     fails(
-        clbench("run", "--strategy", "naive", cwd=tmp_path, PYTHONPATH=str(tmp_path)),
+        begun("run", "--strategy", "naive", cwd=tmp_path, PYTHONPATH=str(tmp_path)),
         "torch and torchvision do not fit together",
         "pip install --force-reinstall",
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,6 +33,7 @@ from clbench.sweeps import tune
 from clbench.sweeps.executor import InlineExecutor
 from clbench.sweeps.space import Tune
 from tests.helpers import SMALL, make_result
+from tests.served import clbench
 
 PLUGIN = '''
 from pathlib import Path
@@ -167,10 +167,6 @@ def test_a_file_that_was_renamed_is_the_same_code() -> None:
 
 
 # An edited plugin, as a user meets it.
-
-
-def clbench(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "clbench", *words], capture_output=True, text=True, timeout=120)
 
 
 def test_an_edited_plugin_is_run_anew(anew: Callable[[], None]) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.served import clbench
+
 COMMAND = Path(sys.executable).with_name("clbench")
 LINES = [
     ("run --strategy ew", {"ewc", "ewc-fixed", "ewc-online"}),
@@ -37,14 +39,22 @@ LINES = [
 ]  # fmt: skip
 
 
+def asked(line: str) -> dict[str, str]:
+    """What a shell puts into the environment when Tab is pressed at the end of a line."""
+    words = ["clbench", *line.split()]
+    return {"_CLBENCH_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+
+
+def test_the_installed_command_answers(tmp_path: Path) -> None:
+    line, offered = LINES[0]
+    done = subprocess.run([COMMAND], cwd=tmp_path, capture_output=True, text=True, env=os.environ | asked(line))
+    assert (done.returncode, set(done.stdout.split()), done.stderr) == (0, offered, "")
+
+
 @pytest.mark.parametrize(("line", "offered"), LINES, ids=[line for line, _ in LINES])
 def test_tab_offers_names(line: str, offered: set[str], tmp_path: Path) -> None:
-    words = ["clbench", *line.split()]
-    asked = {"_CLBENCH_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
-    done = subprocess.run(
-        [COMMAND], cwd=tmp_path, capture_output=True, text=True, timeout=60, env=os.environ | asked, check=True
-    )
-    assert (set(done.stdout.split()), done.stderr) == (offered, "")
+    done = clbench(cwd=tmp_path, **asked(line))
+    assert (done.returncode, set(done.stdout.split()), done.stderr) == (0, offered, "")
 
 
 def test_completion_imports_no_torch() -> None:

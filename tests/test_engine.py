@@ -41,7 +41,7 @@ def test_result_describes_the_run() -> None:
     assert result.model.parameters == 64 * 12 + 12 + 5 * (12 * 2 + 2)
     assert result.environment["flush_denormal"] is True
     assert result.environment["threads"] == 1
-    assert result.environment["precision"] == "fp32" or torch.cpu._is_amx_tile_supported()
+    assert result.environment["precision"] == "fp32", "too small for anything else"
     assert len(result.cost) == 5
     assert all(stage.samples_per_second > 0 for stage in result.cost)
     assert [(stage.steps, stage.epochs, stage.reached) for stage in result.cost] == [(6, 2, None)] * 5
@@ -279,12 +279,20 @@ def test_small_work_takes_one_thread_and_large_work_all() -> None:
     assert choose_threads(3, small, 1) == 3
 
 
-def test_auto_precision_is_a_rule() -> None:
-    mlp, cnn = nn.Linear(1, 1), nn.Conv2d(1, 1, 1)
-    assert choose_precision("auto", torch.device("cpu"), mlp) == "fp32"
-    amx = torch.cpu._is_amx_tile_supported()
-    assert choose_precision("auto", torch.device("cpu"), cnn) == ("bf16" if amx else "fp32")
-    assert choose_precision("auto", torch.device("cuda"), cnn) == "fp32"
+@pytest.mark.parametrize(
+    ("amx", "avx512", "halved"),
+    [(False, False, ""), (True, True, "cnn cnn32 wide"), (False, True, "cnn32 wide")],
+)
+def test_auto_precision_is_a_rule(amx: bool, avx512: bool, halved: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: avx512)
+    small, wide, cnn = nn.Linear(64, 10), nn.Linear(784, 333), nn.Conv2d(1, 1, 1)
+    works = {"small": (small, 1024), "wide": (wide, 128), "wide64": (wide, 64), "cnn": (cnn, 31), "cnn32": (cnn, 32)}
+    for kind, chosen in (("cpu", halved), ("cuda", "")):
+        device = torch.device(kind)
+        found = [name for name, work in works.items() if choose_precision("auto", device, *work) == "bf16"]
+        assert sorted(found) == chosen.split()
+    assert choose_precision("fp32", torch.device("cpu"), cnn, 32) == "fp32"
 
 
 def test_emulated_bf16_is_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,11 +301,11 @@ def test_emulated_bf16_is_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: False)
     with pytest.warns(Remark, match="emulates bf16.*Leave precision at 'auto'"):
-        assert choose_precision("bf16", torch.device("cpu"), mlp) == "bf16"
+        assert choose_precision("bf16", torch.device("cpu"), mlp, 1) == "bf16"
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert choose_precision("bf16", torch.device("cpu"), mlp) == "bf16"
+        assert choose_precision("bf16", torch.device("cpu"), mlp, 1) == "bf16"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.served import clbench
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -27,18 +26,10 @@ def words(text: str) -> str:
 
 def test_the_first_session_says_what_the_readme_shows(tmp_path: Path) -> None:
     commands, shown = session()
-    environment = os.environ | {"COLUMNS": "80", "CLBENCH_OFFLINE": "1"}
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "clbench"
-        done = subprocess.run(
-            [sys.executable, "-m", "clbench", *arguments],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = clbench(*arguments, cwd=tmp_path, COLUMNS="80")
         assert done.returncode == 0, done.stderr
     assert words(done.stdout) == words(shown)
     assert max(map(len, done.stdout.splitlines())) <= 80

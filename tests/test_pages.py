@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import yaml
 from clbench.config import RunConfig, resolve
 from clbench.metrics import registry
 from tests.pages import PAGES, README, everything, rewritten
+from tests.served import clbench, python
 
 TEXT = everything()
 
@@ -47,14 +46,16 @@ def test_example_strategy_runs(tmp_path: Path) -> None:
     (tmp_path / "my_method.py").write_text(block("python", "@strategy"))
     words = ["run", "--strategy", "shrink", "--plugin", "my_method.py", "--set", "strategy.strength=0.1", "--quiet"]
     words += ["--set", "epochs=1", "--set", "scenario.samples_per_task=32"]
-    subprocess.run([sys.executable, "-m", "clbench", *words], cwd=tmp_path, check=True, timeout=120)
+    done = clbench(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_example_scenario_runs(tmp_path: Path) -> None:
     (tmp_path / "tilted.py").write_text(block("python", "@scenario("))
     words = ["run", "--plugin", "tilted.py", "--scenario", "tilted-digits", "--strategy", "er", "--quiet"]
     words += ["--set", "scenario.step=30", "--set", "epochs=1", "--set", "scenario.samples_per_task=32"]
-    subprocess.run([sys.executable, "-m", "clbench", *words], cwd=tmp_path, check=True, timeout=120)
+    done = clbench(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "results" / "tilted-digits" / "er").is_dir()
 
 
@@ -68,19 +69,21 @@ def test_example_metric_is_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_example_program_runs(tmp_path: Path) -> None:
     code = block("python", "import clbench as cl").replace("seeds=3", "seeds=2")
-    done = subprocess.run([sys.executable, "-"], input=code, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    (tmp_path / "example.py").write_text(code)
+    done = python("example.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("split-domain-digits\n2 seeds.")
-    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+    assert {path.name for path in tmp_path.iterdir()} == {"example.py", "results"}
 
 
 def test_example_of_ones_own_data_runs(tmp_path: Path) -> None:
     code = "import clbench as cl\n" + block("python", "cl.stream(x").replace("seeds=3", "seeds=1")
-    done = subprocess.run([sys.executable, "-"], input=code, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    (tmp_path / "example.py").write_text(code)
+    done = python("example.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("time-sales: 600 rows of 4 columns, 2 classes (no, yes), from 2024-01-01 to")
     assert "\n4 periods; " in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["example.py"]
 
 
 def test_nothing_is_left_to_fill_in() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ import pytest
 
 from clbench import store
 from tests.helpers import make_result
-from tests.pages import FOLDER, PAGES, README, ROOT
+from tests.pages import FOLDER, PAGES, README
 from tests.served import client
 
 BLOCK = re.compile(
@@ -64,22 +63,10 @@ def runnable(page: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def programs() -> Iterator[Path]:
-    """A folder with the programs that snippets call, served by a process that has them loaded."""
-    with tempfile.TemporaryDirectory() as short:  # a socket's name has a hundred letters
-        address = f"{short}/door"
-        served = subprocess.Popen(
-            [sys.executable, "-m", "tests.served", address], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        try:
-            assert served.stdout is not None
-            assert served.stdout.readline() == "ready\n"
-            client(Path(short) / "bin", address)
-            yield Path(short) / "bin"
-        finally:
-            served.terminate()
-            served.wait()
-            if served.stdout:
-                served.stdout.close()
+    """A folder with the programs that snippets call."""
+    with tempfile.TemporaryDirectory() as folder:
+        client(Path(folder) / "bin")
+        yield Path(folder) / "bin"
 
 
 def sales() -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ from clbench.config.keys import keys, optimizer_options
 from clbench.optimizers import OPTIMIZERS
 from clbench.registry.elsewhere import ABSENT, SAME
 from tests.helpers import make_result
+from tests.served import clbench
 
 EWC = ["run", "--strategy", "ewc"]
 WORDS = [
@@ -64,15 +62,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def clbench(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "clbench", *words]
-    environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "100"}
-    return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=120, env=environment)
-
-
 @pytest.mark.parametrize(("words", "said"), WORDS, ids=[" ".join(words) for words, _ in WORDS])
 def test_the_error_says_what_was_meant(words: list[str], said: list[str], place: Path) -> None:
-    done = clbench(place, *words)
+    done = clbench(*words, cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("clbench: ")
@@ -91,16 +83,16 @@ def test_the_error_says_what_was_meant(words: list[str], said: list[str], place:
     ],
 )
 def test_a_metric_is_what_the_tables_heading_calls_it(words: list[str], column: str, place: Path) -> None:
-    done = clbench(place, "compare", *words, "--format", "csv")
+    done = clbench("compare", *words, "--format", "csv", cwd=place)
     assert f",{column}," in done.stdout.splitlines()[1]
     margin = ["--margin", f"{words[1]}=0.02", *(["--metric", words[1]] if words[0] == "--metric" else [])]
-    checked = clbench(place, "check", "--baseline", "results", "results", *margin, "--json")
+    checked = clbench("check", "--baseline", "results", "results", *margin, "--json", cwd=place)
     assert checked.returncode == 0, checked.stderr
     assert f'"{column}": 0.02' in checked.stdout
 
 
 def test_a_number_is_the_same_however_it_is_written(place: Path) -> None:
-    done = clbench(place, "results", "list", "--where", "strategy.lam=1", "--json")
+    done = clbench("results", "list", "--where", "strategy.lam=1", "--json", cwd=place)
     assert done.stdout.count('"strategy.lam": 1.0') == 2
 
 
