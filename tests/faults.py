@@ -29,6 +29,7 @@ import yaml
 
 from clbench import store
 from clbench.store import LocalFolder, Result
+from tests.served import clbench
 
 HERE = Path(__file__).resolve().parents[1]
 PHASES = ("between", "training", "evaluating", "writing")
@@ -49,13 +50,6 @@ class Count:
 def numbers(result: Result) -> Any:
     """What a run finds out."""
     return result.status, result.accuracy, result.online_accuracy, {k: v.value for k, v in result.metrics.items()}
-
-
-def clbench(*words: str, cwd: Path, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command line."""
-    return subprocess.run(
-        [sys.executable, "-m", "clbench", *words], cwd=cwd, capture_output=True, text=True, env=environment(), **more
-    )
 
 
 def environment() -> dict[str, str]:
