@@ -8,6 +8,7 @@ snippets of the pages are tried; their runs are made short on the way.
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
 import runpy
@@ -119,6 +120,8 @@ def serve(address: str) -> None:
     import clbench.engine.run
     import clbench.registry
 
+    for wanted in ("matplotlib.figure", "scipy.stats", "sklearn.linear_model"):
+        importlib.import_module(wanted)  # commands do so when they need them
     for kind in clbench.registry.REGISTRIES.values():
         assert kind.listed
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
