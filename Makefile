@@ -18,7 +18,8 @@ $(VENV)/.installed: pyproject.toml
 run: install                 ## the main job on the bundled digits
 	$(BIN)/clbench run --strategy ewc-fixed
 
-test: install check gate     ## lint, types, the whole test suite, and clbench's own regression gate
+test: install                ## lint, types, the whole test suite, and clbench's own regression gate
+	$(MAKE) -j 2 check gate
 	$(BIN)/python -m pytest -n auto
 
 quick: check                 ## lint, types and the tests that take no time, for the inner loop (about a minute)

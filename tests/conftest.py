@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,9 +48,10 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests decode into a cache of their own and never download."""
+    """Tests decode into a cache of their own, which workers share, and never download."""
+    folder = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CLBENCH_CACHE", str((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "cache"))
         patch.setenv("CLBENCH_OFFLINE", "1")
         patch.delenv("CLBENCH_DATA", raising=False)
         yield

@@ -2,10 +2,10 @@
 
     python -m tests.bench.speed [--rounds 3] [--tasks 10] [--without-avalanche]
 
-MLP 784-256-256-10, SGD 0.05, batch 128, one epoch, all tasks evaluated after each. Every measurement is a process of
-its own with two threads; rounds go through the candidates in either order by turns, and the table shows medians. EWC is
-the same work: the squared mini-batch gradients of all weights. Needs the real MNIST images (CLBENCH_TEST_DATA or
-../shared/data).
+MLP 784-256-256-10 in fp32, SGD 0.05, batch 128, one epoch, all tasks evaluated after each. Every measurement is a
+process of its own with two threads; rounds go through the candidates in either order by turns, and the table shows
+medians. EWC is the same work: the squared mini-batch gradients of all weights. Needs the real MNIST images
+(CLBENCH_TEST_DATA or ../shared/data).
 """
 
 from __future__ import annotations
@@ -102,7 +102,17 @@ def _measure_clbench(method: str, tasks: int, root: Path) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "clbench", "run", "--strategy", strategy["name"]]
         command += ["--scenario", "permuted-mnist", f"--set=scenario.tasks={tasks}", *settings, "--json"]
-        command += ["--threads", str(THREADS), "--data-root", str(root), "--results", folder, "--offline"]
+        command += [
+            "--precision",
+            "fp32",
+            "--threads",
+            str(THREADS),
+            "--data-root",
+            str(root),
+            "--results",
+            folder,
+            "--offline",
+        ]
         begun = time.perf_counter()
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         seconds = time.perf_counter() - begun

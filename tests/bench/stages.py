@@ -55,7 +55,8 @@ def assembled(config: RunConfig, root: Path, device: torch.device = CPU) -> tupl
 def ratios(method: str, tasks: int, root: Path) -> list[float]:
     """clbench's rate ÷ the bare loop's, for each stage but the first, which warms both up."""
     strategy = EWC if method == "ewc" else {"name": method}
-    (config,) = resolve({"strategy": strategy, "scenario": {"name": "permuted-mnist", "tasks": tasks}})
+    scenario = {"name": "permuted-mnist", "tasks": tasks}
+    (config,) = resolve({"strategy": strategy, "scenario": scenario, "precision": "fp32"})  # as the bare loop
     learner, benchmark, data = assembled(config, root)
     torch.set_num_threads(THREADS)
     bare = Bare("ewc" if method == "ewc" else "naive")
