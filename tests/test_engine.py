@@ -281,18 +281,24 @@ def test_small_work_takes_one_thread_and_large_work_all() -> None:
 
 @pytest.mark.parametrize(
     ("amx", "avx512", "halved"),
-    [(False, False, ""), (True, True, "cnn cnn32 wide"), (False, True, "cnn32 wide")],
+    [(False, False, ""), (True, True, "cnn-28x10 cnn-28x9 cnn-8x32 mlp-64"), (False, True, "cnn-28x10 mlp-64")],
 )
 def test_auto_precision_is_a_rule(amx: bool, avx512: bool, halved: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: avx512)
-    small, wide, cnn = nn.Linear(64, 10), nn.Linear(784, 333), nn.Conv2d(1, 1, 1)
-    works = {"small": (small, 1024), "wide": (wide, 128), "wide64": (wide, 64), "cnn": (cnn, 31), "cnn32": (cnn, 32)}
+    mlp, cnn = nn.Linear(784, 343), nn.Conv2d(1, 1, 1)  # as many weights as 784-256-256-10
+    works = {
+        "mlp-63": (mlp, (63, 784)),
+        "mlp-64": (mlp, (64, 784)),
+        "cnn-28x9": (cnn, (9, 1, 28, 28)),
+        "cnn-28x10": (cnn, (10, 1, 28, 28)),
+        "cnn-8x32": (cnn, (32, 3, 8, 8)),
+    }
     for kind, chosen in (("cpu", halved), ("cuda", "")):
         device = torch.device(kind)
         found = [name for name, work in works.items() if choose_precision("auto", device, *work) == "bf16"]
         assert sorted(found) == chosen.split()
-    assert choose_precision("fp32", torch.device("cpu"), cnn, 32) == "fp32"
+    assert choose_precision("fp32", torch.device("cpu"), cnn, (32, 1, 28, 28)) == "fp32"
 
 
 def test_emulated_bf16_is_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,11 +307,11 @@ def test_emulated_bf16_is_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: False)
     with pytest.warns(Remark, match="emulates bf16.*Leave precision at 'auto'"):
-        assert choose_precision("bf16", torch.device("cpu"), mlp, 1) == "bf16"
+        assert choose_precision("bf16", torch.device("cpu"), mlp, (1, 1)) == "bf16"
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert choose_precision("bf16", torch.device("cpu"), mlp, 1) == "bf16"
+        assert choose_precision("bf16", torch.device("cpu"), mlp, (1, 1)) == "bf16"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

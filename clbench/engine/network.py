@@ -137,7 +137,7 @@ def _network_of(
     convolutional = is_convolutional(model)
     arithmetic = Arithmetic(
         device,
-        choose_precision(config.precision, device, model, config.batch_size),
+        choose_precision(config.precision, device, model, (config.batch_size, *shape)),
         torch.channels_last if convolutional else torch.contiguous_format,
     )
     model = model.to(device)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -13,10 +15,10 @@ from clbench.errors import Remark, UserError
 
 # Multiply-adds of a forward pass from which two threads were measured to be faster than one.
 PARALLEL_WORK = 20_000_000
-# The smallest steps that were measured to be faster in bf16 with AVX512-BF16: an MLP 784-256-256 on 128 rows, whose
-# multiply-adds these are, and a small convolutional network on 32 images.
-HALF_WORK = 33_000_000
-HALF_IMAGES = 32
+# The smallest steps that were measured to be faster in bf16 with AVX512-BF16 ('python -m tests.bench.formats'): an MLP
+# 784-256-256 on 64 rows, whose multiply-adds these are, and LeNet on 10 images of 28 × 28 pixels.
+HALF_WORK = 17_000_000
+HALF_PIXELS = 10 * 28 * 28
 
 
 def choose_device(name: str) -> torch.device:
@@ -32,13 +34,12 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_precision(name: str, device: torch.device, model: nn.Module, batch_size: int) -> str:
-    """Return ``fp32`` or ``bf16``.
+def choose_precision(name: str, device: torch.device, model: nn.Module, batch: Sequence[int]) -> str:
+    """Return ``fp32`` or ``bf16`` for a network and the shape of its batches, of images [n, channels, height, width].
 
     ``auto`` is bf16 only where it was measured to be faster: on a CPU with AMX for convolutional networks (4.5 ×), on
-    one with AVX512-BF16 for these and for large linear layers (1.4 to 2 ×), in batches that are not small. Other CPUs
-    emulate bf16 and are slower. It is a rule, not a timing, so that two runs always agree. A remark says so of bf16
-    that was asked for and is emulated.
+    one with AVX512-BF16 for steps that are not small (1.1 to 3 ×). Other CPUs emulate bf16 and are slower. It is a
+    rule, not a timing, so that two runs always agree. A remark says so of bf16 that was asked for and is emulated.
     """
     if name == "bf16" and device.type == "cpu" and emulates_bf16():
         warnings.warn(
@@ -55,7 +56,7 @@ def choose_precision(name: str, device: torch.device, model: nn.Module, batch_si
     convolutional = is_convolutional(model)
     if convolutional and torch.cpu._is_amx_tile_supported():
         return "bf16"
-    large = batch_size >= HALF_IMAGES if convolutional else _work(model, batch_size) >= HALF_WORK
+    large = batch[0] * math.prod(batch[2:]) >= HALF_PIXELS if convolutional else _work(model, batch[0]) >= HALF_WORK
     return "bf16" if large and torch.cpu._is_avx512_bf16_supported() else "fp32"
 
 

@@ -35,6 +35,9 @@ CASES: tuple[tuple[str, dict[str, Any], tuple[int, ...], int], ...] = (
     ("mlp", {"widths": [256, 256]}, (784,), 128),  # permuted MNIST as its standard recipe has it
     ("mlp", {"widths": [1000, 1000]}, (784,), 128),
     ("mlp", {"widths": [2000, 2000]}, (3072,), 256),
+    ("lenet", {}, (1, 8, 8), 32),
+    ("lenet", {}, (3, 16, 16), 10),
+    ("lenet", {}, (3, 16, 16), 32),
     ("lenet", {}, (1, 28, 28), 10),
     ("lenet", {}, (3, 32, 32), 1),
     ("lenet", {}, (3, 32, 32), 10),
@@ -54,8 +57,11 @@ CASES: tuple[tuple[str, dict[str, Any], tuple[int, ...], int], ...] = (
 # A stage of each takes a few seconds at most.
 STAGES: tuple[dict[str, Any], ...] = (
     {"scenario": {"name": "permuted-mnist", "samples_per_task": 25_600}},
-    {"scenario": {"name": "split-cifar10", "samples_per_task": 1600}},
-    {"scenario": {"name": "split-cifar10", "samples_per_task": 640}, "model": "resnet18"},
+    {
+        "scenario": {"name": "split-domain-cifar10", "samples_per_task": 1600},
+        "model": {"name": "cnn6", "width": 64, "norm": "none"},
+    },
+    {"scenario": {"name": "split-domain-cifar10", "samples_per_task": 640}, "model": "resnet18"},
 )
 
 
@@ -86,7 +92,7 @@ class _Training:
 
 def _against_bare_loop(setting: dict[str, Any], rounds: int, root: Path) -> tuple[str, int, list[float], list[float]]:
     """The network, the batch, and samples per second of a bare loop in fp32 and of clbench, in turns, once warm."""
-    (config,) = resolve({"strategy": "naive", "epochs": 1, "device": "cpu"}, setting)
+    (config,) = resolve({"strategy": "naive", "epochs": 1}, setting)
     learner, benchmark, _ = assembled(config, root)
     model = assembled(config, root)[0].model
     data = next(iter(benchmark.streams["train"])).data
@@ -124,9 +130,10 @@ def main() -> None:
         turns = [{kind: training.turn(kind) for kind in ("fp32", "bf16")} for _ in range(options.rounds + 1)][1:]
         one, half = (1000 * statistics.median(turn[kind] for turn in turns) for kind in ("fp32", "bf16"))
         gain = statistics.median(turn["fp32"] / turn["bf16"] for turn in turns)
-        auto = choose_precision("auto", torch.device("cpu"), training.network, batch)
-        words = "-".join(str(size) for size in (*shape, *chosen.get("widths", ())))
-        print(f"| {name} {words} | {batch} | {one:.2f} | {half:.2f} | {gain:.2f} | {auto} |", flush=True)
+        auto = choose_precision("auto", torch.device("cpu"), training.network, training.inputs.shape)
+        sizes = "-".join(str(size) for size in (*shape, *chosen.get("widths", ())))
+        width = f", width {chosen['width']}" if "width" in chosen else ""
+        print(f"| {name} {sizes}{width} | {batch} | {one:.2f} | {half:.2f} | {gain:.2f} | {auto} |", flush=True)
     root = prepared()
     if root is None:
         print("\nReal images are not here: clbench itself is not measured.")
