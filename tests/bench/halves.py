@@ -23,7 +23,7 @@ METHODS = ("naive", "ewc", "ewc-fixed", "si", "er", "dash")
 METRICS = ("average_accuracy", "forgetting")
 # Where ten seeds left a doubt whether something is lost.
 DOUBTED = {"split-cifar10": ("naive", "ewc")}
-SEEDS_OF_DOUBT = 30
+SEEDS_OF_DOUBT = 20
 # Permuted MNIST by its standard recipe; of split CIFAR-10 as much as half an hour allows, with a schedule: where the
 # steps stay long to the end, two runs that differ in a rounding end up to three points apart.
 SCENARIOS: dict[str, dict[str, Any]] = {
