@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -29,6 +30,12 @@ SLOW = """
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The inner loop's tests alone."""
     parser.addoption("--quick", action="store_true", help="leave out the files that take longest")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what has been imported out of garbage collection: there is much of it, and it stays."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

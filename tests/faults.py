@@ -463,7 +463,7 @@ def lost_node(seeds: int) -> Count:
 
 # name → fault, size in reduced form, size in full
 FAULTS: dict[str, tuple[Callable[[int], Count], int, int]] = {
-    "killed-runs": (killed_runs, 12, 200),
+    "killed-runs": (killed_runs, 6, 200),
     "killed-sweeps": (killed_sweeps, 1, 20),
     "dying-workers": (dying_workers, 1, 5),
     "many-writers": (many_writers, 20, 500),
