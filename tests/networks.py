@@ -117,6 +117,20 @@ class SpoilsGradients(nn.Module):
         return y
 
 
+class KeepsFloats(nn.Module):
+    """Mixes what a layer makes with what it makes itself, which autocast does not know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(64, 8)
+        self.fc = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = torch.arange(len(x), device=x.device)
+        y: Tensor = self.fc(x.new_zeros(len(x), 8).index_add(0, rows, self.hidden(x.flatten(1))))
+        return y
+
+
 class Convolutional(nn.Sequential):
     def __init__(self) -> None:
         super().__init__(nn.Conv2d(1, 10, 8), nn.Flatten())

@@ -22,7 +22,7 @@ from clbench.models.adapt import adapt
 from clbench.registry import foreign
 from clbench.store import Result
 from tests import networks
-from tests.helpers import SMALL, config
+from tests.helpers import SMALL, config, run_small
 from tests.test_checkpoint import check
 from tests.test_code import anew, said  # noqa: F401  (a fixture)
 
@@ -296,6 +296,17 @@ def test_resume_goes_on_bit_for_bit(here: object, tmp_path: Path) -> None:
     """Of a network with buffers, dropout and what no file can hold; with a teacher that is a copy of it."""
     short = {"epochs": 2, "batch_size": 8, "model": "other_networks.py:Net"}
     check(config("lwf", short), tmp_path)
+
+
+def test_a_network_that_cannot_work_in_bf16_does_so_only_if_asked(
+    here: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clbench.engine.network.choose_precision", lambda name, *_: "bf16" if name == "auto" else name)
+    setting = {"model": "other_networks.py:KeepsFloats"}
+    assert run_small("naive", setting).environment["precision"] == "fp32"
+    assert run_small("naive", {"model": "other_networks.py:Net"}).environment["precision"] == "bf16"
+    with pytest.raises(UserError, match=r"cannot be trained on cpu in bf16 .*same scalar type"):
+        run_small("naive", setting, {"precision": "bf16"})
 
 
 def test_trying_leaves_no_trace_in_statistics(here: object) -> None:

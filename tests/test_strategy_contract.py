@@ -134,6 +134,15 @@ def test_works_on_a_linear_classifier_or_refuses_it(name: str, incremental: str)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
+def test_trains_in_half_precision_on_a_convolutional_network(name: str) -> None:
+    """As 'auto' has it on some CPUs; a few steps, since others emulate them."""
+    few: dict[str, Any] = {"scenario": {"tasks": 2, "samples_per_task": 32}, "epochs": 1, "precision": "bf16"}
+    network = {"model": {"name": "cnn6", "width": 4, "norm": "batch"}}
+    result = run_small({"name": name} | QUICK.get(name, {}), network, NEEDS.get(name, {}), few)
+    assert (result.status, result.environment["precision"]) == ("ok", "bf16")
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_seed_matters(name: str) -> None:
     assert course(once(name)) != course(run_it(name, seed=1))
 

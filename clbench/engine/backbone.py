@@ -54,23 +54,23 @@ def backbone_of(
     return Backbone(found.backbone, shape, dtype, name, found.layer)
 
 
-def tried(backbone: Backbone, arithmetic: Arithmetic) -> Arithmetic:
+def tried(backbone: Backbone, arithmetic: Arithmetic, asked: bool) -> Arithmetic:
     """Train somebody else's network on one batch, in passing, as the run will: on its device, in its number format.
 
-    Returns that arithmetic, or one without a memory format that the network cannot work in. Raises UserError with the
-    network's own error.
+    Returns that arithmetic, or one without a memory format, or a number format that was not ``asked`` for, that the
+    network cannot work in. Raises UserError with the network's own error.
     """
     if backbone.layer is None:
         return arithmetic
-    plain = replace(arithmetic, memory_format=torch.contiguous_format)
-    trouble = None
-    for one in dict.fromkeys((arithmetic, plain)):
+    ways = [arithmetic, replace(arithmetic, memory_format=torch.contiguous_format)]
+    ways += [] if asked else [replace(way, precision="fp32") for way in ways]
+    for one in dict.fromkeys(ways):
         backbone.module.to(memory_format=one.memory_format)
         trouble = _trouble(backbone, one)
         if trouble is None:
             return one
     raise UserError(
-        f"model: the network '{backbone.name}' cannot be trained on {arithmetic.device.type} in {arithmetic.precision} "
+        f"model: the network '{backbone.name}' cannot be trained on {one.device.type} in {one.precision} "
         f"with a batch of [2, {', '.join(map(str, backbone.shape))}]: {trouble}. What it makes itself must be on the "
         "device of its input, and nothing may change what a gradient needs in place."
     )

@@ -141,7 +141,7 @@ def _network_of(
         torch.channels_last if convolutional else torch.contiguous_format,
     )
     model = model.to(device)
-    arithmetic = tried(backbone, arithmetic)
+    arithmetic = tried(backbone, arithmetic, asked=config.precision != "auto")
     model.to(memory_format=arithmetic.memory_format)
     return _Network(model, kind, arithmetic)
 
