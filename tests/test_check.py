@@ -125,6 +125,18 @@ def test_changed_settings_are_matched_by_strategy_and_named() -> None:
     assert [c.verdict for c in check(before, two, Rules()).cells] == ["missing", "new", "new"], "ambiguous: not matched"
 
 
+def test_other_number_formats_are_matched_and_named() -> None:
+    def ran(chosen: str) -> list[Run]:
+        auto = {"precision": "auto"}
+        made = [make_result("ewc", n, options={"lam": lam}, settings=auto) for n in range(3) for lam in (1, 2)]
+        return [run_of(one.model_copy(update={"environment": {"precision": chosen}})) for one in made]
+
+    cells = check(ran("fp32"), ran("bf16"), Rules()).cells
+    assert [cell.verdict for cell in cells] == ["same", "same"], "each with its own"
+    assert all("precision fp32 → bf16" in cell.reason for cell in cells)
+    assert {cell.verdict for cell in check(ran("fp32"), ran("bf16"), EXACT).cells} == {"not comparable"}
+
+
 def test_exact_needs_every_seed_and_every_bit() -> None:
     changed = runs([BASE[0] + 1e-15, *BASE[1:]])
     found = check(runs(BASE), changed, EXACT)

@@ -136,6 +136,20 @@ def test_settings_that_tell_entries_apart_are_shown() -> None:
     assert sorted(e.label for e in leaderboards(rows)[0].entries) == ["ewc (model.name=mlp)", "naive (model.name=cnn6)"]
 
 
+def test_what_the_machine_made_of_auto_is_a_setting() -> None:
+    """Runs of one config in two number formats are two rows; one that asked for the format is in the row of its own."""
+
+    def ran(seed: int, asked: str, chosen: str) -> Result:
+        made = make_result("ewc", seed, settings={"precision": asked})
+        return made.model_copy(update={"environment": {"precision": chosen}})
+
+    alike = [ran(0, "auto", "fp32"), ran(1, "fp32", "fp32")]
+    (entry,) = leaderboards(alike)[0].entries
+    assert (entry.label, len(entry.seeds)) == ("ewc", 2)
+    labels = [one.label for one in leaderboards([*alike, ran(0, "auto", "bf16")])[0].entries]
+    assert sorted(labels) == ["ewc (precision=bf16)", "ewc (precision=fp32)"]
+
+
 def test_unknown_metric() -> None:
     with pytest.raises(UserError, match="Did you mean 'forgetting'"):
         leaderboards([], ["forgeting"])

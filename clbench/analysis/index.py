@@ -22,7 +22,7 @@ from clbench.analysis.runs import Run, shared
 from clbench.store import PACK, SCHEMA_VERSION, is_there, located
 
 NAME = ".index.sqlite"
-FORMAT = 3
+FORMAT = 4
 PATIENCE = 5.0  # seconds for another process that is writing
 # Long texts that many runs share are kept once.
 TEXTS = ("scenario", "strategy", "role", "setup", "kind", "environment")

@@ -35,10 +35,13 @@ class Pair:
 
 
 def pairs(baseline: Iterable[Run], candidate: Iterable[Run]) -> list[Pair]:
-    """Match cells by configuration; else by scenario and strategy, where only one on each side is left."""
+    """Match cells by configuration; else by scenario and strategy, where only one on each side is left.
+
+    Cells whose code or number format alone differs belong together: both are what a gate is asked about.
+    """
     mine, theirs = _by_setup(candidate), _by_setup(baseline)
     matches = {setup: setup for setup in theirs if setup in mine}
-    matches |= _of_other_code([setup for setup in theirs if setup not in mine], [s for s in mine if s not in theirs])
+    matches |= _alike([setup for setup in theirs if setup not in mine], [s for s in mine if s not in theirs])
     left = [setup for setup in theirs if setup not in matches]
     others = set(mine) - set(matches.values())
     for setup in left:
@@ -83,14 +86,14 @@ def _names(groups: Mapping[str, Sequence[Run]]) -> dict[str, str]:
     return found
 
 
-def _of_other_code(theirs: Sequence[str], mine: Sequence[str]) -> dict[str, str]:
-    """Configurations that are the same but for the code of their units."""
-    same = {_without_code(setup): setup for setup in mine}
-    return {setup: same[key] for setup in theirs if (key := _without_code(setup)) in same}
+def _alike(theirs: Sequence[str], mine: Sequence[str]) -> dict[str, str]:
+    """Configurations that are the same but for the code of their units and the number format."""
+    same = {_essence(setup): setup for setup in mine}
+    return {setup: same[key] for setup in theirs if (key := _essence(setup)) in same}
 
 
-def _without_code(setup: str) -> str:
-    return canonical({key: value for key, value in json.loads(setup).items() if key != "code"})
+def _essence(setup: str) -> str:
+    return canonical({key: value for key, value in json.loads(setup).items() if key not in ("code", "precision")})
 
 
 def _same_method(one: Run, other: Run) -> bool:

@@ -24,8 +24,9 @@ ENVIRONMENT = ("torch", "avalanche", "system", "device", "device_name", "threads
 class Run:
     """One Result, without its matrix. Texts that many runs share are shared in memory.
 
-    ``setup`` is the canonical config without the seed, with what the code of strategy and network was
-    (``code.strategy``, ``code.model``), so that runs of other code are never pooled; ``kind`` is what must be equal for
+    ``setup`` is the canonical config without the seed, with the number format that ``precision: auto`` came to and with
+    what the code of strategy and network was (``code.strategy``, ``code.model``), so that runs in other formats and of
+    other code are never pooled; ``kind`` is what must be equal for
     two runs to be compared; ``accuracy`` is a hash of R; ``source`` is the folder it was read from, where several stand
     side by side; ``warnings`` are the Result's, '<kind>: <sentence>' each. ``samples``, ``memory`` and ``state`` are
     the whole run's, None where an older clbench did not count them, or (``imbalance``, of the test classes) say it.
@@ -139,8 +140,10 @@ def by_seed(runs: Iterable[Run], column: str) -> dict[int, float]:
 
 
 def _setup(result: Result) -> dict[str, Any]:
-    """The config of all seeds, and its code."""
+    """The config of all seeds with the number format that the machine chose, and its code."""
     config = {key: value for key, value in result.config.items() if key != "seed"}
+    if config.get("precision") == "auto":
+        config["precision"] = result.environment.get("precision", "auto")
     strategies = store.parts(result.strategy)
     model = result.config.get("model", {}).get("name")
     code = {"strategy": _code(result, "strategy", strategies), "model": _code(result, "model", [model])}
