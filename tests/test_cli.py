@@ -220,7 +220,7 @@ def test_torch_and_torchvision_that_do_not_fit(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 def test_main_job_on_real_images(real_data: Path, tmp_path: Path) -> None:
-    words = ["run", "--strategy", "ewc-fixed", "--json", "--data-root", str(real_data)]
+    words = ["run", "--strategy", "ewc-fixed", "--json", "--threads", "1", "--data-root", str(real_data)]
     mnist = clbench(*words, "--scenario", "split-mnist", "--set", "scenario.samples_per_task=1000", cwd=tmp_path)
     assert mnist.returncode == 0, mnist.stderr
     (result,) = json.loads(mnist.stdout)
