@@ -26,10 +26,10 @@ class Run:
 
     ``setup`` is the canonical config without the seed, with the number format that ``precision: auto`` came to and with
     what the code of strategy and network was (``code.strategy``, ``code.model``), so that runs in other formats and of
-    other code are never pooled; ``kind`` is what must be equal for
-    two runs to be compared; ``accuracy`` is a hash of R; ``source`` is the folder it was read from, where several stand
-    side by side; ``warnings`` are the Result's, '<kind>: <sentence>' each. ``samples``, ``memory`` and ``state`` are
-    the whole run's, None where an older clbench did not count them, or (``imbalance``, of the test classes) say it.
+    other code are never pooled; ``kind`` is what must be equal for two runs to be compared; ``accuracy`` is a hash of
+    R; ``source`` is the folder it was read from, where several stand side by side; ``warnings`` are the Result's,
+    '<kind>: <sentence>' each. ``samples``, ``memory`` and ``state`` are the whole run's, None where an older clbench
+    did not count them, or (``imbalance``, of the test classes) say it.
     """
 
     run_id: str
