@@ -103,12 +103,14 @@ class Twice(nn.Module):
         return y
 
 
-class SpoilsGradients(nn.Module):
+class Hidden(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.hidden = nn.Linear(64, 8)
         self.fc = nn.Linear(8, 10)
 
+
+class SpoilsGradients(Hidden):
     def forward(self, x: Tensor) -> Tensor:
         h = self.hidden(x.flatten(1)).sigmoid()
         squares = h * h
@@ -117,13 +119,8 @@ class SpoilsGradients(nn.Module):
         return y
 
 
-class KeepsFloats(nn.Module):
+class KeepsFloats(Hidden):
     """Mixes what a layer makes with what it makes itself, which autocast does not know."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(64, 8)
-        self.fc = nn.Linear(8, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         rows = torch.arange(len(x), device=x.device)

@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,7 +31,7 @@ with socket.socket(socket.AF_UNIX) as line:
     line.connect({address!r})
     asked = {{"words": [os.path.basename(sys.argv[0]), *sys.argv[1:]], "cwd": os.getcwd(), "environ": dict(os.environ)}}
     socket.send_fds(line, [json.dumps(asked | {{"short": True}}).encode()], [0, 1, 2])
-    sys.exit((line.recv(1) or b"\x01")[0])
+    sys.exit((line.recv(1) or b"\\x01")[0])
 """
 
 
@@ -45,12 +46,8 @@ def python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _asked(words: list[str], cwd: Path | None, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    asked = {
-        "words": words,
-        "cwd": str(cwd or Path.cwd()),
-        "environ": os.environ | {"NO_COLOR": "1", "COLUMNS": "100"} | environ,
-        "short": False,
-    }
+    environ = os.environ | {"NO_COLOR": "1", "COLUMNS": "100"} | environ
+    asked = {"words": words, "cwd": str(cwd or Path.cwd()), "environ": environ, "short": False}
     with (
         socket.socket(socket.AF_UNIX) as line,
         tempfile.TemporaryFile() as output,
@@ -75,11 +72,13 @@ def door() -> str:
     if DOOR in os.environ:
         return os.environ[DOOR]
     folder = tempfile.mkdtemp()  # short: a socket's name has a hundred letters
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     address = f"{folder}/door"
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.served", address], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
-    atexit.register(server.terminate)
+    atexit.register(server.wait)
+    atexit.register(server.terminate)  # before the two above: what was registered last is called first
     assert server.stdout is not None
     assert server.stdout.readline() == "ready\n"
     return address

@@ -142,10 +142,10 @@ def test_interrupted_run_writes_nothing(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "clbench", "run", "--strategy", "naive", "--set", "epochs=100", "--checkpoint", "0"]
     with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        begun = list(takewhile(lambda line: "stage 1/5" not in line, process.stderr))
+        before = list(takewhile(lambda line: "stage 1/5" not in line, process.stderr))
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, begun
+    assert process.returncode == 130, before
     assert "nothing of it is kept" in errors
     assert "Traceback" not in errors
     assert output == ""

@@ -38,7 +38,7 @@ def choose_precision(name: str, device: torch.device, model: nn.Module, batch: S
     """Return ``fp32`` or ``bf16`` for a network and the shape of its batches, of images [n, channels, height, width].
 
     ``auto`` is bf16 only where it was measured to be faster: on a CPU with AMX for convolutional networks (4.5 ×), on
-    one with AVX512-BF16 for steps that are not small (1.1 to 3 ×). Other CPUs emulate bf16 and are slower. It is a
+    one with AVX512-BF16 for steps that are not small (1.0 to 1.8 ×). Other CPUs emulate bf16 and are slower. It is a
     rule, not a timing, so that two runs always agree. A remark says so of bf16 that was asked for and is emulated.
     """
     if name == "bf16" and device.type == "cpu" and emulates_bf16():

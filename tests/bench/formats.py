@@ -115,38 +115,47 @@ def _against_bare_loop(setting: dict[str, Any], rounds: int, root: Path) -> tupl
     return config.model["name"], config.batch_size, theirs[1:], ours[1:]
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
-    print(f"{torch.backends.cpu.get_cpu_capability()}, {options.threads} threads\n")
+def _steps(rounds: int) -> None:
+    """Print the table of bare steps."""
     print("| network | batch | fp32, ms a step | bf16, ms a step | times as fast | auto |")
     print("|---|---:|---:|---:|---:|---|")
     for name, chosen, shape, batch in CASES:
-        torch.set_num_threads(options.threads)
         training = _Training(name, chosen, shape, batch)
-        turns = [{kind: training.turn(kind) for kind in ("fp32", "bf16")} for _ in range(options.rounds + 1)][1:]
+        turns = [{kind: training.turn(kind) for kind in ("fp32", "bf16")} for _ in range(rounds + 1)][1:]
         one, half = (1000 * statistics.median(turn[kind] for turn in turns) for kind in ("fp32", "bf16"))
         gain = statistics.median(turn["fp32"] / turn["bf16"] for turn in turns)
         auto = choose_precision("auto", torch.device("cpu"), training.network, training.inputs.shape)
         sizes = "-".join(str(size) for size in (*shape, *chosen.get("widths", ())))
         width = f", width {chosen['width']}" if "width" in chosen else ""
         print(f"| {name} {sizes}{width} | {batch} | {one:.2f} | {half:.2f} | {gain:.2f} | {auto} |", flush=True)
+
+
+def _stages(rounds: int, root: Path) -> None:
+    """Print the table of clbench beside a bare loop."""
+    print("| network | batch | bare loop in fp32, samples/s | clbench, samples/s | ÷ bare loop |")
+    print("|---|---:|---:|---:|---:|")
+    for setting in STAGES:
+        model, batch, theirs, ours = _against_bare_loop(setting, rounds, root)
+        bare, mine = statistics.median(theirs), statistics.median(ours)
+        ratio = statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
+        print(f"| {model} | {batch} | {bare:,.0f} | {mine:,.0f} | {ratio:.2f} |", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"{torch.backends.cpu.get_cpu_capability()}, {options.threads} threads\n")
+    _steps(options.rounds)
     root = prepared()
     if root is None:
         print("\nReal images are not here: clbench itself is not measured.")
-        return
-    print("\n| network | batch | bare loop in fp32, samples/s | clbench, samples/s | ÷ bare loop |")
-    print("|---|---:|---:|---:|---:|")
-    for setting in STAGES:
-        torch.set_num_threads(options.threads)
-        model, batch, theirs, ours = _against_bare_loop(setting, options.rounds, root)
-        ratio = statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
-        print(
-            f"| {model} | {batch} | {statistics.median(theirs):,.0f} | {statistics.median(ours):,.0f} | {ratio:.2f} |"
-        )
+    else:
+        print()
+        _stages(options.rounds, root)
 
 
 if __name__ == "__main__":

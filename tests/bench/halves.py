@@ -3,8 +3,8 @@
     python -m tests.bench.halves [--workers 2]
 
 Six methods at their defaults, each with ``precision`` fp32 and bf16. A CPU without instructions for bf16 emulates it,
-which takes ten times as long. A 'clbench sweep', which goes on where it was; then each method's bf16 is held
-against its fp32, with a margin of one point, in results/studies/half-precision. Needs the real images
+which takes ten times as long. They are two runs of 'clbench sweep', which goes on where it was; then each method's
+bf16 is held against its fp32, with a margin of one point, in results/studies/half-precision. Needs the real images
 (CLBENCH_TEST_DATA or ../shared/data).
 """
 
@@ -21,6 +21,7 @@ from tests.bench.study import board, conduct
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "studies" / "half-precision"
 METHODS = ("naive", "ewc", "ewc-fixed", "si", "er", "dash")
 METRICS = ("average_accuracy", "forgetting")
+SEEDS = 10
 # Where ten seeds left a doubt whether something is lost.
 DOUBTED = {"split-cifar10": ("naive", "ewc")}
 SEEDS_OF_DOUBT = 20
@@ -52,9 +53,9 @@ def main() -> None:
     """Run what is missing, then write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
-    conduct(FOLDER, points(dict.fromkeys(SCENARIOS, METHODS)), 10, options.workers)
-    conduct(FOLDER, points(DOUBTED), SEEDS_OF_DOUBT, options.workers)
+    workers = parser.parse_args().workers
+    conduct(FOLDER, points(dict.fromkeys(SCENARIOS, METHODS)), SEEDS, workers)
+    conduct(FOLDER, points(DOUBTED), SEEDS_OF_DOUBT, workers)
     boards = [_board(method, metric) for metric in METRICS for method in METHODS]
     store.write_text(FOLDER / "tables.md", "\n".join(boards))
 
@@ -62,8 +63,7 @@ def main() -> None:
 def _board(method: str, metric: str) -> str:
     """One method in both formats, bf16 against fp32."""
     chosen = ["--metric", metric, "--strategy", method, "--against", f"{method} (precision=fp32)", "--margin", "1"]
-    told = board(FOLDER, *chosen)
-    return f"# {method}, {metric.replace('_', ' ')}\n\n{told}"
+    return f"# {method}, {metric.replace('_', ' ')}\n\n{board(FOLDER, *chosen)}"
 
 
 if __name__ == "__main__":
